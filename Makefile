@@ -1,0 +1,35 @@
+# `make help` lists what there is to make. The work is in scripts/, so that nothing depends on make's quoting.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo down test check static lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Debian packages and .venv; a second run takes a second
+	@scripts/setup
+
+demo: setup ## a department applies for three virtual machines and gets them, here
+	@.venv/bin/python -m scripts.demo up
+
+down: ## take the demo away, with all it started
+	@if [ -x .venv/bin/python ]; then .venv/bin/python -m scripts.demo down; else echo "nothing is set up here"; fi
+
+test: setup ## all tests, those on real libvirt and QEMU included
+	@scripts/test all
+
+check: static ## format, lint, types, import contracts, quick tests
+	@scripts/test quick
+
+static: setup ## the part of `check` that runs nothing
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+lock: ## write requirements.lock anew from pyproject.toml
+	@scripts/lock
+
+clean: ## remove what was built here (not the demo: `make down`; not the cache of guest images)
+	rm -rf .venv .run build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,60 @@
+"""`chutian endpoint`: what the drivers connect to."""
+
+from __future__ import annotations
+
+from console import listing, render
+from console.app import App, sure
+from console.client import Body, at
+from console.pairs import pairs
+from console.verbs import LISTING, YES, Verb, arg, opt
+
+COLUMNS = ("name", "driver", "pool", "state", "reason", "+uri", "+id")
+
+
+def create(app: App, name: str, driver: str, uri: str, pool: str, option: tuple[str, ...]) -> None:
+    """Enrol an endpoint: its hosts are looked up at once; one that doesn't answer is refused."""
+    body: Body = {"name": name, "driver": driver, "uri": uri, "pool": pool}
+    body |= {"options": pairs(app, option, split=False)} if option else {}
+    made = app.client().post(at("endpoints"), body)
+    render.done(app, "message.created", made, name=made["name"], id=made["id"])
+    if app.for_people:
+        _hosts(app, made)
+
+
+def _hosts(app: App, made: Body) -> None:
+    render.items(app, {"items": [{"hosts": host} for host in made.get("hosts") or []]}, ("hosts",))
+
+
+def list_(app: App, limit: int | None, cursor: str | None, everything: bool) -> None:
+    """Endpoints."""
+    listing.show(app, at("endpoints"), COLUMNS, limit, cursor, everything)
+
+
+def show(app: App, name: str) -> None:
+    """One endpoint."""
+    render.detail(app, app.client().get(at("endpoints", name)))
+
+
+def delete(app: App, name: str, yes: bool) -> None:
+    """Let an endpoint go whose hosts are retired."""
+    sure(app, yes, "confirm.delete", what=name)
+    render.done(app, "message.deleted", app.client().delete(at("endpoints", name)), name=name)
+
+
+_NAME = arg("name")
+
+VERBS = {
+    "create": Verb(
+        create,
+        (
+            _NAME,
+            opt("--driver", required=True),
+            opt("--uri", required=True),
+            opt("--pool", text="endpoint-pool", required=True),
+            opt("--option", multiple=True, metavar="KEY=VALUE"),
+        ),
+    ),
+    "list": Verb(list_, LISTING),
+    "show": Verb(show, (_NAME,)),
+    "delete": Verb(delete, (_NAME, YES)),
+}

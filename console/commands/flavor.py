@@ -1,0 +1,59 @@
+"""`chutian flavor`: named sizes."""
+
+from __future__ import annotations
+
+import click
+
+from console import listing, render
+from console.app import App, sure
+from console.client import Body, at
+from console.verbs import LISTING, YES, Verb, arg, opt
+
+COLUMNS = ("name", "vcpus", "memory_mib", "disk_gib", "gpus", "kind", "+arch", "+traits", "+id")
+
+
+def create(app: App, name: str, trait: tuple[str, ...], arch: str | None, kind: str | None, **figures: int) -> None:
+    """Make a flavor."""
+    body: Body = {"name": name, **figures} | ({"traits": list(trait)} if trait else {})
+    body |= {key: value for key, value in (("arch", arch), ("kind", kind)) if value}
+    made = app.client().post(at("flavors"), body)
+    render.done(app, "message.created", made, name=made["name"], id=made["id"])
+
+
+def list_(app: App, limit: int | None, cursor: str | None, everything: bool) -> None:
+    """Flavors."""
+    listing.show(app, at("flavors"), COLUMNS, limit, cursor, everything)
+
+
+def show(app: App, name: str) -> None:
+    """One flavor."""
+    render.detail(app, app.client().get(at("flavors", name)))
+
+
+def delete(app: App, name: str, yes: bool) -> None:
+    """Remove a flavor; what runs with it goes on."""
+    sure(app, yes, "confirm.delete", what=name)
+    render.done(app, "message.deleted", app.client().delete(at("flavors", name)), name=name)
+
+
+_COUNT = click.IntRange(min=0)
+_NAME = arg("name")
+
+VERBS = {
+    "create": Verb(
+        create,
+        (
+            _NAME,
+            opt("--vcpus", type=click.IntRange(min=1), required=True),
+            opt("--memory-mib", type=click.IntRange(min=1), required=True),
+            opt("--disk-gib", type=_COUNT, required=True),
+            opt("--gpus", type=_COUNT, default=0),
+            opt("--arch"),
+            opt("--trait", multiple=True),
+            opt("--kind", text="flavor-kind", type=click.Choice(("vm", "container", "bare_metal"))),
+        ),
+    ),
+    "list": Verb(list_, LISTING),
+    "show": Verb(show, (_NAME,)),
+    "delete": Verb(delete, (_NAME, YES)),
+}

@@ -1,0 +1,93 @@
+"""`chutian host`: the places with capacity."""
+
+from __future__ import annotations
+
+import click
+
+from console import listing, render
+from console.app import App, sure
+from console.cells import NONE, mib
+from console.client import Body, at
+from console.verbs import LISTING, YES, Verb, arg, opt
+
+STATES = ("up", "unreachable", "retired")
+COLUMNS = (
+    "name",
+    "pool",
+    "zone",
+    "arch",
+    "state",
+    "cordoned",
+    "vcpus",
+    "memory_mib",
+    "disk_gib",
+    "gpus",
+    "instances",
+    "+endpoint",
+    "+traits",
+    "+id",
+)
+SHARED = ("vcpus", "memory_mib", "disk_gib", "gpus")
+
+
+def list_(app: App, limit: int | None, cursor: str | None, everything: bool, **filters: str | None) -> None:
+    """Hosts, with what is used of each's capacity."""
+    body = listing.fetch(app, at("hosts"), limit, cursor, everything, **filters)
+    if app.for_people:
+        listing.print_page(app, {**body, "items": [_with_usage(item) for item in body["items"]]}, COLUMNS)
+        return
+    render.programs(app, body)
+
+
+def _with_usage(item: Body) -> Body:
+    """`used/capacity` per resource as the columns' values."""
+    used, capacity = item.get("used") or {}, item.get("capacity") or {}
+    return {**item, **{name: _part(name, used.get(name), capacity.get(name)) for name in SHARED}}
+
+
+def _part(name: str, used: int | None, capacity: int | None) -> str:
+    if not capacity:
+        return NONE
+    if name == "memory_mib":
+        return f"{mib(used or 0)} / {mib(capacity)}"
+    return f"{used or 0} / {capacity}"
+
+
+def show(app: App, host: str) -> None:
+    """One host: capacity, what is used, what the controller noticed about it."""
+    render.detail(app, app.client().get(at("hosts", host)))
+
+
+def cordon(app: App, host: str) -> None:
+    """No new placements; nothing moves."""
+    render.done(app, "host.cordoned", app.client().post(at("hosts", host, "cordon")), name=host)
+
+
+def uncordon(app: App, host: str) -> None:
+    """Placements again."""
+    render.done(app, "host.uncordoned", app.client().post(at("hosts", host, "uncordon")), name=host)
+
+
+def retire(app: App, host: str, yes: bool) -> None:
+    """Leave our care for good; only an empty host."""
+    sure(app, yes, "confirm.retire", what=host)
+    render.done(app, "host.retired", app.client().post(at("hosts", host, "retire")), name=host)
+
+
+_HOST = arg("host")
+
+VERBS = {
+    "list": Verb(
+        list_,
+        (
+            opt("--pool", text="in-pool"),
+            opt("--zone", text="in-zone"),
+            opt("--state", text="in-state", type=click.Choice(STATES)),
+            *LISTING,
+        ),
+    ),
+    "show": Verb(show, (_HOST,)),
+    "cordon": Verb(cordon, (_HOST,)),
+    "uncordon": Verb(uncordon, (_HOST,)),
+    "retire": Verb(retire, (_HOST, YES)),
+}

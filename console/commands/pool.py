@@ -1,0 +1,78 @@
+"""`chutian pool`: the operators' named sets of hosts."""
+
+from __future__ import annotations
+
+import click
+
+from console import listing, render
+from console.app import App, sure
+from console.client import Body, at
+from console.pairs import numbers, ratios
+from console.verbs import LISTING, YES, Verb, arg, opt
+
+COLUMNS = ("name", "zone", "site", "overcommit", "+reserved", "+id")
+RESOURCES = ("vcpus", "memory_mib", "disk_gib")
+
+
+def create(app: App, name: str, zone: str, site: str | None, overcommit: tuple[str, ...], reserved: tuple[str, ...]) -> None:
+    """Make a pool."""
+    body: Body = {"name": name, "zone": zone} | _changes(app, None, site, overcommit, reserved)
+    made = app.client().post(at("pools"), body)
+    render.done(app, "message.created", made, name=made["name"], id=made["id"])
+
+
+def update(app: App, name: str, zone: str | None, site: str | None, overcommit: tuple[str, ...], reserved: tuple[str, ...]) -> None:
+    """Change a pool; placements already made stay."""
+    changes = _changes(app, zone, site, overcommit, reserved)
+    if not changes:
+        raise click.UsageError(app.say("message.no_change"))
+    present = app.client().get(at("pools", name))
+    for figures in {
+        "overcommit",
+        "reserved",
+    } & changes.keys():  # what isn't named stays; If-Match keeps a change in between from being lost
+        changes[figures] = {**present[figures], **changes[figures]}
+    body = app.client().patch(at("pools", name), changes, generation=present["generation"])
+    render.done(app, "message.updated", body, name=name)
+
+
+def _changes(app: App, zone: str | None, site: str | None, overcommit: tuple[str, ...], reserved: tuple[str, ...]) -> Body:
+    given: Body = {
+        "zone": zone,
+        "site": site,
+        "overcommit": ratios(app, overcommit, RESOURCES),
+        "reserved": numbers(app, reserved, RESOURCES),
+    }
+    return {key: value for key, value in given.items() if value}
+
+
+def list_(app: App, limit: int | None, cursor: str | None, everything: bool) -> None:
+    """Pools."""
+    listing.show(app, at("pools"), COLUMNS, limit, cursor, everything)
+
+
+def show(app: App, name: str) -> None:
+    """One pool."""
+    render.detail(app, app.client().get(at("pools", name)))
+
+
+def delete(app: App, name: str, yes: bool) -> None:
+    """Remove a pool without hosts."""
+    sure(app, yes, "confirm.delete", what=name)
+    render.done(app, "message.deleted", app.client().delete(at("pools", name)), name=name)
+
+
+_NAME = arg("name")
+_SETTINGS = (
+    opt("--site"),
+    opt("--overcommit", multiple=True, metavar="RESOURCE=X"),
+    opt("--reserved", multiple=True, metavar="RESOURCE=N"),
+)
+
+VERBS = {
+    "create": Verb(create, (_NAME, opt("--zone", text="pool-zone", required=True), *_SETTINGS)),
+    "list": Verb(list_, LISTING),
+    "show": Verb(show, (_NAME,)),
+    "update": Verb(update, (_NAME, opt("--zone", text="pool-zone"), *_SETTINGS)),
+    "delete": Verb(delete, (_NAME, YES)),
+}

@@ -1,0 +1,88 @@
+"""An error, told so that the reader knows what to do next: the message, the figures behind it, and a next step.
+
+Enters: an `ApiError`. Leaves: text on stderr and the exit code. For programs (`--output json`) the API's own error body goes to
+stderr instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from console import exits
+from console.app import App, note
+from console.cells import cell, clean
+from console.client import Body
+from console.errors import ApiError
+from console.render import columns_of, pad
+
+OVER = ("project", "kind", "resource", "limit", "used", "held", "asked")
+HINTS = {
+    "unauthenticated",
+    "forbidden",
+    "not_found",
+    "already_exists",
+    "stale_generation",
+    "invalid_state",
+    "quota_exceeded",
+    "no_capacity",
+    "approval_required",
+    "unavailable",
+    "unreachable",
+    "untrusted",
+    "bad_answer",
+    "ambiguous",
+    "conflict",
+}
+
+
+def tell(app: App, error: ApiError) -> int:
+    """Print the error and give its exit code."""
+    if not app.for_people:
+        note(json.dumps(error.body, ensure_ascii=False, indent=2))
+    else:
+        note(app.say("error.prefix", message=clean(error.message)))
+        explain(app, error.code, error.details)
+    return exits.code_of(error.code, error.status)
+
+
+def explain(app: App, code: str, details: Body) -> None:
+    """The figures behind a refusal and what to do next, to stderr."""
+    if code in FIGURES:
+        FIGURES[code](app, details)
+    if code in HINTS:
+        note(app.say(f"hint.{code}", server=app.profile.server))
+
+
+def _over(app: App, details: Body) -> None:
+    rows = [[str(row[key]) if row.get(key) is not None else "-" for key in OVER] for row in details.get("over", [])]
+    _aligned([[app.say(f"col.{key}") for key in OVER], *rows] if rows else [])
+
+
+def _rules(app: App, details: Body) -> None:
+    """Per rule how many hosts it left out; then the smallest changes that would fit."""
+    looked_at = details.get("hosts")
+    if looked_at is not None:
+        note("  " + app.say("refusal.looked_at", count=looked_at))
+    for rule in details.get("rules", []):
+        note("  " + app.say("refusal.rule", rule=clean(str(rule.get("text") or rule.get("rule"))), count=rule.get("excluded", "?")))
+    changes = details.get("changes", [])
+    if changes:
+        note(app.say("refusal.would_fit"))
+    for change in changes:
+        note(f"  · {cell(app.say, 'change', change)}")
+
+
+def _fields(app: App, details: Body) -> None:  # noqa: ARG001 - the table's signature
+    """What was wrong with which field of the request's body."""
+    for problem in details.get("errors", []):
+        note(f"  {clean(str(problem.get('where', '')))}: {clean(str(problem.get('what', '')))}")
+
+
+FIGURES: dict[str, Callable[[App, Body], None]] = {"quota_exceeded": _over, "no_capacity": _rules, "invalid_request": _fields}
+
+
+def _aligned(lines: list[list[str]]) -> None:
+    widths = [max(columns_of(line[index]) for line in lines) for index in range(len(lines[0]))] if lines else []
+    for line in lines:
+        note("  " + "  ".join(pad(clean(text), width) for text, width in zip(line, widths, strict=True)).rstrip())

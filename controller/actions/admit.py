@@ -1,0 +1,479 @@
+"""Admission: the one place where quota and capacity are taken.
+
+Enters: submissions that wait together. Leaves: for each, what was accepted or the error that says why not. All of them share one transaction, so that the
+sums of a root that bounds everybody are locked once for many requests, not once for each. Inside it:
+
+1. resolve names, check rights and sizes (nothing is locked yet);
+2. lock the sums of every project on every path, in one order; from here nobody else admits below them;
+3. answer repeated calls; check the tree of limits; place; lock the chosen hosts and make sure that they still have the room;
+4. write requests, allocations, instances, events and answers.
+
+The invariant: at every commit no project and no ancestor is over a limit and no host over its capacity, because whoever adds to a sum holds its lock
+from before the check until the commit. Rejected: optimistic claims by every request thread (most lose), and reservation tables beside the ledger
+(they drift).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from controller import errors
+from controller.actions.fleet_view import FleetView
+from controller.actions.refusals import no_capacity, quota_exceeded
+from controller.model import naming, translate
+from controller.model.identity import Right
+from controller.model.lifecycle import Goal, State
+from controller.model.request import Item, Submission, within
+from controller.store import answers, catalogue, events, fleet, instances, projects, requests, sql
+from quotas import check as quota
+from scheduler import types as scheduler
+from scheduler.place import apply, place
+
+Row = Mapping[str, Any]
+NewId = Callable[[], str]
+GIB = 1 << 30
+_LOOKS = 5  # how often a placement is decided anew when hosts change under it
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A submission that was taken: the request's and instances' rows as written, and the answer (status, JSON) to give, now and to repeated calls."""
+
+    request: Row
+    instances: tuple[Row, ...] = ()
+    answer: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What would happen: nothing did."""
+
+    refusal: errors.ControllerError | None
+
+
+Outcome = Accepted | Explained | errors.ControllerError
+Render = Callable[[Submission, Accepted], tuple[int, str]]
+
+
+@dataclass(slots=True)
+class Draft:
+    """A submission on its way: what its names mean, what it asks for, where its instances would go."""
+
+    submission: Submission
+    project: Row
+    auto: bool
+    request_id: str
+    units: list[Unit] = field(default_factory=list)
+    asked: dict[tuple[str, str], int] = field(default_factory=dict)
+    placements: list[scheduler.Placement] = field(default_factory=list)
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One instance-to-be."""
+
+    id: str
+    item: int
+    name: str
+    flavor: Row
+    image: Row
+    wish: scheduler.Item
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What admission needs beside a connection."""
+
+    view: FleetView
+    new_id: NewId
+    request_ttl_s: int
+    build_deadline_s: int
+    render: Render
+
+
+def admit(conn: Connection, admission: Admission, submissions: Sequence[Submission]) -> list[Outcome]:
+    """Take, or refuse, submissions in their order; the outcomes in that order.
+
+    The caller owns the transaction, and makes the fleet view forget what it holds when it does not commit.
+    """
+    drafts = _resolve(conn, admission, submissions)
+    open_drafts = [draft for draft in drafts if draft.outcome is None]
+    if open_drafts:
+        now = sql.scalar(conn, "SELECT now()")
+        nodes = projects.nodes(conn, (id_ for draft in open_drafts for id_ in draft.project["ancestors"]), lock=True)
+        _answer_repeated(conn, open_drafts)
+        _check_names(conn, open_drafts)
+        _decide(conn, admission, open_drafts, nodes)
+        _write(conn, admission, [draft for draft in open_drafts if draft.outcome is None], now)
+    return [draft.outcome for draft in drafts if draft.outcome is not None]
+
+
+# -- 1: what the names mean ------------------------------------------------------------------------------------------------------
+
+
+def _resolve(conn: Connection, admission: Admission, submissions: Sequence[Submission]) -> list[Draft]:
+    known = projects.find(conn, (submission.project for submission in submissions))
+    chain = projects.find(conn, {id_ for row in known.values() for id_ in row["ancestors"]})
+    items = [item for submission in submissions for item in submission.items]
+    flavors = catalogue.find(conn, "flavors", (item.flavor for item in items))
+    images = catalogue.find(conn, "images", (item.image for item in items))
+    pools = fleet.pools(conn, (item.pool for item in items if item.pool))
+    zones = fleet.zones(conn) if any(item.zone for item in items) else set()
+    drafts = []
+    for submission in submissions:
+        draft = Draft(submission, known.get(submission.project) or {}, False, admission.new_id())
+        try:
+            _may(submission, draft.project)
+            for number, item in enumerate(submission.items):
+                _add_units(draft, number, item, _Meaning(flavors, images, pools, zones), admission.new_id)
+            draft.auto = within(_policy(draft.project, chain), _totals(draft.asked))
+            if submission.direct and not draft.auto:
+                raise errors.ApprovalRequired(project=draft.project["path"])
+        except errors.ControllerError as error:
+            draft.outcome = error
+        drafts.append(draft)
+    return drafts
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    flavors: Mapping[str, Row]
+    images: Mapping[str, Row]
+    pools: Mapping[str, Row]
+    zones: set[str]
+
+
+def _may(submission: Submission, project: Row) -> None:
+    if not project or not submission.identity.may(Right.READ, project["ancestors"]):
+        raise errors.NotFound("project_not_found", project=submission.project)
+    if not submission.identity.may(Right.USE, project["ancestors"]):
+        raise errors.Forbidden("needs_right", right=Right.USE, project=project["path"])
+
+
+def _policy(project: Row, chain: Mapping[str, Row]) -> Mapping[str, int] | None:
+    """The auto-approval bounds of the project, or of the nearest ancestor that has some."""
+    for id_ in reversed(project["ancestors"]):
+        if chain[id_]["auto_approve"] is not None:
+            bounds: Mapping[str, int] = chain[id_]["auto_approve"]
+            return bounds
+    return None
+
+
+def _totals(asked: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for (_, resource), amount in asked.items():
+        totals[resource] = totals.get(resource, 0) + amount
+    return totals
+
+
+def _add_units(draft: Draft, number: int, item: Item, meaning: _Meaning, new_id: NewId) -> None:
+    flavor, image = meaning.flavors.get(item.flavor), meaning.images.get(item.image)
+    if flavor is None:
+        raise errors.InvalidRequest("unknown_flavor", item=number + 1, flavor=item.flavor)
+    if image is None:
+        raise errors.InvalidRequest("unknown_image", item=number + 1, image=item.image)
+    if item.pool and item.pool not in meaning.pools:
+        raise errors.InvalidRequest("unknown_pool", item=number + 1, pool=item.pool)
+    if item.zone and item.zone not in meaning.zones:
+        raise errors.InvalidRequest("unknown_zone", item=number + 1, zone=item.zone)
+    check_fit(number, item.kind, flavor, image)
+    group = f"{draft.request_id}/{number}"
+    wish = {
+        "kind": item.kind,
+        "resources": translate.resources(flavor),
+        "arch": image["arch"],
+        "traits": frozenset(flavor["traits"]),
+        "pools": (meaning.pools[item.pool]["name"],) if item.pool else (),
+        "zones": (item.zone,) if item.zone else (),
+        "spread": translate.spread(item.spread, group),
+    }
+    for name in naming.instance_names(item.name or f"vm-{draft.request_id[-8:]}", item.count):
+        id_ = new_id()
+        draft.units.append(Unit(id_, number, name, flavor, image, scheduler.Item(key=id_, **wish)))
+    for resource, amount in (("instances", 1), *((size, flavor[size]) for size in translate.SIZES)):
+        key = (item.kind, resource)
+        draft.asked[key] = draft.asked.get(key, 0) + amount * item.count
+
+
+def check_fit(number: int, kind: str, flavor: Row, image: Row) -> None:
+    """What can be said of a flavor and an image together without looking at any host.
+
+    Raises InvalidRequest.
+    """
+    names = {"item": number + 1, "flavor": flavor["name"], "image": image["name"]}
+    if flavor["kind"] != kind:
+        raise errors.InvalidRequest("flavor_kind", kind=flavor["kind"], **names)
+    if image["state"] != "ready":
+        raise errors.InvalidRequest("image_not_ready", state=image["state"], **names)
+    if flavor["arch"] and flavor["arch"] != image["arch"]:
+        raise errors.InvalidRequest("arch_differs", image_arch=image["arch"], flavor_arch=flavor["arch"], **names)
+    disk = max(image["min_disk_gib"], math.ceil(image["virtual_size_bytes"] / GIB))
+    if flavor["disk_gib"] < disk:
+        raise errors.InvalidRequest("flavor_disk_small", need=disk, have=flavor["disk_gib"], **names)
+    if flavor["memory_mib"] < image["min_memory_mib"]:
+        raise errors.InvalidRequest("flavor_memory_small", need=image["min_memory_mib"], have=flavor["memory_mib"], **names)
+
+
+# -- 3: repeated, named, bounded, placed -----------------------------------------------------------------------------------------
+
+
+def _answer_repeated(conn: Connection, drafts: Sequence[Draft]) -> None:
+    """Calls whose key was answered before get that answer; of several with one key in this batch, all but the first get the first's."""
+    keyed = [draft for draft in drafts if draft.submission.key]
+    known = answers.find(conn, ((draft.submission.identity.user_id, draft.submission.key or "") for draft in keyed))
+    for draft in keyed:
+        found = known.get((draft.submission.identity.user_id, draft.submission.key or ""))
+        if found is None:
+            continue
+        if found["fingerprint"] != draft.submission.fingerprint:
+            draft.outcome = errors.Conflict("key_reused", key=draft.submission.key)
+        else:
+            draft.outcome = Accepted({}, (), (found["status"], found["body"]))
+
+
+def _check_names(conn: Connection, drafts: Sequence[Draft]) -> None:
+    wanted = {(draft.project["id"], unit.name) for draft in drafts if draft.outcome is None for unit in draft.units}
+    taken = requests.names_taken(conn, wanted) if wanted else set()
+    for draft in drafts:
+        if draft.outcome is not None:
+            continue
+        names = [(draft.project["id"], unit.name) for unit in draft.units]
+        clash = next((name for number, name in enumerate(names) if name in taken or name in names[:number]), None)
+        if clash is not None:
+            draft.outcome = errors.AlreadyExists("instance_exists", name=clash[1], project=draft.project["path"])
+        else:
+            taken.update(names)
+
+
+def _decide(conn: Connection, admission: Admission, drafts: Sequence[Draft], nodes: Mapping[str, quota.Node]) -> None:
+    """Check limits and place, until nothing changes: when one that was counted can't be placed, those that it kept out get another look."""
+    admission.view.refresh(conn)
+    nodes = dict(nodes)
+    waiting = [draft for draft in drafts if draft.outcome is None]
+    while waiting:
+        counted, over = [], []
+        tentative = dict(nodes)
+        for draft in waiting:
+            path = [tentative[id_] for id_ in draft.project["ancestors"]]
+            found = quota.check(path, draft.asked)
+            if found:
+                over.append((draft, found))
+                continue
+            counted.append(draft)
+            _count(tentative, draft)
+        placed, failed = _place(conn, admission, counted)
+        for draft in placed:
+            _count(nodes, draft)
+        if over and failed:
+            waiting = [draft for draft, _ in over]
+            continue
+        for draft, found in over:
+            refusal = quota_exceeded(
+                draft.submission.identity, found, {id_: nodes[id_] for id_ in draft.project["ancestors"]}, draft.project
+            )
+            draft.outcome = Explained(refusal) if draft.submission.explain else refusal
+        break
+
+
+def _count(nodes: dict[str, quota.Node], draft: Draft) -> None:
+    """Count an accepted draft in the sums of its path (in memory: the database does its own)."""
+    if draft.submission.explain:
+        return
+    for id_ in draft.project["ancestors"]:
+        node = nodes[id_]
+        nodes[id_] = quota.Node(node.project_id, node.path, node.limits, quota.add(node.used, draft.asked), node.held)
+
+
+def _place(conn: Connection, admission: Admission, drafts: Sequence[Draft]) -> tuple[list[Draft], bool]:
+    """Place drafts together; those that were, and whether any could not be.
+
+    The hosts chosen are locked and compared with what was decided upon; where one changed so that its share no longer fits, all is decided anew.
+    """
+    view = admission.view.fleet
+    for _ in range(_LOOKS):
+        results = place(view, [[unit.wish for unit in draft.units] for draft in drafts])
+        chosen = {p.host_id for result in results if not isinstance(result, scheduler.NoValidHost) for p in result}
+        changed = [row for row in fleet.lock_hosts(conn, chosen) if row["generation"] != view.generation(row["id"])]
+        view.upsert(translate.host(row) for row in changed)
+        if not changed or _still_fits(changed, drafts, results):
+            break
+    else:
+        raise errors.Unavailable("fleet_restless")
+    placed, failed = [], False
+    for draft, result in zip(drafts, results, strict=True):
+        if isinstance(result, scheduler.NoValidHost):
+            failed = True
+            refusal = no_capacity(view, [unit.wish for unit in draft.units], result)
+            draft.outcome = Explained(refusal) if draft.submission.explain else refusal
+        elif draft.submission.explain:
+            draft.outcome = Explained(None)
+        else:
+            draft.placements = result
+            apply(view, [unit.wish for unit in draft.units], result)
+            placed.append(draft)
+    return placed, failed
+
+
+def _still_fits(changed: Sequence[Row], drafts: Sequence[Draft], results: Sequence[Any]) -> bool:
+    """Whether hosts that changed still have room for all that was decided to go there."""
+    asked: dict[str, dict[str, int]] = {row["id"]: dict.fromkeys(translate.SIZES, 0) for row in changed}
+    for draft, result in zip(drafts, results, strict=True):
+        for unit, placement in zip(draft.units, result if isinstance(result, list) else [], strict=False):
+            if placement.host_id in asked:
+                for size in translate.SIZES:
+                    asked[placement.host_id][size] += unit.flavor[size]
+    return all(
+        row["state"] == "up"
+        and not row["cordoned"]
+        and all(asked[row["id"]][size] == 0 or row["used_" + size] + asked[row["id"]][size] <= row[size] for size in translate.SIZES)
+        for row in changed
+    )
+
+
+# -- 4: the rows -----------------------------------------------------------------------------------------------------------------
+
+
+def _write(conn: Connection, admission: Admission, drafts: Sequence[Draft], now: datetime) -> None:
+    asked = [_request_row(draft, now) for draft in drafts]
+    requests.insert(conn, asked, admission.request_ttl_s)
+    made = [
+        [instance_row(unit, p, draft.request_id, draft.submission, draft.project, now) for unit, p in _pairs(draft)] if draft.auto else []
+        for draft in drafts
+    ]
+    instances.insert(conn, [row for rows in made for row in rows], admission.build_deadline_s)
+    requests.allocate(conn, [_allocation_row(draft, unit, p) for draft in drafts for unit, p in _pairs(draft)])
+    events.add(conn, [fact for draft in drafts for fact in _facts(draft)])
+    kept = []
+    for draft, request, rows in zip(drafts, asked, made, strict=True):
+        accepted = Accepted(
+            request
+            | {
+                "project": draft.project["path"],
+                "created_by_name": draft.submission.identity.name,
+                "instances": [row["id"] for row in rows],
+            },
+            tuple(
+                row | _surroundings(admission, draft, unit, p) for row, (unit, p) in zip(rows, _pairs(draft) if rows else [], strict=True)
+            ),
+        )
+        status, body = admission.render(draft.submission, accepted)
+        draft.outcome = Accepted(accepted.request, accepted.instances, (status, body))
+        if draft.submission.key:
+            kept.append(
+                {
+                    "user_id": draft.submission.identity.user_id,
+                    "key": draft.submission.key,
+                    "fingerprint": draft.submission.fingerprint,
+                    "status": status,
+                    "body": body,
+                }
+            )
+    answers.add(conn, kept)
+
+
+def _pairs(draft: Draft) -> list[tuple[Unit, scheduler.Placement]]:
+    return list(zip(draft.units, draft.placements, strict=True))
+
+
+def _request_row(draft: Draft, now: datetime) -> dict[str, Any]:
+    submission = draft.submission
+    return {
+        "id": draft.request_id,
+        "project_id": draft.project["id"],
+        "created_by": submission.identity.user_id,
+        "state": "approved" if draft.auto else "pending",
+        "reason": submission.reason,
+        "term_days": submission.term_days,
+        "items": [asdict(item) | _meant(draft, number) for number, item in enumerate(submission.items)],
+        "decided_at": now if draft.auto else None,
+        "generation": 1,
+        "created_at": now,
+    }
+
+
+def _meant(draft: Draft, number: int) -> dict[str, Any]:
+    """What an item's names meant when it was handed in: a name may mean something else by the time it is approved."""
+    unit = next(unit for unit in draft.units if unit.item == number)
+    return {"flavor": unit.flavor["name"], "image": unit.image["name"], "image_id": unit.image["id"], "arch": unit.image["arch"]}
+
+
+def instance_row(
+    unit: Unit, placement: scheduler.Placement, request_id: str, submission: Submission, project: Row, now: datetime
+) -> dict[str, Any]:
+    """A new instance, placed and counted; building begins when the reconciler sees it."""
+    item = submission.items[unit.item]
+    return {
+        "id": unit.id,
+        "project_id": project["id"],
+        "request_id": request_id,
+        "created_by": submission.identity.user_id,
+        "name": unit.name,
+        "kind": item.kind,
+        "flavor": unit.flavor["name"],
+        **{size: unit.flavor[size] for size in translate.SIZES},
+        "arch": unit.image["arch"],
+        "image_id": unit.image["id"],
+        "host_id": placement.host_id,
+        "spread": asdict(item.spread) if item.spread else None,
+        "user_data": item.user_data,
+        "ssh_keys": list(item.ssh_keys),
+        "goal": Goal.RUNNING,
+        "state": State.PENDING,
+        "since": now,
+        "asked_at": now,
+        "created_at": now,
+    }
+
+
+def _surroundings(admission: Admission, draft: Draft, unit: Unit, placement: scheduler.Placement) -> dict[str, Any]:
+    """What a reader of the instance sees beside its own row."""
+    host = admission.view.fleet.host(placement.host_id)
+    return {
+        "project": draft.project["path"],
+        "image": unit.image["name"],
+        "host": host.name,
+        "pool": host.pool,
+        "zone": host.zone,
+        "host_state": "up",
+        "condition": "absent",
+        "reason": None,
+        "addresses": [],
+        "protected": False,
+        "generation": 1,
+        "observed_generation": 0,
+    }
+
+
+def _allocation_row(draft: Draft, unit: Unit, placement: scheduler.Placement) -> dict[str, Any]:
+    return {
+        "id": unit.id,
+        "project_id": draft.project["id"],
+        "host_id": placement.host_id,
+        "request_id": draft.request_id,
+        "item": unit.item,
+        "instance_id": unit.id if draft.auto else None,
+        "name": unit.name,
+        "kind": draft.submission.items[unit.item].kind,
+        **{size: unit.flavor[size] for size in translate.SIZES},
+        "counted": True,
+        "spread_group": unit.wish.spread.group if unit.wish.spread else None,
+    }
+
+
+def _facts(draft: Draft) -> list[events.Event]:
+    actor, project_id = draft.submission.identity.name, draft.project["id"]
+    kind = "request.approved_by_policy" if draft.auto else "request.submitted"
+    facts = [events.event(kind, "request", draft.request_id, draft.project["path"], project_id, actor, count=len(draft.units))]
+    if draft.auto:
+        facts += [
+            events.event("instance.accepted", "instance", unit.id, unit.name, project_id, actor, flavor=unit.flavor["name"])
+            for unit in draft.units
+        ]
+    return facts

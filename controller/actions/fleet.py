@@ -1,0 +1,206 @@
+"""Pools, endpoints and hosts: what the operators look after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection
+
+from controller import errors
+from controller.actions import guard
+from controller.actions.env import Env
+from controller.model import translate
+from controller.model.identity import Identity, Right
+from controller.store import events, fleet, instances
+from controller.store.sql import Row
+from drivers.base import Inventory
+
+# -- pools -----------------------------------------------------------------------------------------------------------------------
+
+
+def find_pool(conn: Connection, identity: Identity, reference: str) -> Row:
+    """A pool; its name and zone are everybody's to read, since requests may wish for them."""
+    row = fleet.pools(conn, [reference]).get(reference)
+    if row is None:
+        raise errors.NotFound("pool_not_found", name=reference)
+    return row
+
+
+def create_pool(conn: Connection, env: Env, identity: Identity, record: Mapping[str, Any]) -> Row:
+    """A new, empty pool."""
+    guard.overall(identity, Right.OPERATE)
+    if fleet.pools(conn, [record["name"]]):
+        raise errors.AlreadyExists("pool_exists", name=record["name"])
+    id_ = env.new_id()
+    fleet.insert_pool(conn, {"id": id_, **record})
+    events.add(conn, [events.event("pool.created", "pool", id_, record["name"], None, identity.name)])
+    return find_pool(conn, identity, id_)
+
+
+def update_pool(conn: Connection, identity: Identity, reference: str, generation: int | None, changes: Mapping[str, Any]) -> Row:
+    """Change zone, site, overcommit or reserve; the capacity of its hosts follows at once.
+
+    Raises InvalidState where a host would then hold more than it may: capacity promised is never taken back.
+    """
+    guard.overall(identity, Right.OPERATE)
+    row = find_pool(conn, identity, reference)
+    guard.seen(row, generation)
+    merged = {name: changes.get(name, row[name]) for name in ("zone", "site", "overcommit", "reserved")}
+    records = []
+    for host in fleet.hosts_in(conn, row["id"]):
+        room = translate.capacity(host["inventory"], merged["overcommit"], merged["reserved"])
+        over = [name for name in translate.SIZES if host["used_" + name] > room[name]]
+        if over and host["state"] != "retired":
+            raise errors.InvalidState("pool_too_full", host=host["name"], resources=", ".join(over), name=row["name"])
+        records.append({**{name: host[name] for name in ("id", "arch", "kinds", "traits", "notes", "inventory", "state")}, **room})
+    dumped = {name: orjson.dumps(merged[name]).decode() for name in ("overcommit", "reserved")}
+    fleet.update_pool(conn, row["id"], merged | dumped)
+    fleet.update_hosts(conn, records)
+    events.add(conn, [events.event("pool.changed", "pool", row["id"], row["name"], None, identity.name, fields=", ".join(sorted(changes)))])
+    return find_pool(conn, identity, row["id"])
+
+
+def delete_pool(conn: Connection, identity: Identity, reference: str, generation: int | None) -> None:
+    """Remove a pool that nothing belongs to."""
+    guard.overall(identity, Right.OPERATE)
+    row = find_pool(conn, identity, reference)
+    guard.seen(row, generation)
+    if fleet.pool_in_use(conn, row["id"]):
+        raise errors.InvalidState("pool_in_use", name=row["name"])
+    fleet.delete_pool(conn, row["id"])
+    events.add(conn, [events.event("pool.deleted", "pool", row["id"], row["name"], None, identity.name)])
+
+
+# -- endpoints -------------------------------------------------------------------------------------------------------------------
+
+
+def find_endpoint(conn: Connection, identity: Identity, reference: str) -> Row:
+    """An endpoint, for those who may see the fleet."""
+    guard.overall(identity, Right.SEE_FLEET)
+    row = fleet.endpoint(conn, reference)
+    if row is None:
+        raise errors.NotFound("endpoint_not_found", name=reference)
+    return row
+
+
+def check_enrol(conn: Connection, identity: Identity, name: str, pool: str) -> None:
+    """What can be refused before anybody is connected to."""
+    guard.overall(identity, Right.OPERATE)
+    find_pool(conn, identity, pool)
+    if fleet.endpoint(conn, name):
+        raise errors.AlreadyExists("endpoint_exists", name=name)
+
+
+def enrol(conn: Connection, env: Env, identity: Identity, record: Mapping[str, Any], pool: str, inventory: Inventory) -> Row:
+    """Take an endpoint that answered, with its hosts, into our care."""
+    check_enrol(conn, identity, record["name"], pool)
+    in_pool = find_pool(conn, identity, pool)
+    id_ = env.new_id()
+    fleet.insert_endpoint(conn, {"id": id_, **record, "pool_id": in_pool["id"], "state": "connected"})
+    events.add(conn, [events.event("endpoint.enrolled", "endpoint", id_, record["name"], None, identity.name, hosts=len(inventory.hosts))])
+    made = find_endpoint(conn, identity, id_)
+    discover(conn, env, made, inventory)
+    return made
+
+
+def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) -> None:
+    """Bring the hosts' rows in line with what the driver found: new ones are added, changed ones changed, missing ones are unreachable.
+
+    A row is written only where something differs, since every write makes placements on that host look again. A retired host stays retired.
+    """
+    known = {row["backend_name"]: row for row in fleet.hosts_of(conn, endpoint["id"])}
+    pools = fleet.pools(conn, {endpoint["pool_id"], *(row["pool_id"] for row in known.values())})
+    fresh, changed, facts = [], [], []
+    for found in inventory.hosts:
+        row = known.get(found.name)
+        pool = pools[row["pool_id"] if row else endpoint["pool_id"]]
+        record = translate.host_record(found, pool["overcommit"], pool["reserved"])
+        if row is None:
+            name = found.name if fleet.host(conn, found.name) is None else f"{endpoint['name']}-{found.name}"
+            id_ = env.new_id()
+            fresh.append(
+                {"id": id_, "name": name, "backend_name": found.name, "endpoint_id": endpoint["id"], "pool_id": pool["id"], **record}
+            )
+            facts.append(events.event("host.enrolled", "host", id_, name, None, "chutian"))
+        elif row["state"] != "retired" and any(row[field] != value for field, value in record.items()):
+            changed.append({"id": row["id"], **record})
+            kind = "host.reachable" if row["state"] != "up" else "host.changed"
+            facts.append(events.event(kind, "host", row["id"], row["name"], None, "chutian"))
+    missing = [row for name, row in known.items() if name not in {found.name for found in inventory.hosts} and row["state"] == "up"]
+    for row in missing:
+        fleet.set_host(conn, row["id"], None, state="unreachable")
+        facts.append(events.event("host.unreachable", "host", row["id"], row["name"], None, "chutian", instances=row["used_instances"]))
+    fleet.insert_hosts(conn, fresh)
+    fleet.update_hosts(conn, changed)
+    events.add(conn, facts)
+
+
+def forget_endpoint(conn: Connection, identity: Identity, reference: str, generation: int | None) -> Row:
+    """Let go of an endpoint whose hosts are all retired and never held an instance that is still on record."""
+    guard.overall(identity, Right.OPERATE)
+    row = find_endpoint(conn, identity, reference)
+    guard.seen(row, generation)
+    hosts = fleet.hosts_of(conn, row["id"])
+    live = [host["name"] for host in hosts if host["state"] != "retired"]
+    if live:
+        raise errors.InvalidState("endpoint_has_hosts", details={"hosts": live}, name=row["name"], count=len(live))
+    fleet.retire_endpoint(conn, row["id"])
+    events.add(conn, [events.event("endpoint.forgotten", "endpoint", row["id"], row["name"], None, identity.name)])
+    return row
+
+
+# -- hosts -----------------------------------------------------------------------------------------------------------------------
+
+
+def find_host(conn: Connection, identity: Identity, reference: str) -> Row:
+    """A host, for those who may see the fleet."""
+    guard.overall(identity, Right.SEE_FLEET)
+    row = fleet.host(conn, reference)
+    if row is None:
+        raise errors.NotFound("host_not_found", name=reference)
+    return row
+
+
+def cordon(conn: Connection, identity: Identity, reference: str, cordoned: bool, generation: int | None) -> Row:
+    """No new placements there; nothing moves. Or placements again."""
+    row = _operable(conn, identity, reference, generation)
+    if row["state"] == "retired":
+        raise errors.InvalidState("host_retired", name=row["name"])
+    if row["cordoned"] == cordoned:
+        return row
+    return _set(conn, identity, row, "host.cordoned" if cordoned else "host.uncordoned", cordoned=cordoned)
+
+
+def retire(conn: Connection, identity: Identity, reference: str, generation: int | None) -> Row:
+    """Take a host out of our care.
+
+    Raises InvalidState, with the list, while anything is on it or held on it.
+    """
+    row = _operable(conn, identity, reference, generation)
+    if row["state"] == "retired":
+        return row
+    fleet.lock_hosts(conn, [row["id"]])  # from here nothing new can be placed there
+    row = find_host(conn, identity, row["id"])
+    if row["used_instances"]:
+        names = [
+            {"id": one["id"], "name": one["name"], "project": one["project"]}
+            for one in instances.page(conn, None, {"host_id": row["id"]}, instances.TOP, 100)
+        ]
+        raise errors.InvalidState("host_occupied", details={"instances": names}, name=row["name"], count=row["used_instances"])
+    return _set(conn, identity, row, "host.retired", state="retired")
+
+
+def _operable(conn: Connection, identity: Identity, reference: str, generation: int | None) -> Row:
+    guard.overall(identity, Right.OPERATE)
+    row = find_host(conn, identity, reference)
+    guard.seen(row, generation)
+    return row
+
+
+def _set(conn: Connection, identity: Identity, row: Row, kind: str, **changes: Any) -> Row:
+    changed = fleet.set_host(conn, row["id"], None, **changes)
+    assert changed is not None  # noqa: S101 - no generation was named
+    events.add(conn, [events.event(kind, "host", row["id"], row["name"], None, identity.name)])
+    return changed

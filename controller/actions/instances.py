@@ -1,0 +1,147 @@
+"""What may be asked of an instance. Each verb writes what is wanted (`goal`, sizes, counters) and bumps the generation; the reconciler does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from controller import errors
+from controller.actions import guard
+from controller.actions.admit import check_fit
+from controller.actions.env import Env
+from controller.actions.refusals import quota_exceeded
+from controller.model import translate
+from controller.model.identity import Identity, Right
+from controller.model.lifecycle import Goal, State
+from controller.store import catalogue, events, fleet, instances, projects, requests
+from controller.store.sql import Row
+from quotas import check as quota
+
+
+def find(conn: Connection, identity: Identity, instance_id: str, lock: bool = False) -> Row:
+    """An instance that the caller may read."""
+    row = instances.get(conn, instance_id, lock)
+    if row is None or not identity.may(Right.READ, row["ancestors"]):
+        raise errors.NotFound("instance_not_found", instance=instance_id)
+    return row
+
+
+def start(conn: Connection, env: Env, identity: Identity, instance_id: str, generation: int | None) -> Row:
+    """Let it run."""
+    row = _usable(conn, identity, instance_id, generation)
+    return _ask(conn, env, identity, row, "instance.start_asked", goal=Goal.RUNNING)
+
+
+def stop(conn: Connection, env: Env, identity: Identity, instance_id: str, generation: int | None) -> Row:
+    """Let it shut down; its power is cut when the grace time is over."""
+    row = _usable(conn, identity, instance_id, generation)
+    return _ask(conn, env, identity, row, "instance.stop_asked", goal=Goal.STOPPED)
+
+
+def reboot(conn: Connection, env: Env, identity: Identity, instance_id: str, generation: int | None) -> Row:
+    """Let it boot again, once."""
+    row = _usable(conn, identity, instance_id, generation)
+    if row["goal"] != Goal.RUNNING:
+        raise errors.InvalidState("reboot_stopped", name=row["name"])
+    return _ask(conn, env, identity, row, "instance.reboot_asked", reboots=row["reboots"] + 1)
+
+
+def rebuild(conn: Connection, env: Env, identity: Identity, instance_id: str, image: str | None, generation: int | None) -> Row:
+    """Throw its disk away and make it again, from the same image or another of the same architecture."""
+    row = _usable(conn, identity, instance_id, generation)
+    _unprotected(row)
+    source = catalogue.get(conn, "images", image or row["image_id"])
+    if source is None:
+        raise errors.InvalidRequest("unknown_image", item=1, image=image)
+    check_fit(0, row["kind"], dict(row) | {"name": row["flavor"]}, source)
+    return _ask(
+        conn, env, identity, row, "instance.rebuild_asked", params={"image": source["name"]}, build=row["build"] + 1, image_id=source["id"]
+    )
+
+
+def resize(conn: Connection, env: Env, identity: Identity, instance_id: str, flavor: str, generation: int | None) -> Row:
+    """Make it another size where it is. Growth is counted and taken here; shrinking frees its part when the backend has done it."""
+    row = _usable(conn, identity, instance_id, generation)
+    size = catalogue.get(conn, "flavors", flavor)
+    if size is None:
+        raise errors.InvalidRequest("unknown_flavor", item=1, flavor=flavor)
+    image = catalogue.get(conn, "images", row["image_id"])
+    assert image is not None  # noqa: S101 - an image in use is never removed
+    check_fit(0, row["kind"], size, image)
+    if size["disk_gib"] < row["disk_gib"]:
+        raise errors.InvalidRequest("disk_shrinks", have=row["disk_gib"], want=size["disk_gib"])
+    _take_growth(conn, identity, row, size)
+    return _ask(
+        conn,
+        env,
+        identity,
+        row,
+        "instance.resize_asked",
+        params={"flavor": size["name"]},
+        flavor=size["name"],
+        **{name: size[name] for name in translate.SIZES},
+    )
+
+
+def _take_growth(conn: Connection, identity: Identity, row: Row, size: Mapping[str, Any]) -> None:
+    """Count the growth in every sum of the path and on the host, or refuse; locks in the order that admission uses."""
+    nodes = projects.nodes(conn, row["ancestors"], lock=True)
+    (host,) = fleet.lock_hosts(conn, [row["host_id"]])
+    current = requests.allocation(conn, row["id"])
+    larger = {name: max(current[name], size[name]) for name in translate.SIZES}
+    growth = {(row["kind"], name): larger[name] - current[name] for name in translate.SIZES}
+    over = quota.check([nodes[id_] for id_ in row["ancestors"]], growth)
+    if over:
+        raise quota_exceeded(identity, over, nodes, row)
+    short = [
+        name for name in translate.SIZES if growth[row["kind"], name] and host["used_" + name] + growth[row["kind"], name] > host[name]
+    ]
+    if short:
+        details = {"hosts": 1, "rules": [{"rule": name, "excluded": 1} for name in short], "alone": [], "changes": []}
+        raise errors.NoCapacity("no_room_to_grow", details=details, resources=", ".join(short))
+    requests.resize_allocation(conn, row["id"], larger)
+
+
+def protect(conn: Connection, identity: Identity, instance_id: str, protected: bool, generation: int | None) -> Row:
+    """Protect from deletion and rebuild, or no longer."""
+    row = _usable(conn, identity, instance_id, generation)
+    if row["protected"] != protected:
+        instances.set_protected(conn, row["id"], protected)
+        kind = "instance.protected" if protected else "instance.unprotected"
+        events.add(conn, [events.event(kind, "instance", row["id"], row["name"], row["project_id"], identity.name)])
+    return find(conn, identity, instance_id)
+
+
+def delete(conn: Connection, env: Env, identity: Identity, instance_id: str, generation: int | None) -> Row:
+    """Let it be gone, with its disks; again changes nothing."""
+    row = find(conn, identity, instance_id, lock=True)
+    guard.allow(identity, Right.USE, row)
+    if row["goal"] == Goal.GONE:
+        return row
+    guard.seen(row, generation)
+    _unprotected(row)
+    return _ask(conn, env, identity, row, "instance.delete_asked", goal=Goal.GONE)
+
+
+def _usable(conn: Connection, identity: Identity, instance_id: str, generation: int | None) -> Row:
+    row = find(conn, identity, instance_id, lock=True)
+    guard.allow(identity, Right.USE, row)
+    guard.seen(row, generation)
+    if row["goal"] == Goal.GONE or row["state"] in (State.DELETING, State.DELETED):
+        raise errors.InvalidState("instance_going", name=row["name"])
+    return row
+
+
+def _unprotected(row: Row) -> None:
+    if row["protected"]:
+        raise errors.InvalidState("instance_protected", name=row["name"])
+
+
+def _ask(
+    conn: Connection, env: Env, identity: Identity, row: Row, kind: str, params: Mapping[str, Any] | None = None, **changes: Any
+) -> Row:
+    instances.ask(conn, row["id"], env.settings.change_deadline_s if row["built"] else env.settings.build_deadline_s, **changes)
+    events.add(conn, [events.event(kind, "instance", row["id"], row["name"], row["project_id"], identity.name, **(params or {}))])
+    return find(conn, identity, row["id"])

@@ -1,0 +1,157 @@
+"""Projects, limits and roles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection
+
+from controller import errors
+from controller.actions import guard
+from controller.actions.env import Env
+from controller.model import naming
+from controller.model.identity import Identity, Right, Role
+from controller.store import events, people, projects
+from controller.store.sql import Row
+from quotas import check as quota
+
+
+def create(
+    conn: Connection, env: Env, identity: Identity, name: str, parent: str | None, description: str, auto_approve: Mapping[str, int] | None
+) -> Row:
+    """A new project below `parent`; a new root only for an administrator of a root."""
+    above: Row | None = None
+    if parent is None:
+        guard.overall(identity, Right.SET_UP)
+    else:
+        above = guard.project(conn, identity, parent, Right.SET_UP)
+    if not naming.is_label(name):
+        raise errors.InvalidRequest("not_a_label", name=name)
+    path = f"{above['path']}/{name}" if above else name
+    if projects.get(conn, path):
+        raise errors.AlreadyExists("project_exists", path=path)
+    id_ = env.new_id()
+    projects.insert(
+        conn,
+        {
+            "id": id_,
+            "parent_id": above["id"] if above else None,
+            "name": name,
+            "path": path,
+            "ancestors": [*(above["ancestors"] if above else []), id_],
+            "description": description,
+            "auto_approve": dict(auto_approve) if auto_approve is not None else None,
+        },
+    )
+    if above is None:
+        people.grant(conn, identity.user_id, id_, Role.ADMIN)  # else nobody could see it
+    events.add(conn, [events.event("project.created", "project", id_, path, id_, identity.name)])
+    made = projects.get(conn, id_)
+    assert made is not None  # noqa: S101 - inserted above
+    return made
+
+
+def update(conn: Connection, identity: Identity, reference: str, generation: int | None, changes: Mapping[str, Any]) -> Row:
+    """Change description or auto-approval bounds (`auto_approve`). Bounds are set from above: by an administrator of the parent, or of the root."""
+    row = guard.project(conn, identity, reference, Right.SET_UP)
+    guard.seen(row, generation)
+    if "auto_approve" in changes:
+        _from_above(identity, row)
+        changes = dict(changes) | {
+            "auto_approve": orjson.dumps(changes["auto_approve"]).decode() if changes["auto_approve"] is not None else None
+        }
+    if not changes:
+        return row
+    changed = projects.update(conn, row["id"], row["generation"], **changes)
+    if changed is None:
+        raise errors.StaleGeneration(seen=row["generation"], now="?")
+    events.add(
+        conn,
+        [events.event("project.changed", "project", row["id"], row["path"], row["id"], identity.name, fields=", ".join(sorted(changes)))],
+    )
+    return changed
+
+
+def _from_above(identity: Identity, row: Row) -> None:
+    """Nobody loosens the bounds he is under himself: the right must come from above the project, where there is an above."""
+    if row["parent_id"] is not None and not identity.may(Right.SET_UP, row["ancestors"][:-1]):
+        raise errors.Forbidden("needs_right_above", right=Right.SET_UP, project=row["path"])
+
+
+def delete(conn: Connection, identity: Identity, reference: str, generation: int | None) -> None:
+    """Remove a project that nothing hangs on."""
+    row = guard.project(conn, identity, reference, Right.SET_UP)
+    _from_above(identity, row)
+    guard.seen(row, generation)
+    inside = projects.occupants(conn, row["id"])
+    if any(inside.values()):
+        raise errors.InvalidState("project_occupied", details=inside, path=row["path"], **inside)
+    events.add(conn, [events.event("project.deleted", "project", row["id"], row["path"], row["parent_id"], identity.name)])
+    projects.delete(conn, row["id"])
+
+
+def show_quota(conn: Connection, identity: Identity, reference: str) -> tuple[Row, Sequence[quota.QuotaRow]]:
+    """Limits and usage of a project and of those ancestors that the caller may read."""
+    row = guard.project(conn, identity, reference, Right.READ)
+    ancestors = row["ancestors"]
+    readable = [id_ for number, id_ in enumerate(ancestors) if identity.may(Right.READ, ancestors[: number + 1])]
+    nodes = projects.nodes(conn, readable)
+    return row, quota.rows([nodes[id_] for id_ in readable])
+
+
+def set_limits(conn: Connection, identity: Identity, reference: str, limits: Sequence[tuple[str, str, int | None]]) -> None:
+    """Set limits (kind, resource, amount; None takes the limit away).
+
+    Raises InvalidState for a limit below what is in use and held: a limit is true at every moment, so usage comes down first.
+    """
+    row = guard.project(conn, identity, reference, Right.SET_UP)
+    _from_above(identity, row)
+    node = projects.nodes(conn, [row["id"]], lock=True)[row["id"]]
+    for kind, resource, amount in limits:
+        bounded = quota.Node(node.project_id, node.path, {} if amount is None else {(kind, resource): amount}, node.used, node.held)
+        over = quota.check([bounded], {})
+        if over:
+            raise errors.InvalidState(
+                "limit_below_usage", resource=resource, limit=amount, used=over[0].used, held=over[0].held, path=row["path"]
+            )
+        projects.set_limit(conn, row["id"], kind, resource, amount)
+    facts = [
+        events.event(
+            "limit.set",
+            "project",
+            row["id"],
+            row["path"],
+            row["id"],
+            identity.name,
+            of_kind=k,
+            resource=r,
+            amount=-1 if a is None else a,
+        )
+        for k, r, a in limits
+    ]
+    events.add(conn, facts)
+
+
+def grant(conn: Connection, identity: Identity, reference: str, user: str, role: Role) -> None:
+    """Give a user a role on a project."""
+    row, who = _role_target(conn, identity, reference, user)
+    people.grant(conn, who["id"], row["id"], role)
+    events.add(conn, [events.event("role.granted", "user", who["id"], who["name"], row["id"], identity.name, role=role, path=row["path"])])
+
+
+def revoke(conn: Connection, identity: Identity, reference: str, user: str, role: Role) -> None:
+    """Take a role away."""
+    row, who = _role_target(conn, identity, reference, user)
+    if people.ungrant(conn, who["id"], row["id"], role) == 0:
+        raise errors.NotFound("role_not_found", user=user, role=role, path=row["path"])
+    events.add(conn, [events.event("role.revoked", "user", who["id"], who["name"], row["id"], identity.name, role=role, path=row["path"])])
+
+
+def _role_target(conn: Connection, identity: Identity, reference: str, user: str) -> tuple[Row, Row]:
+    row = guard.project(conn, identity, reference, Right.SET_UP)
+    who = people.get_user(conn, user)
+    if who is None:
+        raise errors.NotFound("user_not_found", user=user)
+    return row, who

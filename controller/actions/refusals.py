@@ -1,0 +1,43 @@
+"""Refusals that explain themselves: which limit, which rule, and the smallest change that would do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from controller import errors
+from controller.model.identity import Identity, Right
+from quotas import check as quota
+from scheduler.explain import explain
+from scheduler.fleet import Fleet
+from scheduler.types import Item, NoValidHost
+
+
+def quota_exceeded(
+    identity: Identity, over: Sequence[quota.Over], path: Mapping[str, quota.Node], project: Mapping[str, Any]
+) -> errors.QuotaExceeded:
+    """Every limit that would be passed.
+
+    What an ancestor has in use is the sum of departments that the caller may know nothing of, so its numbers are shown only to those who may read it.
+    """
+    shown = []
+    for one in over:
+        ancestors = project["ancestors"][: project["ancestors"].index(one.project_id) + 1]
+        row: dict[str, Any] = {"project": one.path, "kind": one.kind, "resource": one.resource, "asked": one.asked}
+        if identity.may(Right.READ, ancestors):
+            row |= {"limit": one.limit, "used": one.used, "held": one.held, "free": max(0, one.limit - one.used - one.held)}
+        shown.append(row)
+    first = over[0]
+    return errors.QuotaExceeded(details={"over": shown}, project=first.path, resource=first.resource, asked=first.asked, count=len(over))
+
+
+def no_capacity(fleet: Fleet, gang: Sequence[Item], refusal: NoValidHost) -> errors.NoCapacity:
+    """Each rule with the number of hosts it excluded, and changes that would fit; no host is named."""
+    full = explain(fleet, gang) or refusal
+    details = {
+        "hosts": full.hosts,
+        "rules": [{"rule": rule.rule, "excluded": rule.excluded} for rule in full.rules if rule.excluded],
+        "alone": [{"rule": rule.rule, "excluded": rule.excluded} for rule in full.alone if rule.excluded],
+        "changes": [{"change": change.what, **change.params} for change in full.changes],
+    }
+    return errors.NoCapacity(details=details, hosts=full.hosts)

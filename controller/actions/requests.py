@@ -1,0 +1,110 @@
+"""Deciding on requests. What a request asks for was counted and placed when it was handed in, so that approving it can't fail for lack of either."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from controller import errors
+from controller.actions import guard
+from controller.actions.env import Env
+from controller.model import translate
+from controller.model.identity import Identity, Right
+from controller.model.lifecycle import Goal, State
+from controller.store import events, instances, requests, sql
+from controller.store.sql import Row
+
+
+def find(conn: Connection, identity: Identity, request_id: str, lock: bool = False) -> Row:
+    """A request that the caller may read."""
+    row = requests.get(conn, request_id, lock)
+    if row is None or not identity.may(Right.READ, row["ancestors"]):
+        raise errors.NotFound("request_not_found", request=request_id)
+    return row
+
+
+def approve(conn: Connection, env: Env, identity: Identity, request_id: str, reason: str | None, generation: int | None) -> Row:
+    """Turn the holds of a pending request into instances. An approver doesn't approve what he asked for himself, unless he administers the project."""
+    row = _pending(conn, identity, request_id, generation)
+    guard.allow(identity, Right.DECIDE if row["created_by"] != identity.user_id else Right.SET_UP, row)
+    held = requests.held(conn, row["id"])
+    now = sql.scalar(conn, "SELECT now()")
+    made = []
+    for hold in held:
+        item = row["items"][hold["item"]]
+        made.append(
+            {
+                "id": hold["id"],
+                "project_id": row["project_id"],
+                "request_id": row["id"],
+                "created_by": row["created_by"],
+                "name": hold["name"],
+                "kind": hold["kind"],
+                "flavor": item["flavor"],
+                **{size: hold[size] for size in translate.SIZES},
+                "arch": item["arch"],
+                "image_id": item["image_id"],
+                "host_id": hold["host_id"],
+                "spread": item["spread"],
+                "user_data": item["user_data"],
+                "ssh_keys": item["ssh_keys"],
+                "goal": Goal.RUNNING,
+                "state": State.PENDING,
+                "since": now,
+                "asked_at": now,
+                "created_at": now,
+            }
+        )
+    requests.decide(conn, row["id"], "approved", identity.user_id, reason)
+    instances.insert(conn, made, env.settings.build_deadline_s)
+    requests.occupy(conn, [(one["id"], one["id"]) for one in made])
+    facts = [events.event("request.approved", "request", row["id"], row["project"], row["project_id"], identity.name, reason=reason or "")]
+    facts += [
+        events.event("instance.accepted", "instance", one["id"], one["name"], row["project_id"], identity.name, flavor=one["flavor"])
+        for one in made
+    ]
+    events.add(conn, facts)
+    return find(conn, identity, request_id)
+
+
+def refuse(conn: Connection, identity: Identity, request_id: str, reason: str, generation: int | None) -> Row:
+    """Refuse, with a reason; what was held is free again."""
+    row = _pending(conn, identity, request_id, generation)
+    guard.allow(identity, Right.DECIDE, row)
+    if not reason.strip():
+        raise errors.InvalidRequest("reason_needed")
+    return _let_go(conn, identity, row, "refused", reason)
+
+
+def cancel(conn: Connection, identity: Identity, request_id: str, generation: int | None) -> Row:
+    """Take one's request back."""
+    row = _pending(conn, identity, request_id, generation)
+    guard.allow(identity, Right.USE, row)
+    return _let_go(conn, identity, row, "cancelled", None)
+
+
+def _let_go(conn: Connection, identity: Identity, row: Row, state: str, reason: str | None) -> Row:
+    requests.decide(conn, row["id"], state, identity.user_id, reason)
+    requests.release_holds(conn, [row["id"]])
+    events.add(
+        conn,
+        [events.event(f"request.{state}", "request", row["id"], row["project"], row["project_id"], identity.name, reason=reason or "")],
+    )
+    return find(conn, identity, row["id"])
+
+
+def _pending(conn: Connection, identity: Identity, request_id: str, generation: int | None) -> Row:
+    row = find(conn, identity, request_id, lock=True)
+    guard.seen(row, generation)
+    if row["state"] != "pending":
+        raise errors.InvalidState("request_decided", state=row["state"])
+    return row
+
+
+def expire(conn: Connection, limit: int = 100) -> int:
+    """Let go of what undecided requests hold past their time; how many."""
+    late = requests.expired(conn, limit)
+    for row in late:
+        requests.decide(conn, row["id"], "expired", None, None)
+    requests.release_holds(conn, [row["id"] for row in late])
+    events.add(conn, [events.event("request.expired", "request", row["id"], row["project"], row["project_id"], "chutian") for row in late])
+    return len(late)

@@ -1,0 +1,335 @@
+"""What leaves the API, described for the OpenAPI document. Views are built by `controller.model.views`; a test holds them against these shapes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+ID = "019abf3c-1d20-7c3a-9f51-0c6b5f2f8a11"
+AT = "2026-11-23T08:30:00.000Z"
+
+
+class _Out(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Identified(_Out):
+    """Every object has these."""
+
+    id: str = Field(examples=[ID])
+    generation: int = Field(description="Counts changes; send it back in If-Match.", examples=[1])
+    created_at: datetime = Field(examples=[AT])
+
+
+class Error(_Out):
+    """What went wrong."""
+
+    code: str = Field(examples=["quota_exceeded"])
+    message: str = Field(examples=["hubei/health would go over its limit of vCPUs (asked: 8)."])
+    details: dict[str, Any] = Field(
+        examples=[
+            {
+                "over": [
+                    {
+                        "project": "hubei/health",
+                        "kind": "any",
+                        "resource": "vcpus",
+                        "limit": 16,
+                        "used": 12,
+                        "held": 0,
+                        "free": 4,
+                        "asked": 8,
+                    }
+                ]
+            }
+        ]
+    )
+
+
+class ErrorOut(_Out):
+    """The body of every error."""
+
+    error: Error
+
+
+class Verdict(_Out):
+    """The answer to `explain`: whether it would be taken, and if not, why."""
+
+    fits: bool = Field(examples=[True])
+    refusal: Error | None = None
+
+
+class ReasonOut(_Out):
+    """Why something is as it is."""
+
+    code: str = Field(examples=["host_unreachable"])
+    text: str = Field(examples=["The host does not answer."])
+
+
+class PolicyOut(_Out):
+    """How requests are decided."""
+
+    auto_approve: dict[str, int] | None = Field(examples=[{"instances": 3, "vcpus": 8, "memory_mib": 16384, "disk_gib": 200, "gpus": 0}])
+
+
+class ProjectOut(Identified):
+    """A project."""
+
+    name: str = Field(examples=["health"])
+    path: str = Field(examples=["hubei/health"])
+    parent_id: str | None = Field(examples=[ID])
+    description: str = Field(examples=["湖北省卫生健康委员会"])
+    policy: PolicyOut
+
+
+class QuotaRowOut(_Out):
+    """One limit, or one resource in use. Rows of ancestors are there only where they limit and the caller may read them."""
+
+    project: str = Field(examples=["hubei/health"])
+    kind: Literal["any", "vm", "container", "bare_metal"]
+    resource: Literal["instances", "vcpus", "memory_mib", "disk_gib", "gpus"]
+    limit: int | None = Field(examples=[64])
+    used: int = Field(examples=[12])
+    held: int = Field(description="Held by requests that wait for approval.", examples=[4])
+    free: int | None = Field(examples=[48])
+
+
+class QuotaOut(_Out):
+    """Limits and usage, project first, then its ancestors."""
+
+    project: str = Field(examples=["hubei/health"])
+    rows: list[QuotaRowOut]
+
+
+class RoleOut(_Out):
+    """A role that a user has on a project."""
+
+    user: str = Field(examples=["zhang"])
+    role: Literal["member", "approver", "operator", "admin", "auditor"]
+    project: str = Field(examples=["hubei/health"])
+
+
+class UserOut(Identified):
+    """A user."""
+
+    name: str = Field(examples=["zhang"])
+    display_name: str = Field(examples=["张工"])
+    disabled: bool
+
+
+class TokenOut(_Out):
+    """A token, without its text."""
+
+    id: str = Field(examples=[ID])
+    name: str = Field(examples=["laptop"])
+    expires_at: datetime = Field(examples=[AT])
+    revoked_at: datetime | None = None
+    created_at: datetime = Field(examples=[AT])
+
+
+class NewTokenOut(TokenOut):
+    """A new token, with its text: it is shown only here."""
+
+    token: str = Field(examples=["ct_…"])
+
+
+class WhoOut(_Out):
+    """Who calls."""
+
+    user: dict[str, str] = Field(examples=[{"id": ID, "name": "zhang"}])
+    roles: list[dict[str, str]] = Field(examples=[[{"project": "hubei/health", "role": "member"}]])
+    token: dict[str, str] = Field(examples=[{"id": ID}])
+
+
+class FlavorOut(Identified):
+    """A size."""
+
+    name: str = Field(examples=["small"])
+    kind: str = Field(examples=["vm"])
+    vcpus: int = Field(examples=[2])
+    memory_mib: int = Field(examples=[4096])
+    disk_gib: int = Field(examples=[40])
+    gpus: int = Field(examples=[0])
+    arch: str | None = Field(examples=["x86_64"])
+    traits: list[str]
+
+
+class ImageOut(Identified):
+    """An image. Only a `ready` one boots."""
+
+    name: str = Field(examples=["debian-12"])
+    arch: str = Field(examples=["x86_64"])
+    format: Literal["qcow2", "raw"]
+    os: str = Field(examples=["Debian 12"])
+    min_disk_gib: int
+    min_memory_mib: int
+    state: Literal["waiting", "importing", "ready", "failed"]
+    reason: ReasonOut | None
+    url: str | None
+    size_bytes: int | None
+    virtual_size_bytes: int | None
+    sha256: str | None
+    sm3: str | None
+
+
+class PoolOut(Identified):
+    """A pool."""
+
+    name: str = Field(examples=["general"])
+    zone: str = Field(examples=["wuhan-a"])
+    site: str = Field(examples=["武汉"])
+    overcommit: dict[str, float] = Field(examples=[{"vcpus": 4.0, "memory_mib": 1.0, "disk_gib": 1.0}])
+    reserved: dict[str, int] = Field(examples=[{"vcpus": 0, "memory_mib": 512, "disk_gib": 5}])
+
+
+class EndpointOut(Identified):
+    """Something a driver connects to."""
+
+    name: str = Field(examples=["kvm-01"])
+    driver: str = Field(examples=["libvirt"])
+    uri: str = Field(examples=["qemu+tls://kvm-01.example/system"])
+    options: dict[str, str]
+    pool: str = Field(examples=["general"])
+    state: Literal["connected", "unreachable", "retired"]
+    reason: ReasonOut | None
+    hosts: list[str] = Field(examples=[["kvm-01"]])
+    since: datetime = Field(examples=[AT])
+
+
+class HostOut(Identified):
+    """A host: what it has (`inventory`), may promise (`capacity`) and has promised (`used`)."""
+
+    name: str = Field(examples=["kvm-01"])
+    endpoint: str = Field(examples=["kvm-01"])
+    pool: str = Field(examples=["general"])
+    zone: str = Field(examples=["wuhan-a"])
+    site: str
+    arch: str = Field(examples=["x86_64"])
+    kinds: list[str]
+    traits: list[str]
+    state: Literal["up", "unreachable", "retired"]
+    cordoned: bool
+    inventory: dict[str, int]
+    capacity: dict[str, int]
+    used: dict[str, int]
+    instances: int
+    notes: list[str]
+    reason: ReasonOut | None
+
+
+class DecisionOut(_Out):
+    """How a request was decided; by nobody: by the project's policy."""
+
+    by: str | None = Field(examples=["li"])
+    at: datetime | None = Field(examples=[AT])
+    reason: str | None
+
+
+class RequestOut(Identified):
+    """An application for computing."""
+
+    project: str = Field(examples=["hubei/health"])
+    state: Literal["pending", "approved", "refused", "expired", "cancelled"]
+    reason: str = Field(examples=["挂号系统上线"])
+    term_days: int | None
+    items: list[dict[str, Any]]
+    instances: list[str] = Field(examples=[[ID]])
+    decision: DecisionOut | None
+    expires_at: datetime | None = Field(description="When what it holds is let go, unless it is decided before.")
+    created_by: str = Field(examples=["zhang"])
+
+
+class InstanceOut(Identified):
+    """What a project has running. `goal` was asked, `state` is recorded, `condition` was last seen (`unknown`: its host does not answer)."""
+
+    name: str = Field(examples=["web-1"])
+    project: str = Field(examples=["hubei/health"])
+    kind: str = Field(examples=["vm"])
+    flavor: str = Field(examples=["small"])
+    image: str = Field(examples=["debian-12"])
+    arch: str = Field(examples=["x86_64"])
+    vcpus: int = Field(examples=[2])
+    memory_mib: int = Field(examples=[4096])
+    disk_gib: int = Field(examples=[40])
+    gpus: int = Field(examples=[0])
+    goal: Literal["running", "stopped", "gone"]
+    state: Literal["pending", "building", "active", "stopped", "migrating", "deleting", "deleted", "error"]
+    condition: Literal["running", "stopped", "busy", "absent", "failed", "unknown"]
+    reason: ReasonOut | None
+    host: str | None = Field(description="For operators; null for others.", examples=[None])
+    zone: str = Field(examples=["wuhan-a"])
+    addresses: list[str] = Field(examples=[["192.168.150.17"]])
+    protected: bool
+    request_id: str = Field(examples=[ID])
+    observed_generation: int = Field(
+        description="The newest generation that has come to an end; when it equals `generation`, nothing is under way.", examples=[1]
+    )
+    since: datetime = Field(description="Since when it is in this state.", examples=[AT])
+    term_ends_at: datetime | None
+
+
+class ConsoleOut(_Out):
+    """The end of a serial console's log."""
+
+    text: str = Field(examples=["login: "])
+
+
+class EventOut(_Out):
+    """One past fact about one object. `id` is the cursor to go on from."""
+
+    id: str = Field(examples=["1042.77"])
+    at: datetime = Field(examples=[AT])
+    kind: str = Field(examples=["instance.active"])
+    object_kind: str = Field(examples=["instance"])
+    object_id: str = Field(examples=[ID])
+    object_name: str = Field(examples=["web-1"])
+    project: str | None = Field(examples=["hubei/health"])
+    actor: str = Field(examples=["zhang"])
+    text: str = Field(examples=["web-1 is active."])
+    details: dict[str, Any]
+
+
+class WhyOut(_Out):
+    """Why an instance is where and as it is."""
+
+    instance: InstanceOut
+    text: str = Field(examples=["web-1 is active."])
+    events: list[EventOut]
+
+
+class HealthOut(_Out):
+    """The controller's own state."""
+
+    status: Literal["ok"]
+
+
+@cache
+def page_of(item: type[BaseModel]) -> type[BaseModel]:
+    """A page of items; `next` leads to the one after, null at the end."""
+    fields: dict[str, Any] = {"items": (list[item], ...), "next": (str | None, Field(examples=[None]))}  # type: ignore[valid-type]
+    return create_model(item.__name__.removesuffix("Out") + "Page", __doc__=f"A page of {item.__name__}.", **fields)
+
+
+_FAILURES = {
+    400: "The request is not valid; the message says what would be.",
+    401: "No valid token.",
+    403: "The identity may not do this.",
+    404: "There is none, or the identity may not know that there is.",
+    405: "Not at this address.",
+    409: "It can't be done now: a limit, no capacity, a name taken, a state, or a reused key.",
+    412: "It has changed since it was read.",
+    413: "The body is too large.",
+    503: "The controller, or something it needs, can't answer now.",
+}
+
+
+def responses(model: type[BaseModel] | None, status: int = 200, explained: bool = False) -> dict[int | str, dict[str, Any]]:
+    """The answers of an operation."""
+    failures: dict[int | str, dict[str, Any]] = {code: {"model": ErrorOut, "description": text} for code, text in _FAILURES.items()}
+    done: dict[int | str, dict[str, Any]] = {status: {"model": model} if model else {"description": "Done."}}
+    if explained:
+        done[200] = {"model": Verdict, "description": "The answer to `explain`."}
+    return done | failures

@@ -1,0 +1,161 @@
+"""Pools, endpoints and hosts: for operators. Pools may be read by all, since requests wish for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from sqlalchemy import Connection
+
+from controller import errors
+from controller.actions import fleet as actions
+from controller.actions import guard
+from controller.api.answers import EndpointOut, HostOut, PoolOut, page_of, responses
+from controller.api.call import Call, TheCall
+from controller.api.json import Json
+from controller.api.paging import Cursor, Limit, named, page_out
+from controller.api.schemas import EndpointIn, PoolChange, PoolIn
+from controller.messages import render
+from controller.model import views
+from controller.model.identity import Right
+from controller.store import fleet as store
+from drivers.errors import DriverError
+from drivers.registry import DRIVERS
+
+router = APIRouter(prefix="/v1", tags=["fleet"])
+
+
+@router.post("/pools", status_code=201, responses=responses(PoolOut, 201), response_model=None)
+def create_pool(call: TheCall, given: PoolIn) -> Json:
+    """A new, empty pool."""
+    return call.change(lambda conn: views.pool(actions.create_pool(conn, call.env, call.identity, given.model_dump())), 201)
+
+
+@router.get("/pools", responses=responses(page_of(PoolOut)), response_model=None)
+def list_pools(call: TheCall, cursor: Cursor = None, limit: Limit = 50) -> Json:
+    """Pools, in order of name."""
+    after = named(cursor)
+    return call.read(lambda conn: page_out(store.page_pools(conn, after, limit), limit, views.pool, lambda row: row["name"]))
+
+
+@router.get("/pools/{pool}", responses=responses(PoolOut), response_model=None)
+def show_pool(call: TheCall, pool: str) -> Json:
+    """One pool."""
+    return call.read(lambda conn: views.pool(actions.find_pool(conn, call.identity, pool)))
+
+
+@router.patch("/pools/{pool}", responses=responses(PoolOut), response_model=None)
+def change_pool(call: TheCall, pool: str, given: PoolChange) -> Json:
+    """Change zone, site, overcommit or reserve; refused where a host would hold more than it may."""
+    changes = given.model_dump(exclude_none=True)
+    return call.change(lambda conn: views.pool(actions.update_pool(conn, call.identity, pool, call.seen, changes)))
+
+
+@router.delete("/pools/{pool}", responses=responses(None), response_model=None)
+def delete_pool(call: TheCall, pool: str) -> Json:
+    """Remove an empty pool."""
+
+    def work(conn: Connection) -> dict[str, Any]:
+        actions.delete_pool(conn, call.identity, pool, call.seen)
+        return {}
+
+    return call.change(work)
+
+
+def _endpoint(conn: Connection, row: Mapping[str, Any], call: Call) -> dict[str, Any]:
+    return views.endpoint(row, [host["name"] for host in store.hosts_of(conn, row["id"])], call.reader)
+
+
+@router.post("/endpoints", status_code=201, responses=responses(EndpointOut, 201), response_model=None)
+def enrol_endpoint(call: TheCall, given: EndpointIn) -> Json:
+    """Connect to an endpoint and take its hosts into our care. One that does not answer is refused, and nothing has changed."""
+    identity, database = call.identity, call.services.database
+    database.run(lambda conn: actions.check_enrol(conn, identity, given.name, given.pool))
+    if given.driver not in DRIVERS:
+        raise errors.InvalidRequest("unknown_driver", driver=given.driver, drivers=", ".join(sorted(DRIVERS)))
+    record = {"name": given.name, "driver": given.driver, "uri": given.uri, "options": given.options}
+    try:
+        driver = call.services.connections.open({"id": "", **record})
+        try:
+            inventory = driver.inventory()
+        finally:
+            driver.close()
+    except DriverError as error:
+        text = render(error.reason.code, error.reason.params, call.reader.lang)
+        raise errors.InvalidRequest("endpoint_refused", details={"reason": error.reason.code}, detail=text) from error
+    return call.change(lambda conn: _endpoint(conn, actions.enrol(conn, call.env, identity, record, given.pool, inventory), call), 201)
+
+
+@router.get("/endpoints", responses=responses(page_of(EndpointOut)), response_model=None)
+def list_endpoints(call: TheCall, cursor: Cursor = None, limit: Limit = 50) -> Json:
+    """Endpoints, in order of name."""
+    after = named(cursor)
+    guard.overall(call.identity, Right.SEE_FLEET)
+    return call.read(
+        lambda conn: page_out(
+            store.page_endpoints(conn, after, limit), limit, lambda row: _endpoint(conn, row, call), lambda row: row["name"]
+        )
+    )
+
+
+@router.get("/endpoints/{endpoint}", responses=responses(EndpointOut), response_model=None)
+def show_endpoint(call: TheCall, endpoint: str) -> Json:
+    """One endpoint."""
+    return call.read(lambda conn: _endpoint(conn, actions.find_endpoint(conn, call.identity, endpoint), call))
+
+
+@router.delete("/endpoints/{endpoint}", responses=responses(EndpointOut), response_model=None)
+def forget_endpoint(call: TheCall, endpoint: str) -> Json:
+    """Let go of an endpoint whose hosts are retired."""
+
+    def work(conn: Connection) -> dict[str, Any]:
+        row = actions.forget_endpoint(conn, call.identity, endpoint, call.seen)
+        return views.endpoint(row, [], call.reader)
+
+    return call.change(work)
+
+
+@router.get("/hosts", responses=responses(page_of(HostOut)), response_model=None)
+def list_hosts(
+    call: TheCall,
+    pool: Annotated[str | None, Query()] = None,
+    zone: Annotated[str | None, Query()] = None,
+    state: Literal["up", "unreachable", "retired"] | None = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Json:
+    """Hosts, in order of name."""
+    after = named(cursor)
+    guard.overall(call.identity, Right.SEE_FLEET)
+    filters = {"pool": pool, "zone": zone, "state": state}
+    reader = call.reader
+    return call.read(
+        lambda conn: page_out(
+            store.page_hosts(conn, filters, after, limit), limit, lambda row: views.host(row, reader), lambda row: row["name"]
+        )
+    )
+
+
+@router.get("/hosts/{host}", responses=responses(HostOut), response_model=None)
+def show_host(call: TheCall, host: str) -> Json:
+    """One host."""
+    return call.read(lambda conn: views.host(actions.find_host(conn, call.identity, host), call.reader))
+
+
+@router.post("/hosts/{host}/cordon", responses=responses(HostOut), response_model=None)
+def cordon_host(call: TheCall, host: str) -> Json:
+    """No new placements there; nothing moves."""
+    return call.change(lambda conn: views.host(actions.cordon(conn, call.identity, host, True, call.seen), call.reader))
+
+
+@router.post("/hosts/{host}/uncordon", responses=responses(HostOut), response_model=None)
+def uncordon_host(call: TheCall, host: str) -> Json:
+    """Placements again."""
+    return call.change(lambda conn: views.host(actions.cordon(conn, call.identity, host, False, call.seen), call.reader))
+
+
+@router.post("/hosts/{host}/retire", responses=responses(HostOut), response_model=None)
+def retire_host(call: TheCall, host: str) -> Json:
+    """Take it out of our care; refused, with the list, while anything is on it."""
+    return call.change(lambda conn: views.host(actions.retire(conn, call.identity, host, call.seen), call.reader))

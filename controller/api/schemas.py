@@ -1,0 +1,258 @@
+"""What enters the API, validated once: unknown fields are refused, every text has a bound, nothing holds a NUL.
+
+Everything that leaves is described in `controller.api.answers`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from controller.model.naming import LABEL_PATTERN
+
+Kind = Literal["vm", "container", "bare_metal"]
+Resource = Literal["instances", "vcpus", "memory_mib", "disk_gib", "gpus"]
+_MOST = 10**12
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain a NUL character")
+    return text
+
+
+_Storable = AfterValidator(_storable)
+Label = Annotated[str, StringConstraints(max_length=63, pattern=LABEL_PATTERN)]
+Prefix = Annotated[str, StringConstraints(max_length=58, pattern=LABEL_PATTERN)]
+Name = Annotated[str, StringConstraints(max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Trait = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=512), _Storable]
+Line = Annotated[str, StringConstraints(max_length=500), _Storable]
+UserData = Annotated[str, StringConstraints(max_length=65536), _Storable]
+SshKey = Annotated[str, StringConstraints(max_length=4096, pattern=r"^(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\r\n\x00]*)?$")]
+Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Url = Annotated[str, StringConstraints(max_length=2048, pattern=r"^https?://[^\s\x00]+$")]
+Amount = Annotated[int, Field(ge=0, le=_MOST)]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Bounds(_In):
+    """What one request may ask for in all and still be approved at once; what is not named is bounded by zero."""
+
+    instances: Amount = Field(0, examples=[3])
+    vcpus: Amount = Field(0, examples=[8])
+    memory_mib: Amount = Field(0, examples=[16384])
+    disk_gib: Amount = Field(0, examples=[200])
+    gpus: Amount = Field(0, examples=[0])
+
+
+class Policy(_In):
+    """How requests of a project are decided."""
+
+    auto_approve: Bounds | None = Field(None, description="Null: the parent's bounds hold; without any, every request goes to an approver.")
+
+
+class ProjectIn(_In):
+    """A new project."""
+
+    name: Label = Field(examples=["health"])
+    parent: Reference | None = Field(None, description="Path or id of the project above; null for a new root.", examples=["hubei"])
+    description: Line = Field("", examples=["湖北省卫生健康委员会"])
+    policy: Policy = Policy()
+
+
+class ProjectChange(_In):
+    """What can change of a project."""
+
+    description: Line | None = Field(None, examples=["Health commission"])
+    policy: Policy | None = None
+
+
+class LimitIn(_In):
+    """One limit."""
+
+    kind: Literal["any", "vm", "container", "bare_metal"] = Field("any", description="`any` bounds the sum over all kinds.")
+    resource: Resource = Field(examples=["vcpus"])
+    amount: Amount | None = Field(description="Null takes the limit away.", examples=[64])
+
+
+class LimitsIn(_In):
+    """Limits to set."""
+
+    limits: list[LimitIn] = Field(min_length=1, max_length=50)
+
+
+class RoleIn(_In):
+    """A role for a user."""
+
+    user: Reference = Field(examples=["zhang"])
+    role: Literal["member", "approver", "operator", "admin", "auditor"] = Field(examples=["member"])
+
+
+class UserIn(_In):
+    """A new user."""
+
+    name: Name = Field(examples=["zhang"])
+    display_name: Line = Field("", examples=["张工"])
+
+
+class UserChange(_In):
+    """What can change of a user."""
+
+    disabled: bool = Field(examples=[True])
+
+
+class TokenIn(_In):
+    """A new token."""
+
+    name: Line = Field(min_length=1, examples=["laptop"])
+    expires_in_days: int = Field(90, ge=1, le=3650)
+
+
+class FlavorIn(_In):
+    """A new size."""
+
+    name: Name = Field(examples=["small"])
+    kind: Kind = "vm"
+    vcpus: int = Field(ge=1, le=1024, examples=[2])
+    memory_mib: int = Field(ge=1, le=1 << 26, examples=[4096])
+    disk_gib: int = Field(ge=0, le=1 << 20, examples=[40])
+    gpus: int = Field(0, ge=0, le=64)
+    arch: Name | None = Field(None, description="Null: as the image.", examples=["x86_64"])
+    traits: list[Trait] = Field([], max_length=32, description="What a host must have.", examples=[["ssd"]])
+
+
+class ImageIn(_In):
+    """A new image. Without a URL its content is uploaded afterwards."""
+
+    name: Name = Field(examples=["debian-12"])
+    arch: Name = Field(examples=["x86_64"])
+    format: Literal["qcow2", "raw"] = Field(examples=["qcow2"])
+    os: Line = Field("", examples=["Debian 12"])
+    min_disk_gib: int = Field(0, ge=0, le=1 << 20)
+    min_memory_mib: int = Field(0, ge=0, le=1 << 26)
+    sha256: Hex64 | None = Field(None, description="Refuse content with another digest.")
+    sm3: Hex64 | None = Field(None, description="Refuse content with another digest.")
+    url: Url | None = Field(None, description="Fetch the content from here.")
+
+
+class Overcommit(_In):
+    """How many times its inventory a host may promise."""
+
+    vcpus: float = Field(4.0, ge=0.1, le=64)
+    memory_mib: float = Field(1.0, ge=0.1, le=16)
+    disk_gib: float = Field(1.0, ge=0.1, le=64)
+
+
+class Reserved(_In):
+    """What every host keeps for itself."""
+
+    vcpus: Amount = 0
+    memory_mib: Amount = 512
+    disk_gib: Amount = 5
+
+
+class PoolIn(_In):
+    """A new pool."""
+
+    name: Name = Field(examples=["general"])
+    zone: Name = Field(examples=["wuhan-a"])
+    site: Line = Field("", examples=["武汉"])
+    overcommit: Overcommit = Overcommit()
+    reserved: Reserved = Reserved()
+
+
+class PoolChange(_In):
+    """What can change of a pool."""
+
+    zone: Name | None = None
+    site: Line | None = None
+    overcommit: Overcommit | None = None
+    reserved: Reserved | None = None
+
+
+class EndpointIn(_In):
+    """Something a driver connects to."""
+
+    name: Name = Field(examples=["kvm-01"])
+    driver: Name = Field(examples=["libvirt"])
+    uri: Reference = Field(examples=["qemu+tls://kvm-01.example/system"])
+    pool: Reference = Field(description="The pool that its hosts join.", examples=["general"])
+    options: dict[Name, Line] = Field({}, max_length=32, description="The driver's own options.", examples=[{"network": "default"}])
+
+
+class SpreadIn(_In):
+    """How the instances of one item lie to each other."""
+
+    mode: Literal["pack", "spread", "affinity", "anti_affinity"] = Field(examples=["anti_affinity"])
+    domain: Literal["host", "zone"] = "host"
+    max_per_domain: int = Field(1, ge=1, le=1000)
+
+
+class _Sized(_In):
+    kind: Kind = "vm"
+    name: Prefix | None = Field(None, examples=["web"])
+    flavor: Reference = Field(examples=["small"])
+    image: Reference = Field(examples=["debian-12"])
+    pool: Reference | None = None
+    zone: Reference | None = None
+    spread: SpreadIn | None = None
+    user_data: UserData = Field("", description="cloud-init user data, given to the guest as it is.", examples=["#cloud-config"])
+    ssh_keys: list[SshKey] = Field([], max_length=16, examples=[["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8u zhang"]])
+
+
+class ItemIn(_Sized):
+    """One line of a request: `count` instances; their names are numbered from `name`."""
+
+    count: int = Field(1, ge=1, le=200)
+
+
+class RequestIn(_In):
+    """An application for computing."""
+
+    project: Reference = Field(examples=["hubei/health"])
+    reason: Line = Field("", description="What it is for; approvers read this.", examples=["挂号系统上线"])
+    term_days: int | None = Field(None, ge=1, le=36500, examples=[365])
+    items: list[ItemIn] = Field(min_length=1, max_length=50)
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> RequestIn:
+        if sum(item.count for item in self.items) > 500:
+            raise ValueError("at most 500 instances in one request")
+        return self
+
+
+class InstanceIn(_Sized):
+    """One instance, decided at once."""
+
+    project: Reference = Field(examples=["hubei/health"])
+    reason: Line = ""
+    term_days: int | None = Field(None, ge=1, le=36500)
+
+
+class DecisionIn(_In):
+    """An approval; a reason may be given."""
+
+    reason: Line = Field("", examples=["within this year's budget"])
+
+
+class RefusalIn(_In):
+    """A refusal; the reason is what the applicant reads."""
+
+    reason: Line = Field(min_length=1, examples=["please use the shared database"])
+
+
+class ResizeIn(_In):
+    """Another size."""
+
+    flavor: Reference = Field(examples=["large"])
+
+
+class RebuildIn(_In):
+    """From another image, or the same."""
+
+    image: Reference | None = Field(None, examples=["debian-12"])

@@ -1,0 +1,76 @@
+"""The settings: one frozen object, from a TOML file and the environment (`CHUTIAN_…`), validated once at start.
+
+The environment wins over the file. `docs/configuration.md` is generated from this class, so each field says what it is for.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+CONFIG_ENV = "CHUTIAN_CONFIG"
+
+
+class Settings(BaseSettings):
+    """Everything an operator may set. Durations are in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="CHUTIAN_", frozen=True, extra="forbid")
+
+    data_dir: Path = Field(Path("/var/lib/chutian"), description="Where the embedded database, images, certificates and keys are kept.")
+    database_url: str | None = Field(
+        None, description="An outside PostgreSQL (`postgresql://user@host/name`, 15 or newer); the embedded one is used when it is not set."
+    )
+    auto_migrate: bool = Field(False, description="Bring the database's schema up to date at start instead of refusing to start.")
+    listen: str = Field("127.0.0.1:8443", description="Address and port of the API.", pattern=r"^\S+:\d+$")
+    tls: Literal["auto", "off"] = Field(
+        "auto",
+        description="`auto` serves HTTPS, with `tls_cert` and `tls_key` or a certificate of its own CA; `off` is refused on anything but loopback.",
+    )
+    tls_cert: Path | None = Field(None, description="PEM certificate chain of the API.")
+    tls_key: Path | None = Field(None, description="PEM private key of the API.")
+    database_connections: int = Field(20, ge=6, le=200, description="Most connections to the database that one controller opens.")
+    workers: int = Field(24, ge=1, le=256, description="Threads that talk to endpoints.")
+    workers_per_endpoint: int = Field(
+        8, ge=1, le=256, description="Most of them that one endpoint may occupy, so that a silent one leaves room for others."
+    )
+    request_ttl_s: int = Field(7 * 86400, ge=1, description="How long an undecided request holds quota and capacity.")
+    observe_interval_s: float = Field(
+        15.0, gt=0, description="How often every endpoint is looked at as a whole; drift is seen within this time."
+    )
+    build_deadline_s: int = Field(1800, ge=1, description="An instance not built by then is in error.")
+    change_deadline_s: int = Field(600, ge=1, description="Any other change not done by then is reported as overdue, and tried on.")
+    stop_grace_s: int = Field(60, ge=0, description="How long a guest may take to shut down before its power is cut.")
+    retry_max_s: float = Field(30.0, gt=0, description="Longest pause between two tries of a failing step.")
+    lease_s: float = Field(15.0, ge=1, description="A controller that died leaves its work to others after this time.")
+    max_body_bytes: int = Field(1 << 20, ge=1024, description="Largest body of a request other than an image's content.")
+    max_image_bytes: int = Field(64 << 30, ge=1 << 20, description="Largest image that may be imported.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then the TOML file named by `CHUTIAN_CONFIG`."""
+        file = os.environ.get(CONFIG_ENV)
+        toml = (TomlConfigSettingsSource(settings_cls, Path(file)),) if file else ()
+        return init_settings, env_settings, *toml
+
+    @property
+    def image_dir(self) -> Path:
+        """Where image files are kept, one per image id."""
+        return self.data_dir / "images"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to listen on."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)

@@ -1,0 +1,68 @@
+"""Open connections to endpoints: one driver for each, opened when first needed, closed when it is replaced or the controller ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from drivers.base import Driver, Events, Prepare
+from drivers.registry import open_driver
+
+Endpoint = Mapping[str, Any]
+"""A row of `endpoints`: id, driver, uri, options."""
+
+
+@dataclass(slots=True)
+class _Slot:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    driver: Driver | None = None
+    opened_for: tuple[str, str, str] | None = None
+
+
+class Connections:
+    """All drivers of this process. `wake(instance_id)` is called when a backend says that something changed."""
+
+    def __init__(self, owner: str, wake: Callable[[str], None]) -> None:
+        self._owner, self._wake = owner, wake
+        self._lock = threading.Lock()
+        self._slots: dict[str, _Slot] = {}
+
+    def driver(self, endpoint: Endpoint) -> Driver:
+        """The open driver of an endpoint; others wait while one thread opens it.
+
+        Raises what the driver's opening raises.
+        """
+        with self._lock:
+            slot = self._slots.setdefault(endpoint["id"], _Slot())
+        wanted = (endpoint["driver"], endpoint["uri"], repr(sorted(endpoint["options"].items())))
+        with slot.lock:
+            if slot.driver is not None and slot.opened_for == wanted:
+                return slot.driver
+            if slot.driver is not None:
+                slot.driver.close()
+            slot.driver = self.open(endpoint)
+            slot.opened_for = wanted
+            if isinstance(slot.driver, Events):
+                slot.driver.watch(self._wake)
+            return slot.driver
+
+    def open(self, endpoint: Endpoint) -> Driver:
+        """A connection of its own, prepared for instances; the caller closes it."""
+        driver = open_driver(endpoint["driver"], endpoint["uri"], self._owner, endpoint["options"])
+        if isinstance(driver, Prepare):
+            driver.prepare()
+        return driver
+
+    def drop(self, endpoint_id: str) -> None:
+        """Close the connection of an endpoint that is no longer ours."""
+        with self._lock:
+            slot = self._slots.pop(endpoint_id, None)
+        if slot and slot.driver:
+            slot.driver.close()
+
+    def close(self) -> None:
+        """Close them all."""
+        for id_ in list(self._slots):
+            self.drop(id_)

@@ -1,0 +1,167 @@
+"""Taking in an image's bytes: measured while they stream, checked before anybody may boot from them.
+
+Enters: chunks of bytes. Leaves: a file named by the image's id, and what was measured of it; or the reason why not, and no file. The file
+appears under its name only when it is whole and right (written beside, synced, renamed), so that a controller killed in between leaves nothing
+that looks like an image.
+
+A qcow2 header may name a backing file or an external data file: a path on the *host*, which a guest could then read. Both are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cryptography.hazmat.primitives import hashes
+from sqlalchemy import Connection
+
+from controller.actions.catalogue import end_import
+from controller.store import catalogue
+from controller.store.database import Database
+from drivers.base import Reason
+
+_QCOW2_MAGIC = b"QFI\xfb"
+_HEADER = 104  # bytes of a version 3 header (QEMU, docs/interop/qcow2)
+_EXTERNAL_DATA = 1 << 2  # incompatible feature bit 2
+
+
+class Rejected(Exception):
+    """The content can't be an image; `reason` says why."""
+
+    def __init__(self, code: str, **params: str | int) -> None:
+        self.reason = Reason(code, params)
+        super().__init__(code)
+
+
+@dataclass(slots=True)
+class Intake:
+    """One file on its way in. Feed it chunks with `add`, then `finish`; `abandon` at any time."""
+
+    directory: Path
+    image_id: str
+    limit: int
+    size: int = 0
+    _sha256: Any = field(default_factory=hashlib.sha256)
+    _sm3: Any = field(default_factory=lambda: hashes.Hash(hashes.SM3()))
+    _head: bytes = b""
+    _file: BinaryIO | None = None
+    _partial: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._partial = self.directory / f"{self.image_id}.{os.getpid()}.{id(self):x}.partial"
+
+    def add(self, chunk: bytes) -> None:
+        """Write and measure one chunk.
+
+        Raises Rejected where the limit is passed or the disk is full.
+        """
+        self.size += len(chunk)
+        if self.size > self.limit:
+            raise Rejected("image_too_large", limit=self.limit)
+        try:
+            if self._file is None:
+                self._file = self._partial.open("wb")
+            self._file.write(chunk)
+        except OSError as error:
+            raise Rejected("store_full") from error
+        if len(self._head) < _HEADER:
+            self._head += chunk[: _HEADER - len(self._head)]
+        self._sha256.update(chunk)
+        self._sm3.update(chunk)
+
+    def finish(self, image: Mapping[str, Any], expected: int | None) -> dict[str, Any]:
+        """Check the whole against what was said of it and put it in place; what was measured.
+
+        Raises Rejected.
+        """
+        if expected is not None and self.size != expected:
+            raise Rejected("size_differs", received=self.size, expected=expected)
+        virtual = virtual_size(self._head, image["format"], self.size)
+        digests = {"sha256": self._sha256.hexdigest(), "sm3": self._sm3.finalize().hex()}
+        for algorithm, actual in digests.items():
+            want = image["want_" + algorithm]
+            if want and want != actual:
+                raise Rejected("digest_differs", algorithm=algorithm, expected=want, actual=actual)
+        assert self._file is not None  # noqa: S101 - an empty body was refused by virtual_size
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._partial.rename(self.directory / self.image_id)
+        except OSError as error:
+            raise Rejected("store_full") from error
+        return {"size_bytes": self.size, "virtual_size_bytes": virtual, **digests}
+
+    def abandon(self) -> None:
+        """Leave nothing behind; harmless after `finish`."""
+        if self._file is not None:
+            self._file.close()
+        self._partial.unlink(missing_ok=True)
+
+
+def virtual_size(head: bytes, kind: str, size: int) -> int:
+    """The size in bytes of the disk that an image holds, from its first bytes.
+
+    Raises Rejected where it isn't such an image, or refers to other files.
+    """
+    if size == 0:
+        raise Rejected("not_an_image", format=kind, detail="it is empty")
+    if kind == "raw":
+        return size
+    if head[:4] != _QCOW2_MAGIC or len(head) < 72:
+        raise Rejected("not_an_image", format=kind, detail="the first four bytes are not QFI\\xfb")
+    version, backing = struct.unpack_from(">IQ", head, 4)
+    if version not in (2, 3):
+        raise Rejected("not_an_image", format=kind, detail=f"version {version}")
+    if backing:
+        raise Rejected("not_an_image", format=kind, detail="it names a backing file")
+    if version == 3 and (len(head) < 80 or struct.unpack_from(">Q", head, 72)[0] & _EXTERNAL_DATA):
+        raise Rejected("not_an_image", format=kind, detail="it keeps its data in another file")
+    (virtual,) = struct.unpack_from(">Q", head, 24)
+    return int(virtual)
+
+
+def fetch_waiting(database: Database, directory: Path, limit: int, ending: Callable[[], bool]) -> int:
+    """Fetch images that were entered with a URL; how many. A fetch that was cut off is begun again."""
+    done = 0
+    for image in database.run(catalogue.images_importing):
+        if ending():
+            break
+        measured, reason = _fetch(Intake(directory, image["id"], limit), image)
+        database.run(_recording(image["id"], measured, reason))
+        done += 1
+    return done
+
+
+def _recording(image_id: str, measured: Mapping[str, Any] | None, reason: Mapping[str, Any] | None) -> Callable[[Connection], object]:
+    return lambda conn: end_import(conn, image_id, "chutian", measured, reason)
+
+
+def _fetch(intake: Intake, image: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """What was measured, or why not."""
+    import httpx2
+
+    try:
+        with httpx2.stream("GET", image["url"], follow_redirects=True, timeout=30) as response:
+            response.raise_for_status()
+            length = response.headers.get("content-length")
+            return take_in(intake, image, response.iter_bytes(1 << 20), int(length) if length else None), None
+    except Rejected as error:
+        return None, {"code": error.reason.code, "params": dict(error.reason.params)}
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+        return None, {"code": "download_failed", "params": {"detail": str(error)[:300]}}
+    finally:
+        intake.abandon()
+
+
+def take_in(intake: Intake, image: Mapping[str, Any], chunks: Iterable[bytes], expected: int | None) -> dict[str, Any]:
+    """A whole image from its chunks; what was measured. Raises Rejected."""
+    for chunk in chunks:
+        intake.add(chunk)
+    return intake.finish(image, expected)

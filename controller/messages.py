@@ -1,0 +1,358 @@
+"""Every sentence the controller says to people, in English and Chinese, by stable code.
+
+Errors, reasons and events carry a code and parameters; the sentence is made here at the last moment, in the reader's language. A test holds every code that
+the code base uses against this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+LANGUAGES = ("en", "zh")
+
+_RESOURCES = {
+    "instances": ("instances", "实例数"),
+    "vcpus": ("vCPUs", "vCPU"),
+    "memory_mib": ("memory (MiB)", "内存（MiB）"),
+    "disk_gib": ("disk (GiB)", "磁盘（GiB）"),
+    "gpus": ("GPUs", "GPU"),
+}
+
+CATALOGUE: dict[str, tuple[str, str]] = {
+    # errors of requests to the API
+    "internal": (
+        "Something went wrong inside the controller. It was logged; please try again.",
+        "控制器内部出错，已记录日志，请稍后重试。",
+    ),
+    "invalid_request": ("The request is not valid: {detail}", "请求无效：{detail}"),
+    "unauthenticated": (
+        "A valid token is needed. Log in with 'chutian login', or ask an administrator for a token.",
+        "需要有效的令牌。请执行 chutian login 登录，或向管理员申请令牌。",
+    ),
+    "needs_right": (
+        "You may not do this on project {project} (it needs the right '{right}'). Ask its administrator.",
+        "您在项目 {project} 上无权执行此操作（需要“{right}”权限），请联系项目管理员。",
+    ),
+    "needs_right_overall": (
+        "This needs the right '{right}' on a whole tree of projects. Ask an administrator.",
+        "此操作需要整棵项目树的“{right}”权限，请联系管理员。",
+    ),
+    "needs_right_above": (
+        "Bounds of {project} are set from above: this needs the right '{right}' on its parent.",
+        "{project} 的限额由上级设定：需要上级项目的“{right}”权限。",
+    ),
+    "not_found": ("There is no such thing.", "没有找到。"),
+    "route_not_found": ("There is nothing at this address; see /docs.", "该地址不存在，请参阅 /docs。"),
+    "method_not_allowed": ("This address does not take {method}; see /docs.", "该地址不支持 {method}，请参阅 /docs。"),
+    "project_not_found": ("There is no project '{project}'.", "没有项目“{project}”。"),
+    "user_not_found": ("There is no user '{user}'.", "没有用户“{user}”。"),
+    "token_not_found": ("There is no token '{token}'.", "没有令牌“{token}”。"),
+    "role_not_found": ("{user} does not have the role {role} on {path}.", "{user} 在 {path} 上没有角色 {role}。"),
+    "request_not_found": ("There is no request '{request}'.", "没有申请单“{request}”。"),
+    "instance_not_found": ("There is no instance '{instance}'.", "没有实例“{instance}”。"),
+    "flavor_not_found": ("There is no flavor '{name}'.", "没有规格“{name}”。"),
+    "image_not_found": ("There is no image '{name}'.", "没有镜像“{name}”。"),
+    "pool_not_found": ("There is no pool '{name}'.", "没有资源池“{name}”。"),
+    "endpoint_not_found": ("There is no endpoint '{name}'.", "没有接入点“{name}”。"),
+    "host_not_found": ("There is no host '{name}'.", "没有主机“{name}”。"),
+    "project_exists": ("There is a project '{path}' already.", "项目“{path}”已存在。"),
+    "user_exists": ("There is a user '{name}' already.", "用户“{name}”已存在。"),
+    "flavor_exists": ("There is a flavor '{name}' already.", "规格“{name}”已存在。"),
+    "image_exists": ("There is an image '{name}' already.", "镜像“{name}”已存在。"),
+    "pool_exists": ("There is a pool '{name}' already.", "资源池“{name}”已存在。"),
+    "endpoint_exists": ("There is an endpoint '{name}' already.", "接入点“{name}”已存在。"),
+    "instance_exists": (
+        "Project {project} has, or holds, an instance named '{name}' already. Choose another name.",
+        "项目 {project} 中已有名为“{name}”的实例（或已为其预留），请换一个名称。",
+    ),
+    "already_exists": ("It exists already.", "已存在。"),
+    "stale_generation": (
+        "It has changed since you read it (you saw generation {seen}, it is now {now}). Read it again and decide anew.",
+        "自您读取后它已被修改（您看到的版本为 {seen}，现为 {now}）。请重新读取后再操作。",
+    ),
+    "key_reused": (
+        "The idempotency key '{key}' was used for another call. Use a new key.",
+        "幂等键“{key}”已用于另一个请求，请使用新的键。",
+    ),
+    "not_a_label": (
+        "'{name}' can't be a name: use 1 to 63 lower-case letters, digits and hyphens, not at either end a hyphen.",
+        "“{name}”不能用作名称：请使用 1 至 63 个小写字母、数字或连字符，且首尾不能是连字符。",
+    ),
+    "unknown_flavor": (
+        "Item {item}: there is no flavor '{flavor}'. See 'chutian flavor list'.",
+        "第 {item} 项：没有规格“{flavor}”，请查看 chutian flavor list。",
+    ),
+    "unknown_image": (
+        "Item {item}: there is no image '{image}'. See 'chutian image list'.",
+        "第 {item} 项：没有镜像“{image}”，请查看 chutian image list。",
+    ),
+    "unknown_pool": ("Item {item}: there is no pool '{pool}'.", "第 {item} 项：没有资源池“{pool}”。"),
+    "unknown_zone": ("Item {item}: there is no zone '{zone}'.", "第 {item} 项：没有可用区“{zone}”。"),
+    "flavor_kind": ("Item {item}: flavor {flavor} is for {kind} instances.", "第 {item} 项：规格 {flavor} 适用于 {kind} 类实例。"),
+    "image_not_ready": (
+        "Item {item}: image {image} is not ready (it is {state}).",
+        "第 {item} 项：镜像 {image} 尚不可用（状态为 {state}）。",
+    ),
+    "arch_differs": (
+        "Item {item}: image {image} is for {image_arch}, flavor {flavor} for {flavor_arch}.",
+        "第 {item} 项：镜像 {image} 为 {image_arch} 架构，规格 {flavor} 为 {flavor_arch} 架构。",
+    ),
+    "flavor_disk_small": (
+        "Item {item}: image {image} needs {need} GiB of disk, flavor {flavor} has {have}. Choose a larger flavor.",
+        "第 {item} 项：镜像 {image} 需要 {need} GiB 磁盘，规格 {flavor} 只有 {have} GiB，请选择更大的规格。",
+    ),
+    "flavor_memory_small": (
+        "Item {item}: image {image} needs {need} MiB of memory, flavor {flavor} has {have}. Choose a larger flavor.",
+        "第 {item} 项：镜像 {image} 需要 {need} MiB 内存，规格 {flavor} 只有 {have} MiB，请选择更大的规格。",
+    ),
+    "quota_exceeded": (
+        "{project} would go over its limit of {resource} (asked: {asked}).",
+        "{project} 的{resource}将超出限额（申请量：{asked}）。",
+    ),
+    "no_capacity": ("No host can take this now ({hosts} looked at).", "目前没有主机能够容纳（已检查 {hosts} 台）。"),
+    "no_room_to_grow": ("Its host has no room for the larger size ({resources}).", "所在主机没有足够的余量（{resources}）。"),
+    "approval_required": (
+        "Project {project} does not let this be decided at once. Hand it in as a request: 'chutian request create'.",
+        "项目 {project} 的策略不允许立即批准，请提交申请单：chutian request create。",
+    ),
+    "reason_needed": ("A refusal needs a reason: tell the applicant what to change.", "驳回必须说明理由，请告诉申请人需要修改什么。"),
+    "request_decided": ("The request is {state} already.", "该申请单已是“{state}”状态。"),
+    "limit_below_usage": (
+        "{path} uses {used} and holds {held} of {resource}: the limit can't be {limit}. Free some first.",
+        "{path} 已使用 {used}、预留 {held}（{resource}），限额不能设为 {limit}，请先释放资源。",
+    ),
+    "project_occupied": (
+        "{path} can't be removed: it has {projects} projects below it, {instances} instances and {requests} requests on record.",
+        "不能删除 {path}：其下有 {projects} 个子项目，记录中有 {instances} 个实例、{requests} 份申请单。",
+    ),
+    "instance_going": ("{name} is being deleted.", "{name} 正在删除。"),
+    "instance_protected": (
+        "{name} is protected. Take the protection away first: 'chutian instance unprotect'.",
+        "{name} 受保护，请先解除保护：chutian instance unprotect。",
+    ),
+    "reboot_stopped": ("{name} is to be stopped; start it instead.", "{name} 应处于停止状态，请改用启动。"),
+    "disk_shrinks": ("A disk can't shrink: it has {have} GiB, the flavor {want}.", "磁盘不能缩小：现为 {have} GiB，规格为 {want} GiB。"),
+    "image_in_use": (
+        "Image {name} is on record for {uses} instances or requests and stays.",
+        "镜像 {name} 被 {uses} 个实例或申请单引用，不能删除。",
+    ),
+    "image_has_content": ("Image {name} is {state}: its content can't be given again.", "镜像 {name} 的状态为 {state}，不能再次上传内容。"),
+    "pool_in_use": ("Pool {name} has endpoints or hosts.", "资源池 {name} 中仍有接入点或主机。"),
+    "pool_too_full": (
+        "Host {host} of pool {name} holds more {resources} than that would allow.",
+        "资源池 {name} 的主机 {host} 已占用的 {resources} 超出修改后的容量。",
+    ),
+    "endpoint_has_hosts": ("Endpoint {name} has {count} hosts that are not retired.", "接入点 {name} 仍有 {count} 台未退役的主机。"),
+    "endpoint_refused": ("The endpoint can't be enrolled: {detail}", "无法接入：{detail}"),
+    "unknown_driver": ("There is no driver '{driver}'; there are: {drivers}.", "没有驱动“{driver}”，可用的驱动：{drivers}。"),
+    "host_occupied": (
+        "{count} instances are on, or held on, {name}. Move or delete them first.",
+        "{name} 上有 {count} 个实例（或预留），请先迁移或删除。",
+    ),
+    "host_retired": ("{name} is retired.", "{name} 已退役。"),
+    "no_console": ("Instances of this kind have no console log.", "此类实例没有控制台日志。"),
+    "body_too_large": ("The body is larger than {limit} bytes.", "请求体超过 {limit} 字节。"),
+    "body_not_json": ("The body is not JSON: {detail}", "请求体不是有效的 JSON：{detail}"),
+    "length_needed": ("Say how long the content is (Content-Length).", "请提供 Content-Length。"),
+    "bad_cursor": ("The cursor is not one of ours. Begin without one.", "游标无效，请不带游标重新开始。"),
+    "bad_if_match": ("If-Match takes a generation in quotes, as ETag gave it.", "If-Match 应为带引号的版本号，与 ETag 一致。"),
+    "bad_key": ("An Idempotency-Key has 1 to 128 visible ASCII characters.", "Idempotency-Key 应为 1 至 128 个可见 ASCII 字符。"),
+    # the controller can't answer
+    "unavailable": ("The controller can't answer now. Try again.", "控制器暂时无法响应，请重试。"),
+    "database_unavailable": (
+        "The controller can't reach its database now. Try again; nothing was lost.",
+        "控制器暂时无法访问数据库，请重试，数据没有丢失。",
+    ),
+    "admission_slow": (
+        "No decision came in time. Ask again with the same Idempotency-Key to learn what became of it.",
+        "未能及时得到结果。请使用相同的 Idempotency-Key 再次请求以获知结果。",
+    ),
+    "fleet_restless": ("The fleet changes too fast to decide. Try again.", "资源变化过快，请重试。"),
+    "schema_old": (
+        "The database's schema ({have}) is older than this controller's ({want}). Run: chutian migrate",
+        "数据库结构（{have}）旧于控制器所需（{want}）。请执行：chutian migrate",
+    ),
+    "schema_unknown": (
+        "The database's schema ({have}) is newer than this controller knows ({want}). Run a newer controller.",
+        "数据库结构（{have}）新于控制器所知（{want}）。请使用更新版本的控制器。",
+    ),
+    "postgres_start_failed": ("The embedded PostgreSQL did not start: {detail}", "内置 PostgreSQL 启动失败：{detail}"),
+    "data_dir_too_long": (
+        "data_dir is too long for a socket's path: at most {longest} characters.",
+        "data_dir 路径过长，最多 {longest} 个字符。",
+    ),
+    # reasons given by drivers and the reconciler
+    "driver_error": ("The driver failed unexpectedly: {detail}", "驱动意外出错：{detail}"),
+    "backend_busy": ("The backend is busy: {detail}", "后端繁忙：{detail}"),
+    "host_unreachable": ("The host does not answer: {detail}", "主机没有响应：{detail}"),
+    "backend_timeout": ("The backend did not answer in time: {detail}", "后端响应超时：{detail}"),
+    "backend_refused": ("The backend refused: {detail}", "后端拒绝：{detail}"),
+    "invalid_spec": ("The backend can't take this specification: {detail}", "后端无法接受该规格：{detail}"),
+    "image_corrupt": (
+        "Image {image} does not have the {algorithm} digest on record ({where}); it must not boot. Import it again.",
+        "镜像 {image} 的 {algorithm} 摘要与记录不符（{where}），禁止启动，请重新导入。",
+    ),
+    "image_missing": ("The bytes of image {image} are missing from the controller's store.", "控制器中缺少镜像 {image} 的文件。"),
+    "disk_missing": (
+        "The root disk is gone from the host; it is not replaced by an empty one. Restore it, or rebuild the instance.",
+        "主机上的系统盘已丢失；不会以空盘替代。请恢复磁盘，或重建实例。",
+    ),
+    "not_supported": ("The backend can't do that: {detail}", "后端不支持：{detail}"),
+    "deadline_passed": ("It was not done within {seconds} seconds.", "未能在 {seconds} 秒内完成。"),
+    "kvm_unavailable": (
+        "KVM does not work on this host; guests run under software emulation, many times slower. {detail}",
+        "此主机无法使用 KVM，客户机以软件模拟运行，速度慢很多。{detail}",
+    ),
+    "digest_differs": (
+        "The content's {algorithm} digest is {actual}, not {expected} as given.",
+        "内容的 {algorithm} 摘要为 {actual}，与给定的 {expected} 不符。",
+    ),
+    "size_differs": ("{received} bytes came, not {expected} as announced.", "收到 {received} 字节，与声明的 {expected} 字节不符。"),
+    "not_an_image": ("The content is not a {format} image: {detail}", "内容不是 {format} 镜像：{detail}"),
+    "image_too_large": ("The content is larger than {limit} bytes.", "内容超过 {limit} 字节。"),
+    "download_failed": ("The download failed: {detail}", "下载失败：{detail}"),
+    "store_full": ("The controller's image store is full.", "控制器的镜像存储空间已满。"),
+    # events
+    "project.created": ("Project {name} was created.", "创建了项目 {name}。"),
+    "project.changed": ("Project {name} was changed ({fields}).", "修改了项目 {name}（{fields}）。"),
+    "project.deleted": ("Project {name} was removed.", "删除了项目 {name}。"),
+    "limit.set": (
+        "The limit of {resource} ({of_kind}) of {name} was set to {amount} (-1: none).",
+        "{name} 的 {resource}（{of_kind}）限额设为 {amount}（-1 表示不限）。",
+    ),
+    "role.granted": ("{name} became {role} on {path}.", "授予 {name} 在 {path} 上的 {role} 角色。"),
+    "role.revoked": ("{name} is no longer {role} on {path}.", "收回 {name} 在 {path} 上的 {role} 角色。"),
+    "user.created": ("User {name} was created.", "创建了用户 {name}。"),
+    "user.disabled": ("User {name} was disabled.", "停用了用户 {name}。"),
+    "user.enabled": ("User {name} was enabled.", "启用了用户 {name}。"),
+    "token.issued": ("A token '{token}' was issued to {name} for {days} days.", "为 {name} 签发了令牌“{token}”，有效期 {days} 天。"),
+    "token.revoked": ("The token '{token}' was revoked.", "吊销了令牌“{token}”。"),
+    "flavor.created": ("Flavor {name} was created.", "创建了规格 {name}。"),
+    "flavor.deleted": ("Flavor {name} was removed.", "删除了规格 {name}。"),
+    "image.created": ("Image {name} was entered.", "登记了镜像 {name}。"),
+    "image.deleted": ("Image {name} was removed.", "删除了镜像 {name}。"),
+    "image.ready": ("Image {name} is ready; sha256 {sha256}.", "镜像 {name} 可用；sha256 为 {sha256}。"),
+    "image.failed": ("Importing image {name} failed. {why}", "镜像 {name} 导入失败。{why}"),
+    "pool.created": ("Pool {name} was created.", "创建了资源池 {name}。"),
+    "pool.changed": ("Pool {name} was changed ({fields}).", "修改了资源池 {name}（{fields}）。"),
+    "pool.deleted": ("Pool {name} was removed.", "删除了资源池 {name}。"),
+    "endpoint.enrolled": ("Endpoint {name} was enrolled with {hosts} hosts.", "接入点 {name} 已接入，共 {hosts} 台主机。"),
+    "endpoint.forgotten": ("Endpoint {name} was let go.", "移除了接入点 {name}。"),
+    "endpoint.connected": ("Endpoint {name} answers again.", "接入点 {name} 恢复响应。"),
+    "endpoint.unreachable": ("Endpoint {name} does not answer. {why}", "接入点 {name} 没有响应。{why}"),
+    "endpoint.orphan_found": (
+        "Endpoint {name} has something with our mark that is not on record: {instance}. It was left alone.",
+        "接入点 {name} 上发现带有本系统标记但无记录的对象：{instance}，未作处理。",
+    ),
+    "host.enrolled": ("Host {name} was enrolled.", "主机 {name} 已纳管。"),
+    "host.changed": ("Host {name} has other facts than before.", "主机 {name} 的配置信息有变化。"),
+    "host.reachable": ("Host {name} answers again.", "主机 {name} 恢复响应。"),
+    "host.unreachable": (
+        "Host {name} does not answer; its {instances} instances are unknown. Nothing is started elsewhere.",
+        "主机 {name} 没有响应，其上 {instances} 个实例状态未知，不会在别处启动。",
+    ),
+    "host.cordoned": ("Host {name} takes no new instances.", "主机 {name} 停止接收新实例。"),
+    "host.uncordoned": ("Host {name} takes new instances again.", "主机 {name} 恢复接收新实例。"),
+    "host.retired": ("Host {name} was retired.", "主机 {name} 已退役。"),
+    "request.submitted": (
+        "A request of {name} for {count} instances waits for approval; quota and capacity are held for it.",
+        "{name} 提交了 {count} 个实例的申请，等待审批；配额与容量已预留。",
+    ),
+    "request.approved_by_policy": (
+        "A request of {name} for {count} instances was approved by the project's policy.",
+        "{name} 的 {count} 个实例申请已按项目策略自动批准。",
+    ),
+    "request.approved": ("The request of {name} was approved. {reason}", "{name} 的申请已批准。{reason}"),
+    "request.refused": ("The request of {name} was refused: {reason}", "{name} 的申请被驳回：{reason}"),
+    "request.cancelled": ("The request of {name} was taken back.", "{name} 的申请已撤回。"),
+    "request.expired": (
+        "The request of {name} was not decided in time; what it held is free again.",
+        "{name} 的申请逾期未决，预留的资源已释放。",
+    ),
+    "instance.accepted": ("{name} ({flavor}) was accepted and placed.", "{name}（{flavor}）已受理并完成调度。"),
+    "instance.active": ("{name} is active.", "{name} 已运行。"),
+    "instance.stopped": ("{name} is stopped.", "{name} 已停止。"),
+    "instance.deleted": ("{name} is gone.", "{name} 已删除。"),
+    "instance.failed": ("{name} is in error. {why}", "{name} 出错。{why}"),
+    "instance.retrying": ("{name}: a step failed and is tried again. {why}", "{name}：某一步骤失败，正在重试。{why}"),
+    "instance.overdue": (
+        "{name} is overdue: it is {state}, it should be {goal}. {why}",
+        "{name} 超期未完成：当前 {state}，目标 {goal}。{why}",
+    ),
+    "instance.vanished": (
+        "{name} was gone from its host, by nobody's asking; it is being defined again from its disk.",
+        "{name} 在主机上被人移除（非本系统操作），正在从其磁盘恢复定义。",
+    ),
+    "instance.stopped_by_other": (
+        "{name} was stopped, by nobody's asking; it is being started again.",
+        "{name} 被停止（非本系统操作），正在重新启动。",
+    ),
+    "instance.started_by_other": (
+        "{name} was started, by nobody's asking; it is being stopped again.",
+        "{name} 被启动（非本系统操作），正在重新停止。",
+    ),
+    "instance.mended": ("{name} is as it should be again.", "{name} 已恢复正常。"),
+    "instance.leftover_removed": (
+        "A leftover of {name}, which was deleted, was removed from {endpoint}.",
+        "已从 {endpoint} 清除已删除实例 {name} 的残留。",
+    ),
+    "instance.seen_elsewhere": (
+        "{name} was seen on {endpoint}, where it should not be. It was left alone; look at it.",
+        "在不应出现的 {endpoint} 上发现 {name}，未作处理，请检查。",
+    ),
+    "instance.start_asked": ("Starting {name} was asked for.", "请求启动 {name}。"),
+    "instance.stop_asked": ("Stopping {name} was asked for.", "请求停止 {name}。"),
+    "instance.reboot_asked": ("Rebooting {name} was asked for.", "请求重启 {name}。"),
+    "instance.rebuild_asked": ("Rebuilding {name} from image {image} was asked for.", "请求以镜像 {image} 重建 {name}。"),
+    "instance.resize_asked": ("Resizing {name} to {flavor} was asked for.", "请求将 {name} 调整为规格 {flavor}。"),
+    "instance.delete_asked": ("Deleting {name} was asked for.", "请求删除 {name}。"),
+    "instance.protected": ("{name} is protected from deletion.", "{name} 已启用删除保护。"),
+    "instance.unprotected": ("{name} is no longer protected from deletion.", "{name} 已解除删除保护。"),
+    # rules of the scheduler, and changes that would fit
+    "rule.kind": ("do not run this kind", "不支持此类实例"),
+    "rule.up": ("do not answer, or are retired", "没有响应或已退役"),
+    "rule.cordon": ("take no new instances", "停止接收新实例"),
+    "rule.pool": ("are in another pool", "不在所需资源池"),
+    "rule.zone": ("are in another zone", "不在所需可用区"),
+    "rule.arch": ("have another architecture", "架构不符"),
+    "rule.traits": ("lack a trait", "缺少所需特性"),
+    "rule.host": ("are not the host asked for", "不是指定主机"),
+    "rule.vcpus": ("have too few free vCPUs", "空闲 vCPU 不足"),
+    "rule.memory_mib": ("have too little free memory", "空闲内存不足"),
+    "rule.disk_gib": ("have too little free disk", "空闲磁盘不足"),
+    "rule.gpus": ("have too few free GPUs", "空闲 GPU 不足"),
+    "rule.affinity": ("are away from the instances it must be with", "不能满足亲和规则"),
+    "rule.anti_affinity": ("already hold an instance it must be apart from", "不能满足反亲和规则"),
+    "change.fewer_vcpus": ("{vcpus} vCPUs would fit", "改为 {vcpus} 个 vCPU 即可"),
+    "change.less_memory_mib": ("{memory_mib} MiB of memory would fit", "改为 {memory_mib} MiB 内存即可"),
+    "change.less_disk_gib": ("{disk_gib} GiB of disk would fit", "改为 {disk_gib} GiB 磁盘即可"),
+    "change.fewer_gpus": ("{gpus} GPUs would fit", "改为 {gpus} 个 GPU 即可"),
+    "change.other_arch": ("architecture {arch} would fit", "改用 {arch} 架构即可"),
+    "change.other_zone": ("zone {zone} would fit", "改用可用区 {zone} 即可"),
+    "change.other_pool": ("pool {pool} would fit", "改用资源池 {pool} 即可"),
+    "change.fewer_instances": ("{count} instances would fit", "改为 {count} 个实例即可"),
+    "change.drop_trait": ("without the trait {trait} it would fit", "去掉特性 {trait} 即可"),
+    "change.relax_spread": ("without its spread rule it would fit", "去掉分布规则即可"),
+}
+
+
+class _Lenient(dict[str, Any]):
+    """A missing parameter must not hide the message."""
+
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
+def render(code: str, params: Mapping[str, Any], lang: str) -> str:
+    """The sentence for a code in a language ("en", "zh"); the code itself with its parameters where the table has none."""
+    entry = CATALOGUE.get(code)
+    if entry is None:
+        return f"{code} {dict(params)}" if params else code
+    column = LANGUAGES.index(lang) if lang in LANGUAGES else 0
+    shown = _Lenient(params)
+    if "why" in shown:
+        shown["why"] = render(str(shown["why"]), {key: value for key, value in params.items() if key != "why"}, lang)
+    if isinstance(shown.get("resource"), str):
+        shown["resource"] = _RESOURCES.get(shown["resource"], (shown["resource"],) * 2)[column]
+    return entry[column].format_map(shown).strip()

@@ -1,0 +1,103 @@
+"""The only translator between the controller's rows and the leaves' own words (`scheduler`, `drivers`, `quotas`).
+
+Each leaf owns its small types, so that it stands alone; what one calls a thing and what the other does meet here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from controller.model.lifecycle import Goal
+from controller.model.request import SpreadRule
+from drivers.base import HostInventory, Image, InstanceSpec, Power, Reason
+from scheduler import types as scheduler
+
+SIZES = ("vcpus", "memory_mib", "disk_gib", "gpus")
+
+
+def resources(row: Mapping[str, Any], prefix: str = "") -> scheduler.Resources:
+    """The size in a row, for the scheduler."""
+    return scheduler.Resources(*(int(row[prefix + name]) for name in SIZES))
+
+
+def capacity(inventory: Mapping[str, int], overcommit: Mapping[str, float], reserved: Mapping[str, int]) -> dict[str, int]:
+    """What a host can hold: (inventory − reserved for the host itself) × overcommit, never negative."""
+    return {name: max(0, math.floor((inventory[name] - reserved.get(name, 0)) * overcommit.get(name, 1.0))) for name in SIZES}
+
+
+def host(row: Mapping[str, Any]) -> scheduler.Host:
+    """A host's row, for the scheduler. A retired or silent host is not `up`."""
+    return scheduler.Host(
+        id=row["id"],
+        name=row["name"],
+        pool=row["pool"],
+        zone=row["zone"],
+        site=row["site"],
+        arch=row["arch"],
+        traits=frozenset(row["traits"]),
+        kinds=frozenset(row["kinds"]),
+        capacity=resources(row),
+        used=resources(row, "used_"),
+        cordoned=row["cordoned"],
+        up=row["state"] == "up",
+        generation=row["generation"],
+    )
+
+
+def host_record(found: HostInventory, overcommit: Mapping[str, float], reserved: Mapping[str, int]) -> dict[str, Any]:
+    """What a driver discovered of a host, for its row."""
+    inventory = {name: getattr(found, name) for name in SIZES}
+    return {
+        "arch": found.arch,
+        "kinds": sorted(found.kinds),
+        "traits": sorted(found.traits),
+        "notes": [reason(note) for note in found.notes],
+        "inventory": inventory,
+        **capacity(inventory, overcommit, reserved),
+        "state": "up",
+    }
+
+
+def reason(of: Reason | None) -> dict[str, Any] | None:
+    """A driver's reason, as it is kept."""
+    return None if of is None else {"code": of.code, "params": dict(of.params)}
+
+
+def spread(rule: SpreadRule | None, group: str) -> scheduler.Spread | None:
+    """A spread rule among the members of a group, for the scheduler."""
+    return None if rule is None else scheduler.Spread(group, rule.mode, rule.domain, rule.max_per_domain)
+
+
+def spec(row: Mapping[str, Any], image_dir: Path, force: bool) -> InstanceSpec:
+    """An instance picked by the reconciler, for its driver."""
+    return InstanceSpec(
+        instance_id=row["id"],
+        project_id=row["project_id"],
+        name=row["name"],
+        kind=row["kind"],
+        host=row["backend_name"],
+        vcpus=row["vcpus"],
+        memory_mib=row["memory_mib"],
+        disk_gib=row["disk_gib"],
+        gpus=row["gpus"],
+        arch=row["arch"],
+        image=Image(
+            id=row["image_id"],
+            path=str(image_dir / row["image_id"]),
+            format=row["image_format"],
+            size_bytes=row["image_size"],
+            virtual_size_bytes=row["image_virtual_size"],
+            sha256=row["image_sha256"],
+            sm3=row["image_sm3"],
+        ),
+        power=Power.STOPPED if row["goal"] == Goal.STOPPED else Power.RUNNING,
+        generation=row["generation"],
+        build=row["build"],
+        reboots=row["reboots"],
+        force=force,
+        user_data=row["user_data"],
+        ssh_keys=tuple(row["ssh_keys"]),
+    )

@@ -1,0 +1,204 @@
+"""How rows look to a reader: plain JSON-ready dicts, in the reader's language and with what he may see.
+
+Pure; the API's response schemas (`controller.api.schemas`) describe the same shapes, and a test holds one against the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from controller.messages import render
+
+Row = Mapping[str, Any]
+_SIZES = ("vcpus", "memory_mib", "disk_gib", "gpus")
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads: in which language, and whether he may see hosts."""
+
+    lang: str = "en"
+    fleet: bool = False
+
+
+def time(at: datetime | None) -> str | None:
+    """A time as the API writes it: RFC 3339, UTC, milliseconds."""
+    return None if at is None else at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+
+
+def reason(of: Row | None, reader: Reader) -> dict[str, Any] | None:
+    """A reason with its sentence; where hosts are not for the reader, its parameters are not either."""
+    if not of:
+        return None
+    text = render(of["code"], of["params"] if reader.fleet else _public(of["params"]), reader.lang)
+    return {"code": of["code"], "text": text}
+
+
+def _public(params: Row) -> dict[str, Any]:
+    """Parameters that name no host and quote no backend."""
+    return {key: value for key, value in params.items() if key not in ("detail", "host", "endpoint", "where")}
+
+
+def project(row: Row) -> dict[str, Any]:
+    """A project."""
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "path": row["path"],
+        "parent_id": row["parent_id"],
+        "description": row["description"],
+        "policy": {"auto_approve": row["auto_approve"]},
+        "generation": row["generation"],
+        "created_at": time(row["created_at"]),
+    }
+
+
+def user(row: Row) -> dict[str, Any]:
+    """A user."""
+    return {**{name: row[name] for name in ("id", "name", "display_name", "disabled", "generation")}, "created_at": time(row["created_at"])}
+
+
+def token(row: Row) -> dict[str, Any]:
+    """A token, without its text."""
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "expires_at": time(row["expires_at"]),
+        "revoked_at": time(row["revoked_at"]),
+        "created_at": time(row["created_at"]),
+    }
+
+
+def flavor(row: Row) -> dict[str, Any]:
+    """A flavor."""
+    fields = ("id", "name", "kind", *_SIZES, "arch", "traits", "generation")
+    return {**{name: row[name] for name in fields}, "created_at": time(row["created_at"])}
+
+
+def image(row: Row, reader: Reader) -> dict[str, Any]:
+    """An image."""
+    fields = (
+        "id",
+        "name",
+        "arch",
+        "format",
+        "os",
+        "min_disk_gib",
+        "min_memory_mib",
+        "state",
+        "url",
+        "size_bytes",
+        "virtual_size_bytes",
+        "sha256",
+        "sm3",
+        "generation",
+    )
+    shown = Reader(reader.lang, fleet=True)  # what is wrong with an image is nobody's secret
+    return {**{name: row[name] for name in fields}, "reason": reason(row["reason"], shown), "created_at": time(row["created_at"])}
+
+
+def pool(row: Row) -> dict[str, Any]:
+    """A pool."""
+    fields = ("id", "name", "zone", "site", "overcommit", "reserved", "generation")
+    return {**{name: row[name] for name in fields}, "created_at": time(row["created_at"])}
+
+
+def endpoint(row: Row, hosts: list[str], reader: Reader) -> dict[str, Any]:
+    """An endpoint with the names of its hosts."""
+    fields = ("id", "name", "driver", "uri", "options", "pool", "state", "generation")
+    return {
+        **{name: row[name] for name in fields},
+        "reason": reason(row["reason"], reader),
+        "hosts": hosts,
+        "since": time(row["since"]),
+        "created_at": time(row["created_at"]),
+    }
+
+
+def host(row: Row, reader: Reader) -> dict[str, Any]:
+    """A host: what it has, may hold and holds."""
+    return {
+        **{
+            name: row[name]
+            for name in ("id", "name", "endpoint", "pool", "zone", "site", "arch", "kinds", "traits", "state", "cordoned", "inventory")
+        },
+        "capacity": {name: row[name] for name in _SIZES},
+        "used": {name: row["used_" + name] for name in _SIZES},
+        "instances": row["used_instances"],
+        "notes": [render(note["code"], note["params"], reader.lang) for note in row["notes"]],
+        "reason": reason(row["endpoint_reason"], reader) if row["state"] == "unreachable" else None,
+        "generation": row["generation"],
+        "created_at": time(row["created_at"]),
+    }
+
+
+def request(row: Row) -> dict[str, Any]:
+    """A request, with its decision where there is one. A decision without a name was the policy's."""
+    decided = row["state"] != "pending"
+    items = [{key: value for key, value in item.items() if key not in ("image_id", "arch")} for item in row["items"]]
+    return {
+        "id": row["id"],
+        "project": row["project"],
+        "state": row["state"],
+        "reason": row["reason"],
+        "term_days": row["term_days"],
+        "items": items,
+        "instances": row["instances"] or [],
+        "decision": {"by": row.get("decided_by_name"), "at": time(row.get("decided_at")), "reason": row.get("decision_reason")}
+        if decided
+        else None,
+        "expires_at": time(row.get("expires_at")),
+        "created_by": row["created_by_name"],
+        "generation": row["generation"],
+        "created_at": time(row["created_at"]),
+    }
+
+
+def instance(row: Row, reader: Reader) -> dict[str, Any]:
+    """An instance. On a host that does not answer its condition is unknown, whatever was seen last."""
+    lost = row["host_state"] == "unreachable" and row["state"] != "deleted"
+    why = row.get("host_reason") or {"code": "host_unreachable", "params": {}} if lost else row["reason"]
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "project": row["project"],
+        "kind": row["kind"],
+        "flavor": row["flavor"],
+        "image": row["image"],
+        "arch": row["arch"],
+        **{name: row[name] for name in _SIZES},
+        "goal": row["goal"],
+        "state": row["state"],
+        "condition": "unknown" if lost else row["condition"],
+        "reason": reason(why, reader),
+        "host": row["host"] if reader.fleet else None,
+        "zone": row["zone"],
+        "addresses": row["addresses"],
+        "protected": row["protected"],
+        "request_id": row["request_id"],
+        "generation": row["generation"],
+        "observed_generation": row["observed_generation"],
+        "since": time(row["since"]),
+        "term_ends_at": time(row.get("term_ends_at")),
+        "created_at": time(row["created_at"]),
+    }
+
+
+def event(row: Row, projects: Mapping[str, str], reader: Reader) -> dict[str, Any]:
+    """An event with its sentence. `projects`: paths by id."""
+    params = row["params"] if reader.fleet else _public(row["params"])
+    return {
+        "id": f"{row['xid']}.{row['id']}",
+        "at": time(row["at"]),
+        "kind": row["kind"],
+        "object_kind": row["object_kind"],
+        "object_id": row["object_id"],
+        "object_name": row["object_name"],
+        "project": projects.get(row["project_id"]) if row["project_id"] else None,
+        "actor": row["actor"],
+        "text": render(row["kind"], {**params, "name": row["object_name"]}, reader.lang),
+        "details": params,
+    }

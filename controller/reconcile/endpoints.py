@@ -1,0 +1,161 @@
+"""Look at whole endpoints: are they there, what hosts do they have, and does what runs there agree with what we know.
+
+A look changes no instance by itself; it only makes those due that are not as recorded, so that a pass deals with them. An endpoint that does not answer makes its
+hosts unreachable and their instances unknown; nothing is freed and nothing is started elsewhere. What bears our mark and is no
+instance of ours is dealt with by stated policy: left over from a deleted instance, it is removed; unknown altogether (a restored
+database knows less than the backend), it is reported and left alone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+import structlog
+from sqlalchemy import Connection
+
+from controller.actions.env import Env
+from controller.actions.fleet import discover
+from controller.connections import Connections
+from controller.model import translate
+from controller.model.lifecycle import SETTLED, State
+from controller.store import events, fleet, instances
+from controller.store.database import Database
+from drivers.base import Condition, Inventory, Observation
+from drivers.errors import DriverError
+
+log = structlog.get_logger()
+Row = Mapping[str, Any]
+_IDLE_S = 0.5
+
+
+class EndpointLoop:
+    """The threads that look at endpoints in one controller."""
+
+    def __init__(self, database: Database, connections: Connections, env: Env) -> None:
+        self._database, self._connections, self._env = database, connections, env
+        self._settings = env.settings
+        self._ending = threading.Event()
+        self._pool = ThreadPoolExecutor(max(4, env.settings.workers // 3), thread_name_prefix="look")
+        self._thread = threading.Thread(target=self._run, name="endpoints", daemon=True)
+        self._reported: dict[str, set[str]] = defaultdict(set)  # orphans already told of, by endpoint
+        self._under_way: set[str] = set()
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the looks under way."""
+        self._ending.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while not self._ending.wait(_IDLE_S):
+            try:
+                lease = self._settings.lease_s + self._settings.observe_interval_s
+                for endpoint in self._database.run(lambda conn: fleet.pick_endpoints(conn, lease, 32)):
+                    if endpoint["id"] not in self._under_way:
+                        self._under_way.add(endpoint["id"])
+                        self._pool.submit(self._look, endpoint)
+            except Exception:
+                log.exception("loop_broke", loop="endpoints")
+
+    def _look(self, endpoint: Row) -> None:
+        try:
+            self.look(endpoint)
+        except Exception:
+            log.exception("look_broke", endpoint=endpoint["name"])
+        finally:
+            self._under_way.discard(endpoint["id"])
+
+    def look(self, endpoint: Row) -> None:
+        """One look at one endpoint, and what follows from it."""
+        try:
+            driver = self._connections.driver(endpoint)
+            inventory = driver.inventory()
+            seen = {one.instance_id: one for one in driver.observe_all()}
+        except DriverError as error:
+            log.warning("endpoint_silent", endpoint=endpoint["name"], reason=str(error))
+            self._database.run(lambda conn: silent(conn, endpoint, error, self._settings.observe_interval_s))
+            return
+        strangers = self._database.run(lambda conn: self._compare(conn, endpoint, inventory, seen))
+        for id_, row in strangers.items():
+            self._stranger(endpoint, id_, row)
+
+    def _compare(self, conn: Connection, endpoint: Row, inventory: Inventory, seen: Mapping[str, Observation]) -> dict[str, Row | None]:
+        current = fleet.endpoint(conn, endpoint["id"])
+        if current is None or current["state"] == "retired":
+            return {}
+        fleet.endpoint_seen(conn, endpoint["id"], "connected", None, self._settings.observe_interval_s)
+        if current["state"] != "connected":
+            events.add(conn, [events.event("endpoint.connected", "endpoint", endpoint["id"], endpoint["name"], None, "chutian")])
+        discover(conn, self._env, current, inventory)
+        rows = instances.on_endpoint(conn, endpoint["id"])
+        instances.make_due(conn, [row["id"] for row in rows if differs(row, seen.get(row["id"]))])
+        moved = {row["id"]: seen[row["id"]].addresses for row in rows if _other_addresses(row, seen.get(row["id"]))}
+        if moved:
+            instances.set_addresses(conn, moved)
+        unknown = seen.keys() - {row["id"] for row in rows}
+        known = instances.among(conn, sorted(unknown)) if unknown else {}
+        return {id_: known.get(id_) for id_ in unknown}
+
+    def _stranger(self, endpoint: Row, id_: str, row: Row | None) -> None:
+        """Something with our mark that should not be on this endpoint."""
+        if row is not None and row["state"] == State.DELETED:
+            driver = self._connections.driver(endpoint)
+            if driver.observe(id_).condition is Condition.ABSENT:
+                return
+            driver.remove(id_)
+            self._say("instance.leftover_removed", "instance", id_, row["name"], row["project_id"], endpoint)
+        elif id_ not in self._reported[endpoint["id"]]:
+            self._reported[endpoint["id"]].add(id_)
+            if row is None:
+                self._say("endpoint.orphan_found", "endpoint", endpoint["id"], endpoint["name"], None, endpoint, instance=id_)
+            else:
+                self._say("instance.seen_elsewhere", "instance", id_, row["name"], row["project_id"], endpoint)
+
+    def _say(self, kind: str, object_kind: str, id_: str, name: str, project_id: str | None, endpoint: Row, **params: Any) -> None:
+        fact = events.event(kind, object_kind, id_, name, project_id, "chutian", endpoint=endpoint["name"], **params)
+        self._database.run(lambda conn: events.add(conn, [fact]))
+
+
+def differs(row: Row, seen: Observation | None) -> bool:
+    """Whether what is seen of an instance is not what is recorded."""
+    if row["due"]:
+        return False
+    condition = seen.condition if seen else Condition.ABSENT
+    if condition != row["condition"]:
+        return True
+    settled = row["state"] in SETTLED
+    return (
+        settled and seen is not None and seen.generation != row["observed_generation"] and row["generation"] == row["observed_generation"]
+    )
+
+
+def _other_addresses(row: Row, seen: Observation | None) -> bool:
+    return seen is not None and seen.condition is Condition.RUNNING and bool(seen.addresses) and list(seen.addresses) != row["addresses"]
+
+
+def silent(conn: Connection, endpoint: Row, error: DriverError, again_s: float) -> None:
+    """Record that an endpoint does not answer: its hosts are unreachable, what runs there unknown."""
+    current = fleet.endpoint(conn, endpoint["id"])
+    if current is None or current["state"] == "retired":
+        return
+    reason = translate.reason(error.reason) or {}
+    fleet.endpoint_seen(conn, endpoint["id"], "unreachable", orjson.dumps(reason).decode(), again_s)
+    facts: list[events.Event] = []
+    if current["state"] != "unreachable":
+        facts.append(_fact("endpoint.unreachable", "endpoint", endpoint, why=reason["code"], **reason["params"]))
+    hosts = fleet.set_hosts_state(conn, endpoint["id"], "up", "unreachable")
+    facts += [_fact("host.unreachable", "host", row, instances=row["used_instances"]) for row in hosts]
+    events.add(conn, facts)
+
+
+def _fact(kind: str, object_kind: str, row: Row, **params: Any) -> events.Event:
+    return events.event(kind, object_kind, row["id"], row["name"], None, "chutian", **params)

@@ -1,0 +1,158 @@
+"""One pass over one instance: look, decide, act, look again.
+
+Enters: an open driver, the instance's row, the time as the database tells it. Leaves: what to record and what to say. No database here, and no memory: the
+pass may be cut off anywhere and run again by anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from controller.config import Settings
+from controller.model import translate
+from controller.model.lifecycle import SETTLED, UNBUILT, Act, Goal, Look, State, Step, next_step
+from controller.store.events import Event, event
+from drivers.base import Condition, Driver, Observation, Reason
+from drivers.errors import DriverError, HostUnreachable, Permanent
+
+log = structlog.get_logger()
+_BUSY_S, _BUSY_MAX_S = 0.2, 2.0  # pauses between looks at something under way: doubled each time
+_ADDRESS_S, _ADDRESS_FOR_S = 2.0, 120.0  # a guest that has just booted gets its address a little later
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a pass found. `record` fits `store.instances.record`; `unreachable`: the endpoint should be looked at as a whole."""
+
+    record: Mapping[str, Any]
+    facts: tuple[Event, ...] = ()
+    unreachable: bool = False
+
+
+def run(connect: Callable[[], Driver], row: Mapping[str, Any], settings: Settings, image_dir: Path) -> Outcome:
+    """Do one pass. Never raises: a driver that can't be opened or used is an outcome too."""
+    seen: Observation | None = None
+    try:
+        driver = connect()
+        seen = driver.observe(row["id"])
+        step = next_step(_look(row, seen, settings))
+        facts = _drift(row, seen, step)
+        if step.act is Act.NOTHING:
+            return _result(row, seen, step, facts, settings)
+        if step.act is Act.REMOVE:
+            driver.remove(row["id"])
+        else:
+            driver.ensure(translate.spec(row, image_dir, step.force))
+        seen = driver.observe(row["id"])
+        after = next_step(_look(row, seen, settings))
+        if facts and after.done and after.state in SETTLED:
+            facts = (*facts, _fact(row, "instance.mended"))
+        return _result(row, seen, after if after.done else Step(Act.NOTHING, step.state), facts, settings)
+    except DriverError as error:
+        return _failed(row, seen, error, settings)
+    except Exception as error:
+        log.exception("driver_broke", instance=row["id"])
+        return _failed(row, seen, DriverError(detail=f"{type(error).__name__}: {error}"[:300]), settings)
+
+
+def _look(row: Mapping[str, Any], seen: Observation, settings: Settings) -> Look:
+    asked_for = row["now"] - row["asked_at"]
+    return Look(
+        goal=Goal(row["goal"]),
+        state=State(row["state"]),
+        condition=seen.condition,
+        current=seen.generation == row["generation"],
+        armed=row["generation"] > row["observed_generation"],
+        overdue=asked_for > timedelta(seconds=settings.build_deadline_s),
+        grace_over=asked_for > timedelta(seconds=settings.stop_grace_s),
+        built=row["built"] >= row["build"],
+    )
+
+
+def _drift(row: Mapping[str, Any], seen: Observation, step: Step) -> tuple[Event, ...]:
+    """Somebody acted behind our back; said once, when it is first seen."""
+    if step.event is None or step.act is Act.NOTHING or row["condition"] == seen.condition:
+        return ()
+    return (_fact(row, step.event, **_why(seen.reason)),)
+
+
+def _result(row: Mapping[str, Any], seen: Observation, step: Step, facts: tuple[Event, ...], settings: Settings) -> Outcome:
+    reason = seen.reason
+    if step.done and step.event:
+        if step.event == "instance.failed":
+            reason = reason or Reason("deadline_passed", {"seconds": settings.build_deadline_s})
+        facts = (*facts, _fact(row, step.event, **_why(reason)))
+    keeps = step.state is State.ERROR and row["state"] == State.ERROR  # the reason why it ended badly stands until it ends otherwise
+    return Outcome(
+        {
+            **_base(row),
+            "state": step.state,
+            "condition": seen.condition,
+            "reason": row["reason"] if keeps else translate.reason(reason),
+            "addresses": list(seen.addresses) if seen.condition is Condition.RUNNING else [],
+            "built": row["build"] if step.done and step.state in SETTLED else 0,
+            "attempts": 0 if step.done else row["attempts"] + 1,
+            "observed_generation": row["generation"] if step.done else row["observed_generation"],
+            "settled": step.done,
+            "again_s": _again(row, seen, step),
+        },
+        facts,
+    )
+
+
+def _again(row: Mapping[str, Any], seen: Observation, step: Step) -> float | None:
+    """In how many seconds to look again; None where only a change calls for it."""
+    if not step.done:
+        return float(min(_BUSY_S * 2.0 ** min(row["attempts"], 6), _BUSY_MAX_S))
+    fresh: bool = row["now"] - row["asked_at"] < timedelta(seconds=_ADDRESS_FOR_S)
+    return _ADDRESS_S if step.state is State.ACTIVE and not seen.addresses and fresh else None
+
+
+def _failed(row: Mapping[str, Any], seen: Observation | None, error: DriverError, settings: Settings) -> Outcome:
+    """A driver said no. Permanent: the instance is in error and says why. Otherwise: again later, a little later each time."""
+    given_up = isinstance(error, Permanent) and row["goal"] != Goal.GONE
+    overdue = row["now"] - row["asked_at"] > timedelta(seconds=settings.build_deadline_s)
+    if not given_up and overdue and row["state"] in UNBUILT and row["goal"] != Goal.GONE:
+        given_up = True
+    state = State.ERROR if given_up else State(row["state"])
+    if row["goal"] == Goal.GONE:
+        state = State.DELETING
+    facts: tuple[Event, ...] = ()
+    if given_up and (row["state"] != State.ERROR or row["generation"] > row["observed_generation"]):
+        facts = (_fact(row, "instance.failed", **_why(error.reason)),)
+    elif not given_up and row["attempts"] == 2:  # said once: a first failure may pass by itself
+        facts = (_fact(row, "instance.retrying", **_why(error.reason)),)
+    return Outcome(
+        {
+            **_base(row),
+            "state": state,
+            "condition": seen.condition if seen else row["condition"],
+            "reason": translate.reason(error.reason),
+            "addresses": row["addresses"],
+            "built": 0,
+            "attempts": row["attempts"] + 1,
+            "observed_generation": row["generation"] if given_up else row["observed_generation"],
+            "settled": given_up,
+            "again_s": None if given_up else min(0.5 * 2.0 ** min(row["attempts"], 10), settings.retry_max_s),
+        },
+        facts,
+        unreachable=isinstance(error, HostUnreachable),
+    )
+
+
+def _base(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": row["id"], "generation": row["generation"], "resized": row["generation"] > 1}
+
+
+def _why(reason: Reason | None) -> dict[str, Any]:
+    return {} if reason is None else {"why": reason.code, **reason.params}
+
+
+def _fact(row: Mapping[str, Any], kind: str, **params: Any) -> Event:
+    return event(kind, "instance", row["id"], row["name"], row["project_id"], "chutian", host=row["host"], **params)

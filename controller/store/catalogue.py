@@ -1,0 +1,80 @@
+"""Flavors and images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from controller.store import sql
+from controller.store.sql import Row
+
+_COLUMNS = {
+    "flavors": "id, name, kind, vcpus, memory_mib, disk_gib, gpus, arch, traits, generation, created_at",
+    "images": "id, name, arch, format, os, min_disk_gib, min_memory_mib, state, reason, url, want_sha256, want_sm3,"
+    " size_bytes, virtual_size_bytes, sha256, sm3, generation, created_at",
+}
+
+
+def find(conn: Connection, table: str, references: Iterable[str]) -> dict[str, Row]:
+    """Flavors or images by id or name, in one query; the key is the reference given."""
+    wanted = sorted(set(references))
+    found = sql.rows(conn, f"SELECT {_COLUMNS[table]} FROM {table} WHERE name = ANY(:refs) OR id::text = ANY(:refs)", refs=wanted)  # noqa: S608
+    return {key: row for row in found for key in (row["id"], row["name"])}
+
+
+def get(conn: Connection, table: str, reference: str) -> Row | None:
+    """One flavor or image by id or name."""
+    return find(conn, table, [reference]).get(reference)
+
+
+def page(conn: Connection, table: str, after: str, limit: int) -> Sequence[Row]:
+    """In order of name."""
+    return sql.rows(
+        conn,
+        f"SELECT {_COLUMNS[table]} FROM {table} WHERE name > :after ORDER BY name LIMIT :limit",
+        after=after,
+        limit=limit,
+    )
+
+
+def insert(conn: Connection, table: str, record: Mapping[str, Any]) -> None:
+    """A new flavor or image."""
+    sql.insert(conn, table, [record])
+
+
+def delete(conn: Connection, table: str, id_: str) -> None:
+    """Remove one that nothing uses."""
+    sql.run(conn, f"DELETE FROM {table} WHERE id = CAST(:id AS uuid)", id=id_)  # noqa: S608
+
+
+def uses_of_image(conn: Connection, image_id: str) -> int:
+    """How many instances were ever made from an image, and undecided requests name it."""
+    return int(
+        sql.scalar(
+            conn,
+            "SELECT (SELECT count(*) FROM instances WHERE image_id = CAST(:id AS uuid))"
+            " + (SELECT count(*) FROM requests WHERE state = 'pending' AND items @> CAST(:mention AS jsonb))",
+            id=image_id,
+            mention=sql.document([{"image_id": image_id}]),
+        )
+    )
+
+
+def set_image(conn: Connection, image_id: str, only_in: Sequence[str], **changes: Any) -> Row | None:
+    """Change an image that is in one of the states given; None where it isn't."""
+    assignments = ", ".join(f"{name} = CAST(:{name} AS jsonb)" if name == "reason" else f"{name} = :{name}" for name in changes)
+    return sql.one(
+        conn,
+        f"UPDATE images SET {assignments}, generation = generation + 1 WHERE id = CAST(:id AS uuid) AND state = ANY(:only_in)"  # noqa: S608
+        f" RETURNING {_COLUMNS['images']}",
+        id=image_id,
+        only_in=list(only_in),
+        **changes,
+    )
+
+
+def images_importing(conn: Connection) -> Sequence[Row]:
+    """Images that are to be fetched by URL."""
+    return sql.rows(conn, f"SELECT {_COLUMNS['images']} FROM images WHERE state = 'importing' AND url IS NOT NULL ORDER BY id")

@@ -1,0 +1,215 @@
+"""Pools, endpoints and hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from controller.store import sql
+from controller.store.sql import Row
+
+_POOL = "SELECT id, name, zone, site, overcommit, reserved, generation, created_at FROM pools"
+_ENDPOINT = (
+    "SELECT e.id, e.name, e.driver, e.uri, e.options, e.pool_id, p.name AS pool, e.state, e.reason, e.since, e.generation, e.created_at"
+    " FROM endpoints e JOIN pools p ON p.id = e.pool_id"
+)
+HOST = (
+    "SELECT h.*, h.changed_xid::text AS xid, p.name AS pool, p.zone, p.site, e.name AS endpoint, e.reason AS endpoint_reason"
+    " FROM hosts h JOIN pools p ON p.id = h.pool_id JOIN endpoints e ON e.id = h.endpoint_id"
+)
+
+
+def pools(conn: Connection, references: Iterable[str]) -> dict[str, Row]:
+    """Pools by id or name; the key is the reference given."""
+    wanted = sorted(set(references))
+    found = sql.rows(conn, f"{_POOL} WHERE name = ANY(:refs) OR id::text = ANY(:refs)", refs=wanted)
+    return {key: row for row in found for key in (row["id"], row["name"])}
+
+
+def page_pools(conn: Connection, after: str, limit: int) -> Sequence[Row]:
+    """Pools in order of name."""
+    return sql.rows(conn, f"{_POOL} WHERE name > :after ORDER BY name LIMIT :limit", after=after, limit=limit)
+
+
+def zones(conn: Connection) -> set[str]:
+    """All zones there are."""
+    return {row["zone"] for row in sql.rows(conn, "SELECT DISTINCT zone FROM pools")}
+
+
+def insert_pool(conn: Connection, record: Mapping[str, Any]) -> None:
+    """A new pool."""
+    sql.insert(conn, "pools", [record])
+
+
+def update_pool(conn: Connection, pool_id: str, record: Mapping[str, Any]) -> None:
+    """Replace what can change of a pool."""
+    sql.run(
+        conn,
+        "UPDATE pools SET zone = :zone, site = :site, overcommit = CAST(:overcommit AS jsonb), reserved = CAST(:reserved AS jsonb),"
+        " generation = generation + 1 WHERE id = CAST(:id AS uuid)",
+        id=pool_id,
+        **record,
+    )
+
+
+def pool_in_use(conn: Connection, pool_id: str) -> bool:
+    """Whether an endpoint or host belongs to it."""
+    return (
+        sql.one(
+            conn,
+            "SELECT 1 WHERE EXISTS (SELECT 1 FROM endpoints WHERE pool_id = CAST(:id AS uuid)) OR EXISTS (SELECT 1 FROM hosts WHERE pool_id = CAST(:id AS uuid))",
+            id=pool_id,
+        )
+        is not None
+    )
+
+
+def delete_pool(conn: Connection, pool_id: str) -> None:
+    """Remove an empty pool."""
+    sql.run(conn, "DELETE FROM pools WHERE id = CAST(:id AS uuid)", id=pool_id)
+
+
+def endpoint(conn: Connection, reference: str) -> Row | None:
+    """One endpoint by id or name."""
+    return sql.one(conn, f"{_ENDPOINT} WHERE e.name = :ref OR e.id::text = :ref", ref=reference)
+
+
+def page_endpoints(conn: Connection, after: str, limit: int) -> Sequence[Row]:
+    """Endpoints in order of name."""
+    return sql.rows(
+        conn, f"{_ENDPOINT} WHERE e.name > :after AND e.state <> 'retired' ORDER BY e.name LIMIT :limit", after=after, limit=limit
+    )
+
+
+def insert_endpoint(conn: Connection, record: Mapping[str, Any]) -> None:
+    """A new endpoint."""
+    sql.insert(conn, "endpoints", [record])
+
+
+def retire_endpoint(conn: Connection, endpoint_id: str) -> None:
+    """Let go of an endpoint: nobody connects to it again, its name is free. The rows stay, as history points at its hosts."""
+    sql.run(
+        conn,
+        "UPDATE endpoints SET name = name || '~' || id, state = 'retired', due_at = 'infinity', generation = generation + 1 WHERE id = CAST(:id AS uuid)",
+        id=endpoint_id,
+    )
+    sql.run(
+        conn,
+        "UPDATE hosts SET name = name || '~' || id, backend_name = backend_name || '~' || id WHERE endpoint_id = CAST(:id AS uuid)",
+        id=endpoint_id,
+    )
+
+
+def pick_endpoints(conn: Connection, lease_s: float, limit: int) -> Sequence[Row]:
+    """Take endpoints that are due for a look; nobody else takes them before the lease runs out."""
+    return sql.rows(
+        conn,
+        "UPDATE endpoints e SET leased_until = now() + make_interval(secs => :lease)"
+        " WHERE id IN (SELECT id FROM endpoints WHERE due_at <= now() AND (leased_until IS NULL OR leased_until < now())"
+        "              ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED)"
+        " RETURNING id, name, driver, uri, options, pool_id, state, reason",
+        lease=lease_s,
+        limit=limit,
+    )
+
+
+def endpoint_seen(conn: Connection, endpoint_id: str, state: str, reason: str | None, again_s: float) -> None:
+    """Record how a look at an endpoint went and when the next is due."""
+    sql.run(
+        conn,
+        "UPDATE endpoints SET since = CASE WHEN state = :state THEN since ELSE now() END, state = :state, reason = CAST(:reason AS jsonb),"
+        " due_at = now() + make_interval(secs => :again), leased_until = NULL WHERE id = CAST(:id AS uuid)",
+        id=endpoint_id,
+        state=state,
+        reason=reason,
+        again=again_s,
+    )
+
+
+def look_now(conn: Connection, ids: Sequence[str]) -> None:
+    """Make endpoints due at once."""
+    sql.run(conn, "UPDATE endpoints SET due_at = now(), leased_until = NULL WHERE id = ANY(CAST(:ids AS uuid[]))", ids=list(ids))
+
+
+def hosts_of(conn: Connection, endpoint_id: str) -> Sequence[Row]:
+    """All hosts behind an endpoint."""
+    return sql.rows(conn, f"{HOST} WHERE h.endpoint_id = CAST(:id AS uuid) ORDER BY h.name", id=endpoint_id)
+
+
+def hosts_in(conn: Connection, pool_id: str) -> Sequence[Row]:
+    """All hosts of a pool."""
+    return sql.rows(conn, f"{HOST} WHERE h.pool_id = CAST(:id AS uuid) ORDER BY h.id FOR NO KEY UPDATE OF h", id=pool_id)
+
+
+def host(conn: Connection, reference: str) -> Row | None:
+    """One host by id or name."""
+    return sql.one(conn, f"{HOST} WHERE h.name = :ref OR h.id::text = :ref", ref=reference)
+
+
+def lock_hosts(conn: Connection, ids: Iterable[str]) -> Sequence[Row]:
+    """Hosts as they are now; nobody else changes them until this transaction ends."""
+    return sql.rows(conn, f"{HOST} WHERE h.id = ANY(CAST(:ids AS uuid[])) ORDER BY h.id FOR NO KEY UPDATE OF h", ids=sorted(set(ids)))
+
+
+def changed_hosts(conn: Connection, since: str) -> tuple[str, Sequence[Row]]:
+    """Hosts changed since a snapshot, with the snapshot to ask from next time ("0" for all).
+
+    The mark is the oldest transaction still running: whatever commits later than this read has that number or a higher one, so nothing is missed.
+    """
+    mark = sql.scalar(conn, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
+    return mark, sql.rows(conn, f"{HOST} WHERE h.changed_xid >= CAST(:since AS xid8)", since=since)
+
+
+def page_hosts(conn: Connection, filters: Mapping[str, str | None], after: str, limit: int) -> Sequence[Row]:
+    """Hosts in order of name, by pool, zone and state."""
+    return sql.rows(
+        conn,
+        f"{HOST} WHERE h.name > :after AND e.state <> 'retired' AND (CAST(:pool AS text) IS NULL OR p.name = :pool) AND (CAST(:zone AS text) IS NULL OR p.zone = :zone)"
+        " AND (CAST(:state AS text) IS NULL OR h.state = :state) ORDER BY h.name LIMIT :limit",
+        after=after,
+        limit=limit,
+        **filters,
+    )
+
+
+def insert_hosts(conn: Connection, records: Sequence[Mapping[str, Any]]) -> None:
+    """New hosts."""
+    sql.insert(conn, "hosts", records)
+
+
+def update_hosts(conn: Connection, records: Sequence[Mapping[str, Any]]) -> None:
+    """Replace what was discovered of hosts: id, arch, kinds, traits, notes, inventory, capacity, state."""
+    if records:
+        sql.run(
+            conn,
+            "UPDATE hosts h SET arch = r.arch, kinds = r.kinds, traits = r.traits, notes = r.notes, inventory = r.inventory, vcpus = r.vcpus,"
+            " memory_mib = r.memory_mib, disk_gib = r.disk_gib, gpus = r.gpus, state = r.state"
+            " FROM json_populate_recordset(NULL::hosts, CAST(:records AS json)) r WHERE h.id = r.id",
+            records=sql.document(records),
+        )
+
+
+def set_host(conn: Connection, host_id: str, generation: int | None, **changes: Any) -> Row | None:
+    """Change a host; None where the generation isn't the one seen."""
+    assignments = ", ".join(f"{name} = :{name}" for name in changes)
+    touched = sql.run(
+        conn,
+        f"UPDATE hosts SET {assignments} WHERE id = CAST(:id AS uuid) AND (CAST(:seen AS bigint) IS NULL OR generation = :seen)",  # noqa: S608
+        id=host_id,
+        seen=generation,
+        **changes,
+    )
+    return host(conn, host_id) if touched else None
+
+
+def set_hosts_state(conn: Connection, endpoint_id: str, old: str, new: str) -> Sequence[Row]:
+    """Move all hosts of an endpoint from one state to another; those that moved."""
+    return sql.rows(
+        conn,
+        "UPDATE hosts SET state = :new WHERE endpoint_id = CAST(:id AS uuid) AND state = :old RETURNING id, name, used_instances",
+        id=endpoint_id,
+        old=old,
+        new=new,
+    )

@@ -1,0 +1,216 @@
+"""Instances: read by people, picked and written by the reconciler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from controller.store import sql
+from controller.store.sql import Row
+
+_FROM = (
+    " FROM {source} i JOIN projects p ON p.id = i.project_id JOIN hosts h ON h.id = i.host_id JOIN pools o ON o.id = h.pool_id"
+    " JOIN images m ON m.id = i.image_id JOIN endpoints e ON e.id = h.endpoint_id"
+)
+_VIEW = (
+    "SELECT i.*, p.path AS project, p.ancestors, h.name AS host, h.state AS host_state, e.reason AS host_reason, o.name AS pool, o.zone,"
+    " m.name AS image" + _FROM
+)
+ZERO, TOP = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+
+def get(conn: Connection, instance_id: str, lock: bool = False) -> Row | None:
+    """One instance, deleted ones too; `lock`: nobody else writes it until this transaction ends."""
+    return sql.one(
+        conn,
+        f"{_VIEW.format(source='instances')} WHERE i.id::text = :id" + (" FOR NO KEY UPDATE OF i" if lock else ""),
+        id=instance_id,
+    )
+
+
+def page(conn: Connection, scope: list[str] | None, filters: Mapping[str, str | None], before: str, limit: int) -> Sequence[Row]:
+    """Instances, newest first; deleted ones only where the filter `state` asks for them.
+
+    The page is cut out of an index before anything is joined to it: its cost doesn't grow with the table.
+    """
+    conditions = ["q.id < CAST(:before AS uuid)", "q.state = :state" if filters.get("state") else "q.state <> 'deleted'"]
+    conditions += [f"q.{column} = :{column}" for column in ("name",) if filters.get(column)]
+    conditions += [f"q.{column} = CAST(:{column} AS uuid)" for column in ("host_id", "request_id") if filters.get(column)]
+    params = {name: value for name, value in filters.items() if value}
+    cut = "(SELECT q.* FROM {} WHERE {} ORDER BY q.id DESC LIMIT :limit)"
+    where = " AND ".join(conditions)
+    if scope is None:
+        source = cut.format("instances q", where)
+    else:
+        each = cut.format("instances q", where + " AND q.project_id = s.id")
+        source = f"(SELECT q.* FROM unnest(CAST(:scope AS uuid[])) AS s(id) CROSS JOIN LATERAL {each} q ORDER BY q.id DESC LIMIT :limit)"  # noqa: S608
+        params["scope"] = scope  # type: ignore[assignment]
+    return sql.rows(conn, f"{_VIEW.format(source=source)} ORDER BY i.id DESC", before=before, limit=limit, **params)
+
+
+def insert(conn: Connection, records: Sequence[Mapping[str, Any]], deadline_s: int) -> None:
+    """New instances, due at once."""
+    if not records:
+        return
+    columns = ", ".join(records[0])
+    sql.run(
+        conn,
+        f"INSERT INTO instances ({columns}, deadline_at, due_at, term_ends_at)"  # noqa: S608
+        f" SELECT {', '.join('r.' + name for name in records[0])}, now() + make_interval(secs => :deadline), now(),"
+        "  (SELECT now() + make_interval(days => q.term_days) FROM requests q WHERE q.id = r.request_id AND q.term_days IS NOT NULL)"
+        " FROM json_populate_recordset(NULL::instances, CAST(:records AS json)) r",
+        records=sql.document(records),
+        deadline=deadline_s,
+    )
+
+
+def ask(conn: Connection, instance_id: str, deadline_s: int, **changes: Any) -> None:
+    """Write what was asked of an instance that the transaction has locked; it is due at once."""
+    assignments = "".join(f"{name} = :{name}, " for name in changes)
+    sql.run(
+        conn,
+        f"UPDATE instances SET {assignments} generation = generation + 1, asked_at = now(), attempts = 0, due_at = now(),"  # noqa: S608
+        " deadline_at = now() + make_interval(secs => :deadline) WHERE id = CAST(:id AS uuid)",
+        id=instance_id,
+        deadline=deadline_s,
+        **changes,
+    )
+
+
+def set_protected(conn: Connection, instance_id: str, protected: bool) -> None:
+    """Protect from deletion, or no longer."""
+    sql.run(
+        conn,
+        "UPDATE instances SET protected = :protected, generation = generation + 1, observed_generation = CASE WHEN"
+        " observed_generation = generation THEN generation + 1 ELSE observed_generation END WHERE id = CAST(:id AS uuid)",
+        id=instance_id,
+        protected=protected,
+    )
+
+
+_PICK = """
+WITH picked AS (
+    UPDATE instances i SET leased_until = now() + make_interval(secs => :lease),
+           since = CASE WHEN state = 'pending' AND goal <> 'gone' THEN now() ELSE since END,
+           state = CASE WHEN state = 'pending' AND goal <> 'gone' THEN 'building' ELSE state END
+     WHERE i.id IN (
+        SELECT d.id FROM instances d JOIN hosts h ON h.id = d.host_id
+         WHERE d.due_at <= now() AND (d.leased_until IS NULL OR d.leased_until < now())
+           AND h.state = 'up' AND NOT h.endpoint_id = ANY(CAST(:saturated AS uuid[]))
+         ORDER BY d.due_at LIMIT :limit FOR NO KEY UPDATE OF d SKIP LOCKED)
+    RETURNING i.*)
+SELECT i.*, now() AS now, h.name AS host, h.backend_name, h.endpoint_id, m.format AS image_format, m.size_bytes AS image_size,
+       m.virtual_size_bytes AS image_virtual_size, m.sha256 AS image_sha256, m.sm3 AS image_sm3, m.name AS image_name,
+       json_build_object('id', e.id, 'driver', e.driver, 'uri', e.uri, 'options', e.options) AS endpoint
+  FROM picked i JOIN hosts h ON h.id = i.host_id JOIN endpoints e ON e.id = h.endpoint_id JOIN images m ON m.id = i.image_id
+"""
+
+
+def pick(conn: Connection, lease_s: float, saturated: Sequence[str], limit: int) -> Sequence[Row]:
+    """Take instances that are due; nobody else takes them before the lease runs out.
+
+    Those on hosts that don't answer, and on `saturated` endpoints, stay where they are.
+    """
+    return sql.rows(conn, _PICK, lease=lease_s, saturated=list(saturated), limit=limit)
+
+
+def renew(conn: Connection, ids: Sequence[str], lease_s: float) -> None:
+    """Keep instances that are still being worked on."""
+    sql.run(
+        conn,
+        "UPDATE instances SET leased_until = now() + make_interval(secs => :lease) WHERE id = ANY(CAST(:ids AS uuid[]))",
+        ids=list(ids),
+        lease=lease_s,
+    )
+
+
+_RECORD = """
+UPDATE instances i SET
+       since = CASE WHEN i.state = r.state THEN i.since ELSE now() END,
+       state = r.state, condition = r.condition, reason = r.reason, addresses = r.addresses, built = greatest(i.built, r.built),
+       attempts = CASE WHEN i.generation = r.generation THEN r.attempts ELSE i.attempts END,
+       observed_generation = greatest(i.observed_generation, r.observed_generation),
+       deadline_at = CASE WHEN i.generation = r.generation AND r.settled THEN NULL ELSE i.deadline_at END,
+       deleted_at = CASE WHEN r.state = 'deleted' THEN now() END,
+       due_at = CASE WHEN i.generation <> r.generation THEN now() ELSE now() + make_interval(secs => r.again_s) END,
+       leased_until = NULL
+  FROM json_to_recordset(CAST(:records AS json)) AS r(id uuid, state text, condition text, reason jsonb, addresses text[], built integer,
+       attempts integer, generation bigint, observed_generation bigint, settled boolean, again_s double precision)
+ WHERE i.id = r.id AND i.state <> 'deleted' AND (i.generation = r.generation OR r.state <> 'deleted')
+RETURNING i.id
+"""
+
+
+def record(conn: Connection, outcomes: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Write what passes found. An instance of which more was asked meanwhile is due again at once, and is never deleted by an older pass."""
+    return {row["id"] for row in sql.rows(conn, _RECORD, records=sql.document(outcomes))}
+
+
+def free(conn: Connection, ids: Iterable[str]) -> None:
+    """Take the allocations of deleted instances out of the ledger."""
+    sql.run(conn, "DELETE FROM allocations WHERE instance_id = ANY(CAST(:ids AS uuid[]))", ids=list(ids))
+
+
+def fit_allocations(conn: Connection, ids: Iterable[str]) -> None:
+    """Shrink allocations to their instances' sizes, where a resize downwards has come to its end."""
+    sql.run(
+        conn,
+        "UPDATE allocations a SET vcpus = i.vcpus, memory_mib = i.memory_mib, disk_gib = i.disk_gib, gpus = i.gpus"
+        " FROM instances i WHERE i.id = ANY(CAST(:ids AS uuid[])) AND a.instance_id = i.id AND a.counted AND i.observed_generation = i.generation"
+        " AND (a.vcpus, a.memory_mib, a.disk_gib, a.gpus) <> (i.vcpus, i.memory_mib, i.disk_gib, i.gpus)",
+        ids=list(ids),
+    )
+
+
+def on_endpoint(conn: Connection, endpoint_id: str) -> Sequence[Row]:
+    """What should be behind an endpoint, as slim as a comparison needs."""
+    return sql.rows(
+        conn,
+        "SELECT i.id, i.name, i.project_id, i.goal, i.state, i.condition, i.generation, i.observed_generation, i.addresses, i.due_at IS NOT NULL AS due,"
+        " i.reason, h.backend_name FROM instances i JOIN hosts h ON h.id = i.host_id WHERE h.endpoint_id = CAST(:id AS uuid) AND i.state <> 'deleted'",
+        id=endpoint_id,
+    )
+
+
+def among(conn: Connection, ids: Sequence[str]) -> dict[str, Row]:
+    """Which of these ids are instances of ours, deleted or not."""
+    found = sql.rows(
+        conn,
+        "SELECT i.id, i.name, i.project_id, i.state, h.endpoint_id FROM instances i JOIN hosts h ON h.id = i.host_id WHERE i.id = ANY(CAST(:ids AS uuid[]))",
+        ids=list(ids),
+    )
+    return {row["id"]: row for row in found}
+
+
+def make_due(conn: Connection, ids: Sequence[str]) -> None:
+    """Have these looked at again soon."""
+    if ids:
+        sql.run(
+            conn,
+            "UPDATE instances SET due_at = now() WHERE id = ANY(CAST(:ids AS uuid[])) AND state <> 'deleted' AND (due_at IS NULL OR due_at > now())",
+            ids=list(ids),
+        )
+
+
+def set_addresses(conn: Connection, found: Mapping[str, Sequence[str]]) -> None:
+    """Write addresses that a look at a whole endpoint saw."""
+    sql.run(
+        conn,
+        "UPDATE instances i SET addresses = r.addresses FROM json_to_recordset(CAST(:records AS json)) AS r(id uuid, addresses text[]) WHERE i.id = r.id",
+        records=sql.document([{"id": id_, "addresses": list(addresses)} for id_, addresses in found.items()]),
+    )
+
+
+def overdue(conn: Connection, again_s: int, limit: int) -> Sequence[Row]:
+    """Instances past their deadline; each is reported once, then again after `again_s`. Unbuilt ones are due at once, to be given up."""
+    return sql.rows(
+        conn,
+        "UPDATE instances i SET deadline_at = now() + make_interval(secs => :again),"
+        " due_at = coalesce(least(due_at, now()), now())"
+        " WHERE id IN (SELECT id FROM instances WHERE deadline_at < now() AND state <> 'deleted' ORDER BY deadline_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED)"
+        " RETURNING id, name, project_id, state, goal, reason",
+        again=again_s,
+        limit=limit,
+    )

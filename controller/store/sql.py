@@ -1,0 +1,64 @@
+"""How the store speaks SQL: rows out as mappings, rows in as one JSON document.
+
+Many rows are written by one statement whose single parameter is a JSON array (`json_populate_recordset`): PostgreSQL casts each field to its column's
+type, the statement's text is the same for any number of rows (so that it is prepared once), and nothing is quoted by hand. Table and column names
+come from the code alone, never from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import orjson
+from sqlalchemy import Connection, TextClause, text
+
+Row = Mapping[str, Any]
+"""A row by column name."""
+
+_statements: dict[str, TextClause] = {}
+
+
+def statement(sql: str) -> TextClause:
+    """The parsed form of a statement; parsing is done once."""
+    found = _statements.get(sql)
+    if found is None:
+        found = _statements[sql] = text(sql)
+    return found
+
+
+def rows(conn: Connection, sql: str, **params: Any) -> Sequence[Row]:
+    """All rows of a query."""
+    return cast(Sequence[Row], conn.execute(statement(sql), params).mappings().all())
+
+
+def one(conn: Connection, sql: str, **params: Any) -> Row | None:
+    """The first row, or None."""
+    return cast(Row | None, conn.execute(statement(sql), params).mappings().first())
+
+
+def scalar(conn: Connection, sql: str, **params: Any) -> Any:
+    """The first column of the first row, or None."""
+    return conn.execute(statement(sql), params).scalar()
+
+
+def run(conn: Connection, sql: str, **params: Any) -> int:
+    """Execute; the number of rows it touched."""
+    return conn.execute(statement(sql), params).rowcount
+
+
+def insert(conn: Connection, table: str, records: Sequence[Mapping[str, Any]]) -> None:
+    """Insert records that all have the same fields."""
+    if not records:
+        return
+    columns = ", ".join(records[0])
+    run(
+        conn,
+        f"INSERT INTO {table} ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::{table}, CAST(:records AS json))",  # noqa: S608
+        records=document(records),
+    )
+
+
+def document(records: Iterable[Mapping[str, Any]]) -> str:
+    """Records as the JSON parameter of `json_populate_recordset`."""
+    return orjson.dumps(list(records), default=str).decode()

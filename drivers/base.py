@@ -1,0 +1,191 @@
+"""The boundary between the controller and what it drives: one small vocabulary of end states.
+
+A driver is one open connection to one endpoint (a libvirtd, a Kubernetes cluster, ...). Its verbs name end states and repeat
+safely: `ensure(spec)` may be called any number of times, from a controller that died in the middle of the last call or from two
+controllers at once. A driver never retries, sleeps, schedules or sees the database; deciding *when* and *whether* is the
+controller's. It stamps our ids, its owner and the spec's counters on the backend's own object, so that what it finds there is all it needs
+to know: nothing is remembered between calls that could not be forgotten.
+
+ABSENT is a positive answer ("the backend says there is no such thing"); a backend that can't be asked raises.
+
+Optional powers (console, events, ...) are further small Protocols: having the method is the capability. The rejected alternative, a table of
+booleans beside one large class, says the same thing in two places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something is as it is: a stable code and its parameters; the controller's catalogue makes the sentence."""
+
+    code: str
+    params: Mapping[str, str | int] = field(default_factory=dict)
+
+
+class Condition(StrEnum):
+    """What a driver saw just now."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    BUSY = "busy"  # on its way (shutting down, rebooting, being copied): look again soon
+    ABSENT = "absent"  # the backend answered: there is no such thing
+    FAILED = "failed"  # there, but broken; `Observation.reason` says how
+
+
+class Power(StrEnum):
+    """The power state that a spec asks for."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The bytes that an instance boots from, as the controller's store holds them.
+
+    `path` is readable by the controller's process. Digests are lower-case hex of the file's bytes as stored (not of the virtual disk).
+    """
+
+    id: str
+    path: str
+    format: str  # "qcow2" | "raw"
+    size_bytes: int
+    virtual_size_bytes: int
+    sha256: str
+    sm3: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSpec:
+    """One instance as it should be. Equal specs ask for the same end state.
+
+    `generation` counts every change asked of the instance; the driver stamps it on the backend's object once the whole spec holds, and
+    reports it back in `Observation.generation`. `build` counts rebuilds (a new value: throw the root disk away and make it again from
+    the image); `reboots` counts reboots asked for (a value higher than the stamped one: reboot once). `force` allows an abrupt power-off
+    where the spec needs the guest stopped; without it the guest is asked politely and `ensure` returns at once.
+    """
+
+    instance_id: str  # a UUID in canonical form; also the domain's uuid where the backend has one
+    project_id: str
+    name: str  # an RFC 1123 label: usable as hostname
+    kind: str  # "vm" | "container" | "bare_metal"
+    host: str  # the host's name behind this endpoint, as `Inventory` gave it
+    vcpus: int
+    memory_mib: int
+    disk_gib: int
+    gpus: int
+    arch: str  # "x86_64", "aarch64", ...
+    image: Image
+    power: Power
+    generation: int
+    build: int = 1
+    reboots: int = 0
+    force: bool = False
+    user_data: str = ""  # cloud-init user data, verbatim
+    ssh_keys: tuple[str, ...] = ()  # OpenSSH public keys for the image's default user
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the backend says of one instance.
+
+    `generation` is the last one whose whole spec held (None where the object carries none yet). `addresses` are guest addresses without prefix
+    length, IPv4 first; empty while unknown.
+    """
+
+    instance_id: str
+    condition: Condition
+    generation: int | None = None
+    host: str | None = None
+    reason: Reason | None = None
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostInventory:
+    """What one host has, before overcommit and reserve.
+
+    `notes` are things an operator should know (for instance that KVM does not work and guests are emulated).
+    """
+
+    name: str
+    arch: str
+    vcpus: int  # hardware threads
+    memory_mib: int
+    disk_gib: int
+    gpus: int = 0
+    traits: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset({"vm"})
+    notes: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The hosts behind one endpoint."""
+
+    hosts: tuple[HostInventory, ...]
+
+
+class Driver(Protocol):
+    """One open connection to one endpoint. All methods may raise `drivers.errors`; all are safe to call from several threads at once."""
+
+    def inventory(self) -> Inventory:
+        """The hosts behind this endpoint and what each has."""
+        ...
+
+    def observe(self, instance_id: str) -> Observation:
+        """One instance, wherever behind this endpoint it is."""
+        ...
+
+    def observe_all(self) -> Iterable[Observation]:
+        """Everything on the endpoint that bears our owner mark, known to the controller or not."""
+        ...
+
+    def ensure(self, spec: InstanceSpec) -> None:
+        """Bring one instance towards the spec. May return before it holds; `observe` says BUSY, or an older generation, until it does."""
+        ...
+
+    def remove(self, instance_id: str) -> None:
+        """Make one instance, its disks and its leftovers absent. Absent already: nothing happens."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        ...
+
+
+@runtime_checkable
+class Prepare(Protocol):
+    """The endpoint needs something made once before it can hold instances (storage pools, networks)."""
+
+    def prepare(self) -> None:
+        """Make what is missing; idempotent; called at enrolment and after each reconnect."""
+        ...
+
+
+@runtime_checkable
+class ConsoleLog(Protocol):
+    """The instance's serial console output is kept."""
+
+    def console_log(self, instance_id: str, max_bytes: int) -> bytes:
+        """The last `max_bytes` of it; empty while there is none."""
+        ...
+
+
+@runtime_checkable
+class Events(Protocol):
+    """The backend says when something changed."""
+
+    def watch(self, wake: Callable[[str], None]) -> None:
+        """Call `wake(instance_id)` from any thread, until closed. A hint only: losing one costs time, never truth."""
+        ...
+
+
+OpenDriver = Callable[[str, str, Mapping[str, str]], Driver]
+"""`open(uri, owner, options)`: `owner` marks this cloud's objects in the backend; raises HostUnreachable or InvalidSpec."""

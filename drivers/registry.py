@@ -1,0 +1,32 @@
+"""Which drivers there are: a literal table, so that a search finds it. Each is imported only when an endpoint of its kind is opened,
+so that a missing C library breaks its own driver alone."""
+
+from collections.abc import Callable, Mapping
+
+from drivers.base import Driver, OpenDriver
+
+
+def _fake() -> OpenDriver:
+    from drivers.fake.driver import open_fake
+
+    return open_fake
+
+
+def _libvirt() -> OpenDriver:
+    from drivers.libvirt.driver import open_libvirt
+
+    return open_libvirt
+
+
+DRIVERS: Mapping[str, Callable[[], OpenDriver]] = {
+    "fake": _fake,
+    "libvirt": _libvirt,
+}
+
+
+def open_driver(kind: str, uri: str, owner: str, options: Mapping[str, str]) -> Driver:
+    """Open a connection to one endpoint.
+
+    Raises KeyError for a kind that is not in the table, HostUnreachable or InvalidSpec as the driver does.
+    """
+    return DRIVERS[kind]()(uri, owner, options)

@@ -1,0 +1,317 @@
+"""`make demo` and `make down`: the whole story on this machine, told with the `chutian` command.
+
+Up: a controller is started; an operator enrols this machine as a host and makes image, flavor, pool, projects, limits and people; a
+department's user applies for three virtual machines with `examples/request.yaml`; an approver agrees; the machines are built and boot.
+Every step looks first whether its result is there, so a second run only shows it. Down takes all of it away again, through the API as long
+as that can be had. Each command is printed as a person would type it; the rejected alternative, calling the HTTP API, would teach nobody
+the command line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from console import profiles
+from scripts import demo_machine as machine
+from scripts.demo_machine import CHUTIAN, CLONE, CONFIG, CONSOLE, LOG, STATE, TOKENS, DemoError
+
+PROJECT = "hubei/health"
+IDENTITIES = {"admin": None, "health-clerk": "member", "province-approver": "approver"}  # profile and user name → role
+BOOT_S = 180
+
+Body = dict[str, Any]
+
+
+def up() -> None:
+    """Bring the demo up, as far as it isn't."""
+    begun = time.monotonic()
+    say("A hypervisor and a controller on this machine")
+    url = machine.settings()
+    machine.libvirtd("up")
+    tell(f"libvirt answers at qemu:///system; the controller's log is {LOG}")
+    machine.controller_up()
+    tell(f"the controller answers at {url}")
+    _admin(url)
+    image = _build_image()
+    say("The operator: what may be used, and where")
+    _catalogue(image)
+    say("The operator: who may use how much")
+    _people(url)
+    request = _apply()
+    _booted(request)
+    _show(request)
+    print(f"\nUp in {time.monotonic() - begun:.0f} s. Try next (`make down` takes all of it away):\n\n{_hints(request)}")
+
+
+def _admin(url: str) -> None:
+    """The first administrator, once."""
+    token = TOKENS / "admin"
+    if not token.exists():
+        tell(f"$ chutian bootstrap --config {CONFIG} --project hubei")
+        done = machine.run([CHUTIAN, "bootstrap", "--config", CONFIG, "--project", "hubei"], cwd=CLONE)
+        if done.returncode != 0:
+            raise DemoError(f"bootstrap failed: {done.stderr.strip() or done.stdout.strip()}")
+        _keep(token, json.loads(done.stdout).get("token"))
+    _login("admin", url)
+
+
+def _keep(file: Path, token: str | None) -> None:
+    """Write a token that only its owner can read."""
+    if not token:
+        raise DemoError(f"there is no token for {file.name} and it isn't shown twice; `make down`, then `make demo` begins anew")
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        out.write(token + "\n")
+
+
+def _login(name: str, url: str) -> None:
+    known = profiles.read(CONSOLE / "config.toml")["profiles"].get(name, {})
+    if known.get("server") != url:
+        ca = machine.DATA / "tls" / "ca.pem"
+        chutian("login", "--server", url, "--ca", str(ca), "--token-file", str(TOKENS / name), profile=name)
+
+
+def _build_image() -> Path:
+    """The tiny guest, from the cache or in seconds."""
+    image = STATE / "tiny.qcow2"
+    if not image.exists():
+        tell("$ guests/tiny/build tiny.qcow2")
+        done = machine.run([CLONE / "guests" / "tiny" / "build", image])
+        if done.returncode != 0:
+            raise DemoError(f"the tiny guest can't be built: {done.stderr.strip()}")
+    return image
+
+
+def _catalogue(image: Path) -> None:
+    ensure("flavor", "tiny", "flavor", "create", "tiny", "--vcpus", "1", "--memory-mib", "128", "--disk-gib", "1")
+    ensure(
+        "image", "tiny", "image", "import", "tiny", "--file", str(image), "--arch", "x86_64", "--format", "qcow2", "--os", "tiny", "--wait"
+    )
+    ensure("pool", "wuhan", "pool", "create", "wuhan", "--zone", "wuhan-1", "--overcommit", "vcpus=4")
+    ensure("endpoint", "here", "endpoint", "create", "here", "--driver", "libvirt", "--uri", "qemu:///system", "--pool", "wuhan")
+    chutian("host", "list", show=True)
+
+
+def _people(url: str) -> None:
+    ensure("project", "hubei", "project", "create", "hubei")
+    ensure("project", PROJECT, "project", "create", PROJECT, "--description", "Provincial health commission")
+    chutian("quota", "set", "hubei", "vcpus=64", "memory_mib=65536")
+    chutian("quota", "set", PROJECT, "instances=6", "vcpus=8", "memory_mib=2048", "disk_gib=20")
+    for name, role in IDENTITIES.items():
+        if role is None:
+            continue
+        ensure("user", name, "user", "create", name)
+        chutian("project", "grant", PROJECT if role == "member" else "hubei", name, role)
+        if not (TOKENS / name).exists():
+            _keep(TOKENS / name, chutian("user", "token", name, "--name", "demo", json_=True)["token"])
+        _login(name, url)
+
+
+def _apply() -> str:
+    """The department's request, decided: one that still has instances, or a new one; its id."""
+    known = STATE / "request"
+    if known.exists():
+        request = known.read_text().strip()
+        body = chutian("request", "show", request, json_=True, profile="health-clerk", quiet=True)
+        if body["state"] == "pending" or _instances(request):
+            return _decide(body)
+    say("The department applies")
+    form = STATE / "request.yaml"
+    form.write_text((CLONE / "examples" / "request.yaml").read_text().replace("ssh_keys: []", f"ssh_keys: [{json.dumps(_ssh_key())}]"))
+    body = chutian("request", "create", "-f", str(form), json_=True, profile="health-clerk")
+    known.write_text(body["id"] + "\n")
+    return _decide(body)
+
+
+def _decide(body: Body) -> str:
+    request: str = body["id"]
+    if body["state"] == "pending":
+        tell(f"request {request} is {body['state']}: it holds quota and capacity until it is decided")
+        chutian("quota", "show", PROJECT, show=True, profile="health-clerk")
+        say("The province decides")
+        chutian("request", "approve", request, "--reason", "within this year's plan", show=True, profile="province-approver")
+    say("Placed, built, booted")
+    chutian("request", "wait", request, "--timeout", "300", live=True, profile="health-clerk")
+    return request
+
+
+def _ssh_key() -> str:
+    key = STATE / "ssh" / "id_ed25519"
+    if not key.exists():
+        key.parent.mkdir(mode=0o700, exist_ok=True)
+        done = machine.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "chutian-demo", "-f", key])
+        if done.returncode != 0:
+            raise DemoError(f"ssh-keygen: {done.stderr.strip()}")
+    return key.with_suffix(".pub").read_text().strip()
+
+
+def _instances(request: str) -> list[Body]:
+    """The request's instances that are still there, as an operator sees them."""
+    found = chutian("instance", "list", "--project", PROJECT, "--all", json_=True, quiet=True)["items"]
+    return sorted(
+        (one for one in found if one.get("request_id") == request and one["state"] not in {"deleted", "deleting"}),
+        key=lambda one: one["name"],
+    )
+
+
+def _booted(request: str) -> None:
+    """Wait until every running guest has said on its serial line that it is ready, and has an address."""
+    deadline = time.monotonic() + BOOT_S
+    while True:
+        waiting = [
+            one["name"] for one in _instances(request) if one["state"] == "active" and not (one["addresses"] and "ready" in _said(one))
+        ]
+        if not waiting:
+            return
+        if time.monotonic() > deadline:
+            tell(f"still booting after {BOOT_S} s: {', '.join(waiting)}")
+            return
+        tell(f"booting: {', '.join(waiting)}")
+        time.sleep(3)
+
+
+def _said(instance: Body) -> str:
+    """The guest's own lines on its serial console since its last boot."""
+    text = chutian("instance", "console", instance["id"], json_=True, quiet=True)["text"]
+    lines = [line.strip() for line in text.splitlines()]
+    first = max((number for number, line in enumerate(lines) if line.startswith("chutian-guest: hostname=")), default=len(lines))
+    return "\n".join(line.removeprefix("chutian-guest: ") for line in lines[first:] if line.startswith(("chutian-guest:", "demo.")))
+
+
+def _show(request: str) -> None:
+    say("What the department has now")
+    rows = [("INSTANCE", "STATE", "HOST", "ADDRESS", "SERIAL CONSOLE")]
+    for one in _instances(request):
+        proof = next((line for line in _said(one).splitlines() if line.startswith("demo.")), "")
+        rows.append((one["name"], one["state"], one.get("host") or "-", ", ".join(one["addresses"]) or "-", proof.removeprefix("demo. ")))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _hints(request: str) -> str:
+    instances = _instances(request)
+    name, address = (instances[0]["name"], next(iter(instances[0]["addresses"]), "ADDRESS")) if instances else ("NAME", "ADDRESS")
+    ssh = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+    return "\n".join(
+        f"  {line}"
+        for line in (
+            f"export CHUTIAN_CONFIG_HOME={CONSOLE} CHUTIAN_PROFILE=admin; alias chutian={CHUTIAN}",
+            f"chutian instance list; chutian explain {name} --project {PROJECT}",
+            f"chutian instance console {name} --project {PROJECT}",
+            f"chutian instance reboot {name} --project {PROJECT} --wait",
+            f"chutian quota show {PROJECT}; chutian events",
+            f"ssh -i {STATE}/ssh/id_ed25519 {ssh} root@{address}",
+        )
+    )
+
+
+def down() -> None:
+    """Take the demo away: through the API what it made, then the programs, then the folder."""
+    if not STATE.exists():
+        print("The demo isn't up.")
+        return
+    if (TOKENS / "admin").exists() and (CONSOLE / "config.toml").exists():
+        say("Instances, host and endpoint, through the API")
+        machine.libvirtd("up")
+        machine.controller_up()
+        _clear()
+    say("Controller, PostgreSQL, libvirt")
+    machine.controller_down()
+    _leftovers()
+    machine.libvirtd("down")
+    machine.forget()
+    tell(f"stopped, and {STATE} is removed")
+
+
+def _clear() -> None:
+    for one in chutian("request", "list", "--state", "pending", "--all", json_=True, quiet=True)["items"]:
+        chutian("request", "cancel", one["id"])
+    there = [one for one in chutian("instance", "list", "--all", json_=True, quiet=True)["items"] if one["state"] != "deleted"]
+    for one in there:
+        if one.get("protected"):
+            chutian("instance", "unprotect", one["id"])
+        if one["state"] != "deleting":
+            chutian("instance", "delete", one["id"], "--yes")
+    for one in there:
+        chutian("instance", "wait", one["id"], "--for", "deleted", "--timeout", "120")
+    for host in chutian("host", "list", "--all", json_=True, quiet=True)["items"]:
+        if host["state"] != "retired":
+            chutian("host", "retire", host["id"], "--yes")
+    for endpoint in chutian("endpoint", "list", "--all", json_=True, quiet=True)["items"]:
+        chutian("endpoint", "delete", endpoint["id"], "--yes")
+
+
+def _leftovers() -> None:
+    """The driver's storage pool and network, once no domain needs them."""
+    virsh = ["virsh", "-q", "-c", "qemu:///system"]
+    if machine.run([*virsh, "list", "--all", "--name"]).stdout.strip():
+        return  # somebody's domains: they may well use pool or network
+    for verb in ("net-destroy", "net-undefine"):
+        machine.run([*virsh, verb, "chutian"])
+    if machine.run([*virsh, "vol-list", "chutian"]).stdout.strip():
+        for line in machine.run([*virsh, "vol-list", "chutian"]).stdout.splitlines():
+            machine.run([*virsh, "vol-delete", "--pool", "chutian", line.split()[0]])
+    for verb in ("pool-destroy", "pool-delete", "pool-undefine"):
+        machine.run([*virsh, verb, "chutian"])
+
+
+def ensure(noun: str, name: str, *create: str) -> None:
+    """Make something unless it is there."""
+    if machine.run([CHUTIAN, noun, "show", name, "--profile", "admin"], env=_environment()).returncode != 0:
+        chutian(*create)
+
+
+def chutian(*words: str, profile: str = "admin", json_: bool = False, show: bool = False, live: bool = False, quiet: bool = False) -> Any:
+    """Run the command line as one of the identities, printing what a person would type; its JSON where `json_`.
+
+    `show` prints its output, `live` leaves it the terminal. Raises DemoError with the command's own words where it fails.
+    """
+    if not quiet:
+        tell(f"[{profile}] $ chutian {shlex.join(words)}")
+    command: list[str | Path] = [CHUTIAN, *words, "--profile", profile, *(["--output", "json"] if json_ else [])]
+    captured = {} if not live else {"stdout": sys.stderr, "stderr": sys.stderr, "capture_output": False}
+    done = machine.run(command, env=_environment(), **captured)
+    if done.returncode != 0:
+        raise DemoError(f"chutian {shlex.join(words)} failed: {(done.stderr or done.stdout or '').strip()}")
+    if show:
+        print("".join(f"    {line}\n" for line in (done.stdout + done.stderr).splitlines()), end="", flush=True)
+    return json.loads(done.stdout) if json_ else None
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CHUTIAN_") or name == "CHUTIAN_LANG"}
+    return kept | {"CHUTIAN_CONFIG_HOME": str(CONSOLE)}
+
+
+def say(title: str) -> None:
+    """The title of a chapter."""
+    print(f"\n== {title}", flush=True)
+
+
+def tell(text: str) -> None:
+    """One line of the story."""
+    print(f"  {text}", flush=True)
+
+
+def main() -> int:
+    """`up` or `down`."""
+    verbs = {"up": up, "down": down}
+    if len(sys.argv) != 2 or sys.argv[1] not in verbs:
+        print("usage: python -m scripts.demo up|down", file=sys.stderr)
+        return 2
+    try:
+        verbs[sys.argv[1]]()
+    except DemoError as error:
+        print(f"\ndemo: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
