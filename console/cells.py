@@ -50,15 +50,17 @@ def clean_lines(text: str) -> str:
 
 
 def mib(value: Any) -> str:
-    """Memory: whole GiB where it is whole."""
+    """Memory: GiB where it is whole or much."""
     if not isinstance(value, int):
         return clean(str(value))
-    return f"{value // 1024} GiB" if value >= 1024 and value % 1024 == 0 else f"{value} MiB"
+    if value >= 1024 and value % 1024 == 0:
+        return f"{value // 1024} GiB"
+    return f"{value / 1024:.1f} GiB" if value >= 10240 else f"{value} MiB"
 
 
 def gib(value: Any) -> str:
-    """Disk."""
-    return f"{value} GiB"
+    """Disk; an overcommit ratio of the same name stays a bare number."""
+    return f"{value} GiB" if isinstance(value, int) else clean(str(value))
 
 
 def size(value: Any) -> str:

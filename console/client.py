@@ -194,6 +194,8 @@ class Client:
         if self._http is None:
             import httpx2
 
+            if self._token and not sendable(self._token):  # the library would quote it in its complaint
+                raise ApiError("bad_token", self._say("client.bad_token"))
             self._http = httpx2.Client(
                 base_url=self._server,
                 headers={"Accept-Language": self._lang, "User-Agent": "chutian"}
@@ -245,6 +247,11 @@ class Client:
     @staticmethod
     def _raise(code: str, message: str, details: Any, status: int, body: Body | None) -> Body:
         raise ApiError(code, message or code, details if isinstance(details, dict) else {}, status, body)
+
+
+def sendable(token: str) -> bool:
+    """Whether it can be a token at all: one word of printable ASCII."""
+    return token.isascii() and token.isprintable() and token != "" and " " not in token
 
 
 def _present(query: Mapping[str, Any]) -> dict[str, str]:

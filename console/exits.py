@@ -20,6 +20,7 @@ DOCUMENTED = (OK, FAILED, USAGE, FORBIDDEN, NOT_FOUND, CONFLICT, UNAVAILABLE, TI
 
 BY_CODE = {
     "unauthenticated": FORBIDDEN,
+    "bad_token": FORBIDDEN,
     "forbidden": FORBIDDEN,
     "not_found": NOT_FOUND,
     "already_exists": CONFLICT,

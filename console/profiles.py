@@ -85,7 +85,7 @@ def resolve(environ: Mapping[str, str], name: str | None = None, server: str | N
         name=wanted,
         server=chosen,
         ca=ca or environ.get("CHUTIAN_CA") or (stored.get("ca") if same else None) or None,
-        token=environ.get("CHUTIAN_TOKEN") or (stored.get("token") if same else None) or None,
+        token=environ.get("CHUTIAN_TOKEN", "").strip() or (stored.get("token") if same else None) or None,
         missing=bool(named) and wanted not in content["profiles"],
     )
 

@@ -19,6 +19,7 @@ from console.render import columns_of, pad
 OVER = ("project", "kind", "resource", "limit", "used", "held", "asked")
 HINTS = {
     "unauthenticated",
+    "bad_token",
     "forbidden",
     "not_found",
     "already_exists",
@@ -55,7 +56,7 @@ def explain(app: App, code: str, details: Body) -> None:
 
 
 def _over(app: App, details: Body) -> None:
-    rows = [[str(row[key]) if row.get(key) is not None else "-" for key in OVER] for row in details.get("over", [])]
+    rows = [[cell(app.say, "figure", row.get(key)) for key in OVER] for row in details.get("over", [])]
     _aligned([[app.say(f"col.{key}") for key in OVER], *rows] if rows else [])
 
 
@@ -75,7 +76,8 @@ def _rules(app: App, details: Body) -> None:
 
 def _fields(app: App, details: Body) -> None:  # noqa: ARG001 - the table's signature
     """What was wrong with which field of the request's body."""
-    for problem in details.get("errors", []):
+    problems = details.get("errors", [])
+    for problem in problems if len(problems) > 1 else []:  # a single one is in the message
         note(f"  {clean(str(problem.get('where', '')))}: {clean(str(problem.get('what', '')))}")
 
 

@@ -48,13 +48,13 @@ def programs(app: App, body: Any) -> None:
     tell(yaml.safe_dump(body, allow_unicode=True, sort_keys=False).rstrip("\n"))
 
 
-def items(app: App, body: Body, columns: Sequence[str]) -> None:
-    """A list: one row per item."""
+def items(app: App, body: Body, columns: Sequence[str], whole_ids: bool = False) -> None:
+    """A list: one row per item. `whole_ids` where the id is what another command wants."""
     if not app.for_people:
         programs(app, body)
         return
     shown = [column.removeprefix("+") for column in columns if app.output == "wide" or not column.startswith("+")]
-    rows = [[cell(app.say, key, dig(item, key), app.output == "wide") for key in shown] for item in body["items"]]
+    rows = [[cell(app.say, key, dig(item, key), whole_ids or app.output == "wide") for key in shown] for item in body["items"]]
     table([header(app, key) for key in shown], rows)
     if not rows:
         tell(app.say("message.nothing_found"))

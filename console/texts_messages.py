@@ -120,6 +120,10 @@ MESSAGES: dict[str, Pair] = {
         "控制器地址不对：{server}（应类似 https://主机:8443）",
         "{server} is no address of a controller (it looks like https://host:8443)",
     ),
+    "client.bad_token": (
+        "令牌不是一个可用的词（可能混入了空格、换行或别的输出）",
+        "The token isn't one word of plain characters (perhaps other output got into it)",
+    ),
     "client.insecure": ("不会用明文 HTTP 把令牌发给 {server}；请用 https", "The token isn't sent to {server} over plain HTTP; use https"),
     "client.bad_ca": ("CA 证书文件 {ca} 不能用：{why}", "The CA file {ca} can't be used: {why}"),
     "client.untrusted": ("不信任 {server} 的证书：{why}", "The certificate of {server} isn't trusted: {why}"),
@@ -228,6 +232,7 @@ MESSAGES: dict[str, Pair] = {
     "refusal.would_fit": ("这样就可以：", "This would fit:"),
     # what to do next, by error code
     "hint.unauthenticated": ("下一步：chutian login，或设置 CHUTIAN_TOKEN。", "Next: chutian login, or set CHUTIAN_TOKEN."),
+    "hint.bad_token": ("下一步：chutian login，或检查 CHUTIAN_TOKEN。", "Next: chutian login, or look at CHUTIAN_TOKEN."),
     "hint.forbidden": (
         "用 chutian whoami 查看自己的角色；需要更多权限请找项目管理员。",
         "chutian whoami shows your roles; a project's admin can give you more.",

@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.config:
         os.environ[CONFIG_ENV] = str(given.config)
     try:
-        settings = Settings()  # type: ignore[call-arg]
+        settings = Settings()
     except ValueError as error:
         print(f"settings: {error}", file=sys.stderr)
         return 2

@@ -42,6 +42,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "Bounds of {project} are set from above: this needs the right '{right}' on its parent.",
         "{project} 的限额由上级设定：需要上级项目的“{right}”权限。",
     ),
+    "own_request": (
+        "You asked for this yourself; another approver has to decide.",
+        "这是您本人提交的申请，须由其他审批人决定。",
+    ),
     "not_found": ("There is no such thing.", "没有找到。"),
     "route_not_found": ("There is nothing at this address; see /docs.", "该地址不存在，请参阅 /docs。"),
     "method_not_allowed": ("This address does not take {method}; see /docs.", "该地址不支持 {method}，请参阅 /docs。"),
@@ -218,8 +222,12 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "project.changed": ("Project {name} was changed ({fields}).", "修改了项目 {name}（{fields}）。"),
     "project.deleted": ("Project {name} was removed.", "删除了项目 {name}。"),
     "limit.set": (
-        "The limit of {resource} ({of_kind}) of {name} was set to {amount} (-1: none).",
-        "{name} 的 {resource}（{of_kind}）限额设为 {amount}（-1 表示不限）。",
+        "The limit of {resource} ({of_kind}) of {name} was set to {amount}.",
+        "{name} 的{resource}（{of_kind}）限额设为 {amount}。",
+    ),
+    "limit.removed": (
+        "The limit of {resource} ({of_kind}) of {name} was taken away.",
+        "取消了 {name} 的{resource}（{of_kind}）限额。",
     ),
     "role.granted": ("{name} became {role} on {path}.", "授予 {name} 在 {path} 上的 {role} 角色。"),
     "role.revoked": ("{name} is no longer {role} on {path}.", "收回 {name} 在 {path} 上的 {role} 角色。"),

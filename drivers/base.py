@@ -68,7 +68,8 @@ class InstanceSpec:
     `generation` counts every change asked of the instance; the driver stamps it on the backend's object once the whole spec holds, and
     reports it back in `Observation.generation`. `build` counts rebuilds (a new value: throw the root disk away and make it again from
     the image); `reboots` counts reboots asked for (a value higher than the stamped one: reboot once). `force` allows an abrupt power-off
-    where the spec needs the guest stopped; without it the guest is asked politely and `ensure` returns at once.
+    where the spec needs the guest stopped; without it the guest is asked politely and `ensure` returns at once. `built`: the root disk
+    of this build was made before, so that one that is missing is lost data, to be reported (DiskMissing) and never made up for by an empty one.
     """
 
     instance_id: str  # a UUID in canonical form; also the domain's uuid where the backend has one
@@ -87,6 +88,7 @@ class InstanceSpec:
     build: int = 1
     reboots: int = 0
     force: bool = False
+    built: bool = False
     user_data: str = ""  # cloud-init user data, verbatim
     ssh_keys: tuple[str, ...] = ()  # OpenSSH public keys for the image's default user
 

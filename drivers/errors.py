@@ -8,6 +8,7 @@
     - InvalidSpec        the backend refuses this specification
     - ImageNotFound      the image's bytes are missing from the controller's store
     - ImageCorrupt       the image's bytes do not have the digests on record: it must not boot
+    - DiskMissing        the root disk that was made before is gone: data was lost
     - NotSupported       this backend cannot do that
 
 Every error carries a `Reason`: a stable code with parameters, which the controller turns into a sentence in the reader's language.
@@ -67,6 +68,12 @@ class ImageCorrupt(Permanent):
     """The bytes do not match a digest. Parameters: `image`, `algorithm`, `expected`, `actual`, `where`."""
 
     code = "image_corrupt"
+
+
+class DiskMissing(Permanent):
+    """The root disk that was made before is gone. Parameters: `detail`."""
+
+    code = "disk_missing"
 
 
 class NotSupported(Permanent):

@@ -14,7 +14,7 @@ import click
 
 from console import profiles, render
 from console.app import App, note
-from console.client import Client, at
+from console.client import Client, at, sendable
 from console.profiles import Profile
 from console.verbs import GLOBAL, Verb, opt
 
@@ -22,7 +22,7 @@ from console.verbs import GLOBAL, Verb, opt
 def login(app: App, token_file: str | None) -> None:
     """Check the token with the server, then keep it in the profile."""
     token = _token(app, token_file)
-    if not token or any(char.isspace() or not char.isprintable() for char in token):
+    if not sendable(token):
         raise click.UsageError(app.say("login.bad_token"))
     ca = str(Path(app.profile.ca).expanduser().absolute()) if app.profile.ca else None
     profile = Profile(app.profile.name, app.profile.server, ca, token)

@@ -50,7 +50,9 @@ def token(app: App, user: str, name: str, days: int) -> None:
 
 def tokens(app: App, user: str) -> None:
     """A user's tokens, without their secret."""
-    render.items(app, app.client().get(at("users", user, "tokens")), ("id", "name", "created_at", "expires_at", "revoked_at"))
+    render.items(
+        app, app.client().get(at("users", user, "tokens")), ("id", "name", "created_at", "expires_at", "revoked_at"), whole_ids=True
+    )
 
 
 def revoke(app: App, token_id: str, yes: bool) -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -341,8 +341,8 @@ def _still_fits(changed: Sequence[Row], drafts: Sequence[Draft], results: Sequen
 
 
 def _write(conn: Connection, admission: Admission, drafts: Sequence[Draft], now: datetime) -> None:
-    asked = [_request_row(draft, now) for draft in drafts]
-    requests.insert(conn, asked, admission.request_ttl_s)
+    asked = [_request_row(draft, now, admission.request_ttl_s) for draft in drafts]
+    requests.insert(conn, asked)
     made = [
         [instance_row(unit, p, draft.request_id, draft.submission, draft.project, now) for unit, p in _pairs(draft)] if draft.auto else []
         for draft in drafts
@@ -382,7 +382,7 @@ def _pairs(draft: Draft) -> list[tuple[Unit, scheduler.Placement]]:
     return list(zip(draft.units, draft.placements, strict=True))
 
 
-def _request_row(draft: Draft, now: datetime) -> dict[str, Any]:
+def _request_row(draft: Draft, now: datetime, ttl_s: int) -> dict[str, Any]:
     submission = draft.submission
     return {
         "id": draft.request_id,
@@ -393,6 +393,7 @@ def _request_row(draft: Draft, now: datetime) -> dict[str, Any]:
         "term_days": submission.term_days,
         "items": [asdict(item) | _meant(draft, number) for number, item in enumerate(submission.items)],
         "decided_at": now if draft.auto else None,
+        "expires_at": None if draft.auto else now + timedelta(seconds=ttl_s),
         "generation": 1,
         "created_at": now,
     }

@@ -117,21 +117,12 @@ def set_limits(conn: Connection, identity: Identity, reference: str, limits: Seq
                 "limit_below_usage", resource=resource, limit=amount, used=over[0].used, held=over[0].held, path=row["path"]
             )
         projects.set_limit(conn, row["id"], kind, resource, amount)
-    facts = [
-        events.event(
-            "limit.set",
-            "project",
-            row["id"],
-            row["path"],
-            row["id"],
-            identity.name,
-            of_kind=k,
-            resource=r,
-            amount=-1 if a is None else a,
-        )
-        for k, r, a in limits
-    ]
-    events.add(conn, facts)
+    events.add(conn, [_limit_fact(row, identity, *limit) for limit in limits])
+
+
+def _limit_fact(row: Row, identity: Identity, kind: str, resource: str, amount: int | None) -> events.Event:
+    what, params = ("limit.removed", {}) if amount is None else ("limit.set", {"amount": amount})
+    return events.event(what, "project", row["id"], row["path"], row["id"], identity.name, of_kind=kind, resource=resource, **params)
 
 
 def grant(conn: Connection, identity: Identity, reference: str, user: str, role: Role) -> None:

@@ -25,7 +25,9 @@ def find(conn: Connection, identity: Identity, request_id: str, lock: bool = Fal
 def approve(conn: Connection, env: Env, identity: Identity, request_id: str, reason: str | None, generation: int | None) -> Row:
     """Turn the holds of a pending request into instances. An approver doesn't approve what he asked for himself, unless he administers the project."""
     row = _pending(conn, identity, request_id, generation)
-    guard.allow(identity, Right.DECIDE if row["created_by"] != identity.user_id else Right.SET_UP, row)
+    guard.allow(identity, Right.DECIDE, row)
+    if row["created_by"] == identity.user_id and not identity.may(Right.SET_UP, row["ancestors"]):
+        raise errors.Forbidden("own_request")
     held = requests.held(conn, row["id"])
     now = sql.scalar(conn, "SELECT now()")
     made = []

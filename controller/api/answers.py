@@ -141,7 +141,7 @@ class WhoOut(_Out):
 
     user: dict[str, str] = Field(examples=[{"id": ID, "name": "zhang"}])
     roles: list[dict[str, str]] = Field(examples=[[{"project": "hubei/health", "role": "member"}]])
-    token: dict[str, str] = Field(examples=[{"id": ID}])
+    token: TokenOut | None
 
 
 class FlavorOut(Identified):

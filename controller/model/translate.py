@@ -98,6 +98,7 @@ def spec(row: Mapping[str, Any], image_dir: Path, force: bool) -> InstanceSpec:
         build=row["build"],
         reboots=row["reboots"],
         force=force,
+        built=row["built"] >= row["build"],
         user_data=row["user_data"],
         ssh_keys=tuple(row["ssh_keys"]),
     )

@@ -34,17 +34,9 @@ def page(conn: Connection, scope: list[str] | None, state: str | None, before: s
     return sql.rows(conn, f"{_SELECT.format(source=source)} ORDER BY r.id DESC", before=before, state=state, limit=limit, **params)
 
 
-def insert(conn: Connection, records: Sequence[Mapping[str, Any]], ttl_s: int) -> None:
-    """New requests; the pending ones get their expiry."""
+def insert(conn: Connection, records: Sequence[Mapping[str, Any]]) -> None:
+    """New requests."""
     sql.insert(conn, "requests", records)
-    pending = [record["id"] for record in records if record["state"] == "pending"]
-    if pending:
-        sql.run(
-            conn,
-            "UPDATE requests SET expires_at = now() + make_interval(secs => :ttl) WHERE id = ANY(CAST(:ids AS uuid[]))",
-            ttl=ttl_s,
-            ids=pending,
-        )
 
 
 def decide(conn: Connection, request_id: str, state: str, by: str | None, reason: str | None) -> None:

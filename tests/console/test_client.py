@@ -187,6 +187,15 @@ def test_a_token_never_leaves_over_plain_http_nor_to_what_is_no_server(url: str,
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize("token", ["ct_a\nct_b", "ct_a b", "ct_汉", "ct_\x00"])
+def test_a_token_that_is_no_word_is_refused_without_being_quoted(server: Any, token: str) -> None:
+    with Client(server.url, token) as client, pytest.raises(ApiError) as caught:
+        client.post("/v1/x", {})
+    assert caught.value.code == "bad_token"
+    assert "ct_" not in str(caught.value)
+    assert server.seen == []
+
+
 def test_a_ca_file_that_isnt_there_is_told(tmp_path: Path) -> None:
     with Client("https://127.0.0.1:1", ca=str(tmp_path / "none.pem")) as client, pytest.raises(ApiError, match=r"none\.pem"):
         client.get("/v1/whoami")

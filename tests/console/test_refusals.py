@@ -110,7 +110,12 @@ def test_no_capacity_is_refused_with_rules_and_what_would_fit(chutian: Run, serv
 
 
 def test_an_invalid_request_names_its_fields(chutian: Run, server: Any) -> None:
-    _refuse(server, 400, "invalid_request", {"errors": [{"where": "body.name", "what": "not a label"}]})
+    _refuse(
+        server,
+        400,
+        "invalid_request",
+        {"errors": [{"where": "body.name", "what": "not a label"}, {"where": "body.zone", "what": "missing"}]},
+    )
     assert "body.name: not a label" in chutian(*CREATE).err
 
 

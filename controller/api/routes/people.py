@@ -26,7 +26,12 @@ def who_am_i(call: TheCall) -> Json:
     """The caller, as the controller sees it."""
     identity = call.identity
     roles = [{"project": grant.path, "role": grant.role} for grant in identity.grants]
-    return Json({"user": {"id": identity.user_id, "name": identity.name}, "roles": roles, "token": {"id": identity.token_id}})
+
+    def work(conn: Connection) -> dict[str, object]:
+        token = store.get_token(conn, identity.token_id)
+        return {"user": {"id": identity.user_id, "name": identity.name}, "roles": roles, "token": views.token(token) if token else None}
+
+    return call.read(work)
 
 
 @router.post("/users", status_code=201, responses=responses(UserOut, 201), response_model=None)
