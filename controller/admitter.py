@@ -1,8 +1,8 @@
 """Group commit: one thread admits all creates that wait, in one transaction.
 
-Enters: submissions, from many request threads. Leaves: their outcomes, to the same threads. While one batch commits the next gathers, so that the batch grows
-with the load and a lone request waits for nobody. Two controllers on one database each have an admitter; the locks that
-`controller.actions.admit` takes put their batches in order.
+Enters: submissions, from many request threads. Leaves: their outcomes, to the same threads. While one batch commits the next gathers, so
+that the batch grows with the load and a lone request waits for nobody. Two controllers on one database each have an admitter; the locks
+that `controller.actions.admit` takes put their batches in order.
 
 Measured on 2 cores with one limited root above everybody: a transaction for each create made 144 a second, grouped 590 and more.
 """

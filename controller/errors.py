@@ -14,7 +14,8 @@
   x ApprovalRequired      the project's policy wants an approver to decide
   x Unavailable           the controller, or something it needs, can't answer now
 
-`text` names an entry of `controller.messages` (the error's code where not given) and `params` fill it; `details` go to the caller as they are.
+`text` names an entry of `controller.messages` (the error's code where not given) and `params` fill it; `details` go to the caller as they
+are.
 """
 
 from __future__ import annotations

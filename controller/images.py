@@ -1,8 +1,8 @@
 """Taking in an image's bytes: measured while they stream, checked before anybody may boot from them.
 
 Enters: chunks of bytes. Leaves: a file named by the image's id, and what was measured of it; or the reason why not, and no file. The file
-appears under its name only when it is whole and right (written beside, synced, renamed), so that a controller killed in between leaves nothing
-that looks like an image.
+appears under its name only when it is whole and right (written beside, synced, renamed), so that a controller killed in between leaves
+nothing that looks like an image.
 
 A qcow2 header may name a backing file or an external data file: a path on the *host*, which a guest could then read. Both are refused.
 """

@@ -1,7 +1,7 @@
 """Every sentence the controller says to people, in English and Chinese, by stable code.
 
-Errors, reasons and events carry a code and parameters; the sentence is made here at the last moment, in the reader's language. A test holds every code that
-the code base uses against this table.
+Errors, reasons and events carry a code and parameters; the sentence is made here at the last moment, in the reader's language. A test holds
+every code that the code base uses against this table.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 """Admission: the one place where quota and capacity are taken.
 
-Enters: submissions that wait together. Leaves: for each, what was accepted or the error that says why not. All of them share one transaction, so that the
-sums of a root that bounds everybody are locked once for many requests, not once for each. Inside it:
+Enters: submissions that wait together. Leaves: for each, what was accepted or the error that says why not. All of them share one
+transaction, so that the sums of a root that bounds everybody are locked once for many requests, not once for each. Inside it:
 
 1. resolve names, check rights and sizes (nothing is locked yet);
 2. lock the sums of every project on every path, in one order; from here nobody else admits below them;
 3. answer repeated calls; check the tree of limits; place; lock the chosen hosts and make sure that they still have the room;
 4. write requests, allocations, instances, events and answers.
 
-The invariant: at every commit no project and no ancestor is over a limit and no host over its capacity, because whoever adds to a sum holds its lock
-from before the check until the commit. Rejected: optimistic claims by every request thread (most lose), and reservation tables beside the ledger
-(they drift).
+The invariant: at every commit no project and no ancestor is over a limit and no host over its capacity, because whoever adds to a sum holds
+its lock from before the check until the commit. Rejected: optimistic claims by every request thread (most lose), and reservation tables
+beside the ledger (they drift).
 """
 
 from __future__ import annotations
@@ -294,7 +294,8 @@ def _count(nodes: dict[str, quota.Node], draft: Draft) -> None:
 def _place(conn: Connection, admission: Admission, drafts: Sequence[Draft]) -> tuple[list[Draft], bool]:
     """Place drafts together; those that were, and whether any could not be.
 
-    The hosts chosen are locked and compared with what was decided upon; where one changed so that its share no longer fits, all is decided anew.
+    The hosts chosen are locked and compared with what was decided upon; where one changed so that its share no longer fits, all is decided
+    anew.
     """
     view = admission.view.fleet
     for _ in range(_LOOKS):

@@ -1,4 +1,7 @@
-"""What may be asked of an instance. Each verb writes what is wanted (`goal`, sizes, counters) and bumps the generation; the reconciler does it."""
+"""What may be asked of an instance.
+
+Each verb writes what is wanted (`goal`, sizes, counters) and bumps the generation; the reconciler does it.
+"""
 
 from __future__ import annotations
 

@@ -54,7 +54,10 @@ def create(
 
 
 def update(conn: Connection, identity: Identity, reference: str, generation: int | None, changes: Mapping[str, Any]) -> Row:
-    """Change description or auto-approval bounds (`auto_approve`). Bounds are set from above: by an administrator of the parent, or of the root."""
+    """Change description or auto-approval bounds (`auto_approve`).
+
+    Bounds are set from above: by an administrator of the parent, or of the root.
+    """
     row = guard.project(conn, identity, reference, Right.SET_UP)
     guard.seen(row, generation)
     if "auto_approve" in changes:

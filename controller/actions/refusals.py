@@ -18,7 +18,8 @@ def quota_exceeded(
 ) -> errors.QuotaExceeded:
     """Every limit that would be passed.
 
-    What an ancestor has in use is the sum of departments that the caller may know nothing of, so its numbers are shown only to those who may read it.
+    What an ancestor has in use is the sum of departments that the caller may know nothing of, so its numbers are shown only to those who
+    may read it.
     """
     shown = []
     for one in over:

@@ -1,4 +1,7 @@
-"""Deciding on requests. What a request asks for was counted and placed when it was handed in, so that approving it can't fail for lack of either."""
+"""Deciding on requests.
+
+What a request asks for was counted and placed when it was handed in, so that approving it can't fail for lack of either.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ def find(conn: Connection, identity: Identity, request_id: str, lock: bool = Fal
 
 
 def approve(conn: Connection, env: Env, identity: Identity, request_id: str, reason: str | None, generation: int | None) -> Row:
-    """Turn the holds of a pending request into instances. An approver doesn't approve what he asked for himself, unless he administers the project."""
+    """Turn the holds of a pending request into instances.
+
+    An approver doesn't approve what he asked for himself, unless he administers the project.
+    """
     row = _pending(conn, identity, request_id, generation)
     guard.allow(identity, Right.DECIDE, row)
     if row["created_by"] == identity.user_id and not identity.may(Right.SET_UP, row["ancestors"]):

@@ -1,4 +1,7 @@
-"""What leaves the API, described for the OpenAPI document. Views are built by `controller.model.views`; a test holds them against these shapes."""
+"""What leaves the API, described for the OpenAPI document.
+
+Views are built by `controller.model.views`; a test holds them against these shapes.
+"""
 
 from __future__ import annotations
 
@@ -243,7 +246,10 @@ class RequestOut(Identified):
 
 
 class InstanceOut(Identified):
-    """What a project has running. `goal` was asked, `state` is recorded, `condition` was last seen (`unknown`: its host does not answer)."""
+    """What a project has running.
+
+    `goal` was asked, `state` is recorded, `condition` was last seen (`unknown`: its host does not answer).
+    """
 
     name: str = Field(examples=["web-1"])
     project: str = Field(examples=["hubei/health"])

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi_offline import FastAPIOffline
 
 from controller.api import errors as api_errors
 from controller.api import metrics
@@ -29,7 +30,7 @@ _OPEN = frozenset({"/healthz", "/readyz"})
 
 def build(services: Services, max_body_bytes: int) -> FastAPI:
     """The application, ready to serve."""
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Chutian",
         version=VERSION,
         summary="A private cloud's resource management controller: requests, quotas, placement, instances.",

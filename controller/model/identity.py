@@ -1,7 +1,7 @@
 """Who may do what: roles on a subtree of projects.
 
-A role on a project holds for everything below it. What a role allows is one literal table. Things that belong to no project (hosts, pools, endpoints,
-the catalogue) take the role on a *root* of the tree.
+A role on a project holds for everything below it. What a role allows is one literal table. Things that belong to no project (hosts, pools,
+endpoints, the catalogue) take the role on a *root* of the tree.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """The life of an instance: two fields with two writers, and one pure decision.
 
-`goal` is written by actions (what was asked), `state` by the reconciler (what is). A pass looks (`condition`), asks `next_step` what to do, does that one
-thing and looks again. There is no memory of *why* it runs, so that first run, retry, restart of the controller and drift are one code path. The
-rejected alternative, a job per action, needs someone to edit the database when a job is lost.
+`goal` is written by actions (what was asked), `state` by the reconciler (what is). A pass looks (`condition`), asks `next_step` what to do,
+does that one thing and looks again. There is no memory of *why* it runs, so that first run, retry, restart of the controller and drift are
+one code path. The rejected alternative, a job per action, needs someone to edit the database when a job is lost.
 
-Stated policy for what happens behind the controller's back: the goal is the truth. A guest stopped by hand is started again, one started by hand is
-stopped again, one undefined by hand is defined again from its disk; each time an event says so. A disk that vanished is never replaced
-by an empty one: the instance goes to `error` and says why. A backend that can't be asked changes nothing at all.
+Stated policy for what happens behind the controller's back: the goal is the truth. A guest stopped by hand is started again, one started by
+hand is stopped again, one undefined by hand is defined again from its disk; each time an event says so. A disk that vanished is never
+replaced by an empty one: the instance goes to `error` and says why. A backend that can't be asked changes nothing at all.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Look:
     """All that a decision may depend on.
 
     `current`: the backend bears the newest generation. `armed`: a change was asked for since the last one that came to an end.
-    `overdue`: the deadline of what is under way has passed. `grace_over`: the guest has had its time to shut down. `built`: the root disk of this build
-    has been made before, so that it must still be there.
+    `overdue`: the deadline of what is under way has passed. `grace_over`: the guest has had its time to shut down. `built`: the root disk
+    of this build has been made before, so that it must still be there.
     """
 
     goal: Goal
@@ -112,7 +112,7 @@ def next_step(look: Look) -> Step:
         return Step(Act.NOTHING, _under_way(look))
     if look.condition is Condition.FAILED and not look.armed:
         return Step(Act.NOTHING, State.ERROR, done=True, event="instance.failed")
-    return Step(Act.ENSURE, _under_way(look), force=look.grace_over, event=_drift(look))
+    return Step(Act.ENSURE, _under_way(look), force=look.grace_over, event=None if look.condition is wanted else _drift(look))
 
 
 def _leave(look: Look) -> Step:

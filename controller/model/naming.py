@@ -1,7 +1,7 @@
 """Identifiers and names.
 
-Ids are UUIDs of version 7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then randomness; so that ids sort by creation and an index grows at one
-end. Names that become host names are RFC 1123 labels.
+Ids are UUIDs of version 7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then randomness; so that ids sort by creation and an index
+grows at one end. Names that become host names are RFC 1123 labels.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ class Item:
 class Submission:
     """An application as handed in.
 
-    `direct`: it came as a create of instances and is to be decided at once or not at all. `key` and `fingerprint`: the caller's idempotency key
-    and what identifies the call's content. `explain`: answer without doing anything.
+    `direct`: it came as a create of instances and is to be decided at once or not at all. `key` and `fingerprint`: the caller's idempotency
+    key and what identifies the call's content. `explain`: answer without doing anything.
     """
 
     identity: Identity

@@ -1,9 +1,9 @@
 """Look at whole endpoints: are they there, what hosts do they have, and does what runs there agree with what we know.
 
-A look changes no instance by itself; it only makes those due that are not as recorded, so that a pass deals with them. An endpoint that does not answer makes its
-hosts unreachable and their instances unknown; nothing is freed and nothing is started elsewhere. What bears our mark and is no
-instance of ours is dealt with by stated policy: left over from a deleted instance, it is removed; unknown altogether (a restored
-database knows less than the backend), it is reported and left alone.
+A look changes no instance by itself; it only makes those due that are not as recorded, so that a pass deals with them. An endpoint that
+does not answer makes its hosts unreachable and their instances unknown; nothing is freed and nothing is started elsewhere. What bears our
+mark and is no instance of ours is dealt with by stated policy: left over from a deleted instance, it is removed; unknown altogether (a
+restored database knows less than the backend), it is reported and left alone.
 """
 
 from __future__ import annotations

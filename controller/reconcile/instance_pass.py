@@ -1,7 +1,7 @@
 """One pass over one instance: look, decide, act, look again.
 
-Enters: an open driver, the instance's row, the time as the database tells it. Leaves: what to record and what to say. No database here, and no memory: the
-pass may be cut off anywhere and run again by anybody.
+Enters: an open driver, the instance's row, the time as the database tells it. Leaves: what to record and what to say. No database here, and
+no memory: the pass may be cut off anywhere and run again by anybody.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Bring instances to what was asked: pick what is due, pass over it, record what was found.
 
-Any number of controllers may run this on one database. An instance that is picked is leased, so that no two of them work on it; a lease of a controller that
-died runs out and another goes on. Passes of one endpoint share a bounded number of threads, so that one that is silent leaves room for the
-others. What passes found is recorded in groups, one transaction for many.
+Any number of controllers may run this on one database. An instance that is picked is leased, so that no two of them work on it; a lease of
+a controller that died runs out and another goes on. Passes of one endpoint share a bounded number of threads, so that one that is silent
+leaves room for the others. What passes found is recorded in groups, one transaction for many.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The connection to PostgreSQL: one pool for each controller process, short transactions, retried when PostgreSQL says so.
 
-Enters: a URL. Leaves: connections inside a transaction. UUIDs come out as text and times as aware UTC, so that nothing above the store knows a
-driver's types.
+Enters: a URL. Leaves: connections inside a transaction. UUIDs come out as text and times as aware UTC, so that nothing above the store
+knows a driver's types.
 """
 
 from __future__ import annotations

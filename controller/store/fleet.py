@@ -156,7 +156,8 @@ def lock_hosts(conn: Connection, ids: Iterable[str]) -> Sequence[Row]:
 def changed_hosts(conn: Connection, since: str) -> tuple[str, Sequence[Row]]:
     """Hosts changed since a snapshot, with the snapshot to ask from next time ("0" for all).
 
-    The mark is the oldest transaction still running: whatever commits later than this read has that number or a higher one, so nothing is missed.
+    The mark is the oldest transaction still running: whatever commits later than this read has that number or a higher one, so nothing is
+    missed.
     """
     mark = sql.scalar(conn, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
     return mark, sql.rows(conn, f"{HOST} WHERE h.changed_xid >= CAST(:since AS xid8)", since=since)

@@ -84,7 +84,7 @@ def set_protected(conn: Connection, instance_id: str, protected: bool) -> None:
     sql.run(
         conn,
         "UPDATE instances SET protected = :protected, generation = generation + 1, observed_generation = CASE WHEN"
-        " observed_generation = generation THEN generation + 1 ELSE observed_generation END WHERE id = CAST(:id AS uuid)",
+        " observed_generation = generation THEN generation + 1 ELSE observed_generation END, due_at = now() WHERE id = CAST(:id AS uuid)",
         id=instance_id,
         protected=protected,
     )
@@ -144,7 +144,10 @@ RETURNING i.id
 
 
 def record(conn: Connection, outcomes: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Write what passes found. An instance of which more was asked meanwhile is due again at once, and is never deleted by an older pass."""
+    """Write what passes found.
+
+    An instance of which more was asked meanwhile is due again at once, and is never deleted by an older pass.
+    """
     return {row["id"] for row in sql.rows(conn, _RECORD, records=sql.document(outcomes))}
 
 

@@ -1,8 +1,8 @@
 """How the store speaks SQL: rows out as mappings, rows in as one JSON document.
 
-Many rows are written by one statement whose single parameter is a JSON array (`json_populate_recordset`): PostgreSQL casts each field to its column's
-type, the statement's text is the same for any number of rows (so that it is prepared once), and nothing is quoted by hand. Table and column names
-come from the code alone, never from outside.
+Many rows are written by one statement whose single parameter is a JSON array (`json_populate_recordset`): PostgreSQL casts each field to
+its column's type, the statement's text is the same for any number of rows (so that it is prepared once), and nothing is quoted by hand.
+Table and column names come from the code alone, never from outside.
 """
 
 from __future__ import annotations

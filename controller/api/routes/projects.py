@@ -1,4 +1,7 @@
-"""Projects, their limits and roles. A project is named by id or by its path; the routes of one project alone come last, since a path may have any length."""
+"""Projects, their limits and roles.
+
+A project is named by id or by its path; the routes of one project alone come last, since a path may have any length.
+"""
 
 from __future__ import annotations
 

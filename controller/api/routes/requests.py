@@ -70,7 +70,10 @@ def hand_in(call: Call, handed: Submission) -> Json:
 
 @router.post("", status_code=201, responses=responses(RequestOut, 201, explained=True), response_model=None)
 def create_request(call: TheCall, given: RequestIn, explain: Explain = False) -> Json:
-    """Apply. Limits are checked over the whole tree, quota and capacity held, and the project's policy decides at once or leaves it to an approver."""
+    """Apply.
+
+    Limits are checked over the whole tree, quota and capacity held, and the project's policy decides at once or leaves it to an approver.
+    """
     return hand_in(call, submission(call, given, given.items, direct=False, explain=explain))
 
 
