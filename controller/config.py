@@ -28,7 +28,8 @@ class Settings(BaseSettings):
     listen: str = Field("127.0.0.1:8443", description="Address and port of the API.", pattern=r"^\S+:\d+$")
     tls: Literal["auto", "off"] = Field(
         "auto",
-        description="`auto` serves HTTPS, with `tls_cert` and `tls_key` or a certificate of its own CA; `off` is refused on anything but loopback.",
+        description="`auto` serves HTTPS, with `tls_cert` and `tls_key` or a certificate of its own CA;"
+        " `off` is refused on anything but loopback.",
     )
     tls_cert: Path | None = Field(None, description="PEM certificate chain of the API.")
     tls_key: Path | None = Field(None, description="PEM private key of the API.")
@@ -56,8 +57,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then environment, then the TOML file named by `CHUTIAN_CONFIG`."""
         file = os.environ.get(CONFIG_ENV)

@@ -60,7 +60,7 @@ class Controller:
         self.settings, self.database = settings, database
         self.env = Env(settings, fresh_id)
         owner = database.run(lambda conn: str(sql.scalar(conn, "SELECT owner FROM cloud")))
-        self.connections = Connections(owner, lambda id_: self.instances.wake(id_))
+        self.connections = Connections(owner, lambda id_: self.instances.wake(id_))  # noqa: PLW0108 - made two lines below
         self.instances = InstanceLoop(database, self.connections, settings)
         self.endpoints = EndpointLoop(database, self.connections, self.env)
         self.housekeeping = HousekeepingLoop(database, settings)

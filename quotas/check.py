@@ -1,9 +1,9 @@
 """Limits over a tree of projects: does an ask fit, and if not, which limits stand in its way.
 
-Enters: the path of a project, root first, each node with its limits and the sums of the ledger at and below it. Leaves: every limit that would be passed. Pure: whoever
-calls holds the locks that make the sums true until it has written.
+Enters: the path of a project, root first, each node with its limits and the sums of the ledger at and below it. Leaves: every limit
+that would be passed. Pure: whoever calls holds the locks that make the sums true until it has written.
 
-A limit of kind `any` bounds the sum over all kinds; the others bound one kind. What an ask doesn't touch is never a reason to refuse it.
+A limit of kind `any` bounds the sum over all kinds; the others bound one kind. What an ask doesn't add to is never a reason to refuse it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def check(path: Sequence[Node], asked: Amounts) -> tuple[Over, ...]:
     for node in path:
         for (kind, resource), limit in sorted(node.limits.items()):
             more = amount(asked, kind, resource)
-            if asked and not more:
+            if asked and more <= 0:
                 continue
             used, held = amount(node.used, kind, resource), amount(node.held, kind, resource)
             if used + held + more > limit:

@@ -1,96 +1,195 @@
-"""What would fit instead: the smallest change of each kind with which a refused gang could be placed. Each is verified by placing it, so that a counter-offer holds."""
+"""Why a gang can't be placed, and the smallest change of each sort with which it could.
+
+In: the fleet and a gang. Out: the refusal that placing gives, with changes. Invariant: every change offered was applied (`changed`) and
+placed, whole gang and all, so that a counter-offer submitted unchanged is a yes for as long as the fleet stays as it is. Rejected: reading
+changes off the counts of the rules, which is right for one item and wrong as soon as its gang needs the same room.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from scheduler.fleet import SIZES, Fleet
-from scheduler.place import place
-from scheduler.types import Change, Item, NoValidHost
+import numpy as np
 
-Gang = Sequence[Item]
+from scheduler.constraints import masks, members_of
+from scheduler.fleet import Fleet
+from scheduler.place import capacity, place
+from scheduler.search import sort_of
+from scheduler.types import SIZES, Change, Item, NoValidHost
+
+Params = Mapping[str, str | int]
+
 _LESS = {"vcpus": "fewer_vcpus", "memory_mib": "less_memory_mib", "disk_gib": "less_disk_gib", "gpus": "fewer_gpus"}
-_STEP = {"vcpus": 1, "memory_mib": 256, "disk_gib": 1, "gpus": 1}
+_LEAST = {"vcpus": 1, "memory_mib": 1, "disk_gib": 1, "gpus": 0}
+_SOFT = {"anti_affinity": "spread", "affinity": "pack"}
+_PARTS = 256  # how finely all sizes together are scaled down
 
 
-def explain(fleet: Fleet, gang: Gang) -> NoValidHost | None:
-    """Why a gang can't be placed and what would fit; None where it can."""
+def explain(fleet: Fleet, gang: Sequence[Item]) -> NoValidHost | None:
+    """Why the gang can't be placed and what would fit; None where it can be placed."""
     (result,) = place(fleet, [gang])
     if not isinstance(result, NoValidHost):
         return None
-    return replace(result, changes=tuple(_changes(fleet, gang)))
+    refused = next(item for item in gang if item.key == result.key)
+    found = (change for offer in _OFFERS for change in offer(fleet, gang, refused))
+    sizes = {*_LESS.values()}
+    changes: list[Change] = []
+    for change in found:
+        if change.what != "smaller" or not any(other.what in sizes for other in changes):
+            changes.append(change)
+    return replace(result, changes=tuple(changes))
 
 
-def capacity(fleet: Fleet, item: Item, most: int = 10_000) -> int:
-    """How many of an item would fit now, up to `most`."""
-
-    def fits(count: int) -> bool:
-        return _fits(fleet, [replace(item, key=str(number)) for number in range(count)])
-
-    return _largest(fits, most)
-
-
-def _fits(fleet: Fleet, gang: Gang) -> bool:
-    return not isinstance(place(fleet, [gang])[0], NoValidHost)
-
-
-def _largest(fits: Callable[[int], bool], most: int) -> int:
-    """The largest number up to `most` that fits, by bisection; 0 where none does."""
-    low, high = 0, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        if fits(middle):
-            low = middle
-        else:
-            high = middle - 1
-    return low
+def changed(gang: Sequence[Item], key: str, change: Change) -> list[Item]:
+    """The gang as the change would have it, where item `key` was refused. A spread rule is relaxed for its whole group."""
+    refused = next(item for item in gang if item.key == key)
+    if change.what == "relax_spread":
+        group = refused.spread.group if refused.spread else None
+        return [_edit(item, change) if item.spread and item.spread.group == group else item for item in gang]
+    sort = sort_of(refused)
+    if change.what == "fewer_instances":
+        drop = [number for number, item in enumerate(gang) if sort_of(item) == sort][int(change.params["count"]) :]
+        return [item for number, item in enumerate(gang) if number not in drop]
+    return [_edit(item, change) if sort_of(item) == sort else item for item in gang]
 
 
-def _changes(fleet: Fleet, gang: Gang) -> Iterator[Change]:
-    yield from _fewer(fleet, gang)
-    for name in SIZES:
-        yield from _smaller(fleet, gang, name)
-    for table, field, what in (("zone", "zones", "other_zone"), ("pool", "pools", "other_pool"), ("arch", "arch", "other_arch")):
-        yield from _elsewhere(fleet, gang, table, field, what)
-    for trait in sorted({trait for item in gang for trait in item.traits}):
-        if _fits(fleet, [replace(item, traits=item.traits - {trait}) for item in gang]):
-            yield Change("drop_trait", {"trait": trait})
-    if any(item.spread for item in gang) and _fits(fleet, [replace(item, spread=None) for item in gang]):
-        yield Change("relax_spread", {})
+def _resize(item: Item, params: Params) -> Item:
+    sizes: dict[str, Any] = {name: params[name] for name in SIZES if name in params}
+    return replace(item, resources=replace(item.resources, **sizes))
 
 
-def _fewer(fleet: Fleet, gang: Gang) -> Iterator[Change]:
-    if len(gang) > 1:
-        count = _largest(lambda number: _fits(fleet, gang[:number]) if number else True, len(gang) - 1)
-        if count:
-            yield Change("fewer_instances", {"count": count})
+def _soften(item: Item, params: Params) -> Item:
+    return item if item.spread is None else replace(item, spread=replace(item.spread, mode=str(params["mode"])))
 
 
-def _smaller(fleet: Fleet, gang: Gang, name: str) -> Iterator[Change]:
-    """One size made smaller for every item that asks for more, in whole steps."""
-    most = max(getattr(item.resources, name) for item in gang)
-    step = _STEP[name]
+_EDITS: Mapping[str, Callable[[Item, Params], Item]] = {
+    "fewer_vcpus": _resize,
+    "less_memory_mib": _resize,
+    "less_disk_gib": _resize,
+    "fewer_gpus": _resize,
+    "smaller": _resize,
+    "other_arch": lambda item, params: replace(item, arch=str(params["arch"])),
+    "other_zone": lambda item, params: replace(item, zones=(str(params["zone"]),)),
+    "other_pool": lambda item, params: replace(item, pools=(str(params["pool"]),)),
+    "drop_trait": lambda item, params: replace(item, traits=item.traits - {str(params["trait"])}),
+    "relax_spread": _soften,
+}
 
-    def shrunk(steps: int) -> list[Item]:
-        bound = steps * step
-        return [replace(item, resources=replace(item.resources, **{name: min(getattr(item.resources, name), bound)})) for item in gang]
 
-    steps = _largest(lambda number: _fits(fleet, shrunk(number)) if number else True, (most - 1) // step)
-    if steps and _fits(fleet, shrunk(steps)):
-        yield Change(_LESS[name], {name: steps * step})
+def _edit(item: Item, change: Change) -> Item:
+    return _EDITS[change.what](item, change.params)
 
 
-def _elsewhere(fleet: Fleet, gang: Gang, table: str, field: str, what: str) -> Iterator[Change]:
-    """Another zone, pool or architecture, where the gang names one."""
-    named = {getattr(item, field) for item in gang}
-    if not any(named):
+def _places(fleet: Fleet, gang: Sequence[Item], refused: Item, change: Change) -> bool:
+    return not isinstance(place(fleet, [changed(gang, refused.key, change)])[0], NoValidHost)
+
+
+def _elsewhere(label: str, fleet: Fleet, gang: Sequence[Item], refused: Item) -> Iterator[Change]:
+    """Another value of a label, where the item names one: the one with most room that places."""
+    asked = {"zone": refused.zones, "pool": refused.pools, "arch": (refused.arch,) if refused.arch else ()}[label]
+    if not asked:
         return
-    for name in sorted(fleet.names(table)):
-        value: Any = name if field == "arch" else (name,)
-        if value in named:
-            continue
-        if _fits(fleet, [replace(item, **{field: value}) if getattr(item, field) else item for item in gang]):
-            yield Change(what, {table: name})
+    offers = [Change(f"other_{label}", {label: name}) for name in fleet.names(label) if name not in asked]
+    for offer in sorted(offers, key=lambda offer: -capacity(fleet, _edit(refused, offer))):
+        if _places(fleet, gang, refused, offer):
+            yield offer
             return
+
+
+def _drop_trait(fleet: Fleet, gang: Sequence[Item], refused: Item) -> Iterator[Change]:
+    """Each trait without which, alone, it would fit."""
+    offers = (Change("drop_trait", {"trait": trait}) for trait in sorted(refused.traits))
+    yield from (offer for offer in offers if _places(fleet, gang, refused, offer))
+
+
+def _relax_spread(fleet: Fleet, gang: Sequence[Item], refused: Item) -> Iterator[Change]:
+    if refused.spread and refused.spread.mode in _SOFT:
+        offer = Change("relax_spread", {"mode": _SOFT[refused.spread.mode], "domain": refused.spread.domain})
+        if _places(fleet, gang, refused, offer):
+            yield offer
+
+
+def _fewer_instances(fleet: Fleet, gang: Sequence[Item], refused: Item) -> Iterator[Change]:
+    count = sum(sort_of(item) == sort_of(refused) for item in gang)
+    most = min(count - 1, capacity(fleet, refused))
+    yield from _largest(fleet, gang, refused, 1, most, lambda number: Change("fewer_instances", {"count": number}))
+
+
+def _one_size(name: str, fleet: Fleet, gang: Sequence[Item], refused: Item) -> Iterator[Change]:
+    """The largest amount of one resource, all else equal."""
+    need = getattr(refused.resources, name)
+    free = _free_but_for(fleet, refused, {name})[SIZES.index(name)]
+    most = min(need - 1, int(free.max(initial=-1)))
+    yield from _largest(fleet, gang, refused, _LEAST[name], most, lambda amount: Change(_LESS[name], {name: amount}))
+
+
+def _smaller(fleet: Fleet, gang: Sequence[Item], refused: Item) -> Iterator[Change]:
+    """All resources less: what the host has that comes nearest, or the part of it that fits the whole gang."""
+    free = _free_but_for(fleet, refused, set(SIZES))
+    needs = [getattr(refused.resources, name) for name in SIZES]
+    if not free.shape[1] or not any(needs):
+        return
+    asked = [number for number, need in enumerate(needs) if need]
+    nearest = np.min([free[number] / needs[number] for number in asked], axis=0)
+    near = np.minimum(free[:, nearest == nearest.max()], np.array(needs)[:, None])
+    near_best = near[:, np.lexsort(near[::-1])[-1]].tolist()  # of equals the largest: the order of hosts must not show
+
+    def scaled(part: int) -> Change:
+        amounts = ((SIZES[number], int(near_best[number])) for number in asked)
+        return Change("smaller", {name: max(_LEAST[name], amount * part // _PARTS) for name, amount in amounts})
+
+    for offer in _largest(fleet, gang, refused, 1, _PARTS, scaled):
+        yield _whole_again(fleet, gang, refused, offer)
+
+
+def _whole_again(fleet: Fleet, gang: Sequence[Item], refused: Item, offer: Change) -> Change:
+    """The offer with every size that need not be less as it was asked for."""
+    for name in offer.params:
+        more = Change(offer.what, {**offer.params, name: getattr(refused.resources, name)})
+        if _places(fleet, gang, refused, more):
+            offer = more
+    return offer
+
+
+def _free_but_for(fleet: Fleet, item: Item, rules: set[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """What is free, a column per host that passes every rule but `rules`; four rows, as in SIZES."""
+    ok = np.ones(len(fleet), np.bool_)
+    for name, mask in masks(fleet, item, members_of(fleet, item, {})).items():
+        if mask is not None and name not in rules:
+            ok &= mask
+    rows = np.flatnonzero(ok)
+    return fleet.free[:, rows]
+
+
+def _largest(fleet: Fleet, gang: Sequence[Item], refused: Item, least: int, most: int, offer: Callable[[int], Change]) -> Iterator[Change]:
+    """The largest amount from `least` to `most` that places, found by halving; nothing where none does."""
+    found: Change | None = None
+    trial = most
+    while least <= most:
+        change = offer(trial)
+        if _places(fleet, gang, refused, change):
+            found, least = change, trial + 1
+        else:
+            most = trial - 1
+        trial = (least + most + 1) // 2
+    if found is not None:
+        yield found
+
+
+_OFFERS: Sequence[Callable[[Fleet, Sequence[Item], Item], Iterator[Change]]] = (
+    partial(_elsewhere, "zone"),
+    partial(_elsewhere, "pool"),
+    partial(_elsewhere, "arch"),
+    _drop_trait,
+    _relax_spread,
+    _fewer_instances,
+    partial(_one_size, "vcpus"),
+    partial(_one_size, "memory_mib"),
+    partial(_one_size, "disk_gib"),
+    partial(_one_size, "gpus"),
+    _smaller,
+)
+"""In the order in which they are offered: what costs the applicant least comes first."""

@@ -1,132 +1,170 @@
-"""The fleet: hosts as columns.
+"""All hosts as numpy columns: what placing looks at, changed at the cost of what changes.
 
-One row a host; text is interned to small codes and sets to bit masks, so that a rule is one vectorised comparison. Applying a change costs what
-changed. Rows are never moved; a dropped host's row is marked and used again.
+In: `Host` values, claims and releases. Out: columns that the rules and scores read (`free`, `capacity`, codes of pools, ...), one row per
+host. Invariant: rows 0..len-1 are exactly the hosts; `free = capacity - used` for every one of them. The order of rows says nothing: a
+dropped host's row is filled by the last one. `log` names every row touched, so that whoever keeps something per row brings it up to date
+from there. Rejected: a list of host objects and loops over it (fifty times slower at a thousand hosts); a pandas frame (copies on every
+change). Used by one thread at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, replace
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.types import Host, Resources
+from scheduler.types import SIZES, Host, Resources
 
-SIZES = ("vcpus", "memory_mib", "disk_gib", "gpus")
-Column = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+TIE_BITS = 24
+_LOG_LIMIT = 100_000
+
+
+@dataclass(slots=True)
+class Ranking:
+    """What `scores` keeps for items of one shape: a key per row, true up to `seen` in the fleet's log."""
+
+    keys: NDArray[np.int64]
+    seen: int
 
 
 class Fleet:
-    """Columns over hosts. Used by one thread at a time."""
+    """The columns, and the ids beside them."""
 
-    def __init__(self) -> None:
-        self.n = 0  # rows in use, dropped ones included
-        self._row: dict[str, int] = {}
-        self._hosts: list[Host | None] = []
-        self._free: list[int] = []
-        self._codes: dict[str, dict[str, int]] = {name: {} for name in ("pool", "zone", "arch", "trait", "kind")}
-        self.capacity = np.zeros((64, 4), np.int64)
-        self.used = np.zeros((64, 4), np.int64)
-        self.pool, self.zone, self.arch = (np.zeros(64, np.int64) for _ in range(3))
-        self.order = np.zeros(64, np.uint64)  # breaks ties, by the host's id alone
-        self.traits, self.kinds = (np.zeros(64, np.int64) for _ in range(2))
-        self.present, self.up, self.open = (np.zeros(64, np.bool_) for _ in range(3))
+    def __init__(self, hosts: Iterable[Host] = ()) -> None:
+        self.rows: dict[str, int] = {}
+        self.hosts: list[Host] = []  # as upserted: `used` in here is old, `free` is true
+        self.codes: dict[str, dict[str, int]] = {"pool": {}, "zone": {}, "arch": {}}
+        self.log: list[int] = []
+        self.rankings: dict[Hashable, Ranking] = {}
+        self.free = np.zeros((len(SIZES), 16), np.int64)
+        self.capacity = np.zeros((len(SIZES), 16), np.int64)
+        self.per_capacity = np.zeros((len(SIZES), 16), np.float64)  # 1 / capacity, 0 where there is none
+        self.labels = {name: np.zeros(16, np.int32) for name in self.codes}
+        self.tie = np.zeros(16, np.int64)
+        self.up = np.zeros(16, np.bool_)
+        self.open = np.zeros(16, np.bool_)  # not cordoned
+        self.kinds: dict[str, NDArray[np.bool_]] = {}
+        self.traits: dict[str, NDArray[np.bool_]] = {}
+        self.upsert(hosts)
 
     def __len__(self) -> int:
-        return len(self._row)
-
-    def code(self, table: str, text: str) -> int:
-        """The small number of a name, given at first use."""
-        codes = self._codes[table]
-        found = codes.get(text)
-        if found is None:
-            found = codes[text] = len(codes)
-        return found
-
-    def names(self, table: str) -> dict[str, int]:
-        """All names of a table with their codes."""
-        return self._codes[table]
-
-    def bits(self, table: str, texts: Iterable[str]) -> int:
-        """A set of names as a mask. At most 62 different names fit a table."""
-        mask = 0
-        for text in texts:
-            mask |= 1 << self.code(table, text)
-        return mask
+        return len(self.hosts)
 
     def upsert(self, hosts: Iterable[Host]) -> None:
-        """Add hosts, or replace those that are known."""
+        """Take in new hosts and new versions of known ones; a known one's `used` is what the new version says."""
         for host in hosts:
-            row = self._row.get(host.id)
+            row = self.rows.get(host.id)
             if row is None:
-                row = self._new_row(host.id)
-            self._hosts[row] = host
-            self.capacity[row] = (host.capacity.vcpus, host.capacity.memory_mib, host.capacity.disk_gib, host.capacity.gpus)
-            self.used[row] = (host.used.vcpus, host.used.memory_mib, host.used.disk_gib, host.used.gpus)
-            self.pool[row], self.zone[row] = self.code("pool", host.pool), self.code("zone", host.zone)
-            self.arch[row] = self.code("arch", host.arch)
-            self.traits[row], self.kinds[row] = self.bits("trait", host.traits), self.bits("kind", host.kinds)
-            self.present[row], self.up[row], self.open[row] = True, host.up, not host.cordoned
-            self.order[row] = hash_of(host.id)
+                row = self.rows[host.id] = len(self.hosts)
+                if row == len(self.tie):
+                    self._grow()
+                self.hosts.append(host)
+            else:
+                self._clear_flags(row)
+                self.hosts[row] = host
+            self._write(row, host)
 
     def drop(self, host_id: str) -> None:
-        """Forget a host."""
-        row = self._row.pop(host_id)
-        self.present[row] = False
-        self._hosts[row] = None
-        self._free.append(row)
+        """Forget a host. Raises KeyError for one that is not there."""
+        row = self.rows.pop(host_id)
+        used = self._used(len(self.hosts) - 1)
+        self._clear_flags(row)
+        self._clear_flags(len(self.hosts) - 1)
+        last = self.hosts.pop()
+        self._touch(len(self.hosts))
+        if last.id != host_id:
+            self.rows[last.id] = row
+            self.hosts[row] = last
+            self._write(row, replace(last, used=used))
 
-    def claim(self, host_id: str, size: Resources) -> None:
-        """Count something more on a host."""
-        self.used[self._row[host_id]] += (size.vcpus, size.memory_mib, size.disk_gib, size.gpus)
+    def claim(self, host_id: str, resources: Resources) -> None:
+        """Count as used. Checks nothing: whoever claims has decided."""
+        self.take(self.rows[host_id], resources)
 
-    def release(self, host_id: str, size: Resources) -> None:
-        """Count it no longer."""
-        self.used[self._row[host_id]] -= (size.vcpus, size.memory_mib, size.disk_gib, size.gpus)
+    def release(self, host_id: str, resources: Resources) -> None:
+        """Count as free again."""
+        self.give(self.rows[host_id], resources)
+
+    def take(self, row: int, resources: Resources) -> None:
+        """`claim` by row."""
+        free = self.free
+        free[0, row] -= resources.vcpus
+        free[1, row] -= resources.memory_mib
+        free[2, row] -= resources.disk_gib
+        free[3, row] -= resources.gpus
+        self._touch(row)
+
+    def give(self, row: int, resources: Resources) -> None:
+        """`release` by row."""
+        free = self.free
+        free[0, row] += resources.vcpus
+        free[1, row] += resources.memory_mib
+        free[2, row] += resources.disk_gib
+        free[3, row] += resources.gpus
+        self._touch(row)
 
     def generation(self, host_id: str) -> int:
-        """The generation at which a host was read."""
-        return self.host(host_id).generation
+        """The generation at which the host was last upserted."""
+        return self.hosts[self.rows[host_id]].generation
 
     def host(self, host_id: str) -> Host:
-        """A host as it was read (later claims are in the columns alone)."""
-        found = self._hosts[self._row[host_id]]
-        assert found is not None  # noqa: S101 - a row that is mapped has its host
-        return found
+        """The host as it is now, claims included. Raises KeyError."""
+        row = self.rows[host_id]
+        return replace(self.hosts[row], used=self._used(row))
 
-    def at(self, row: int) -> Host:
-        """The host in a row."""
-        found = self._hosts[row]
-        assert found is not None  # noqa: S101
-        return found
+    def copy(self) -> Fleet:
+        """An independent fleet of the same hosts, for what-if."""
+        return Fleet(replace(host, used=self._used(row)) for row, host in enumerate(self.hosts))
 
-    def row(self, host_id: str) -> int | None:
-        """The row of a host, None where it is unknown."""
-        return self._row.get(host_id)
+    def names(self, label: str) -> tuple[str, ...]:
+        """All values that hosts have of a label ("pool", "zone", "arch"), sorted."""
+        used = set(self.labels[label][: len(self.hosts)].tolist())
+        return tuple(sorted(name for name, code in self.codes[label].items() if code in used))
 
-    def _new_row(self, host_id: str) -> int:
-        if self._free:
-            row = self._free.pop()
-        else:
-            row = self.n
-            if row == len(self.pool):
-                self._grow()
-            self.n += 1
-            self._hosts.append(None)
-        self._row[host_id] = row
-        return row
+    def _used(self, row: int) -> Resources:
+        return Resources(*(self.capacity[:, row] - self.free[:, row]).tolist())
+
+    def _write(self, row: int, host: Host) -> None:
+        for number, size in enumerate(SIZES):
+            capacity = getattr(host.capacity, size)
+            self.capacity[number, row] = capacity
+            self.free[number, row] = capacity - getattr(host.used, size)
+            self.per_capacity[number, row] = 1 / capacity if capacity else 0.0
+        for label, codes in self.codes.items():
+            name = getattr(host, label)
+            self.labels[label][row] = codes.setdefault(name, len(codes))
+        self.tie[row] = crc32(host.id.encode()) & ((1 << TIE_BITS) - 1)
+        self.up[row] = host.up
+        self.open[row] = not host.cordoned
+        for columns, names in ((self.kinds, host.kinds), (self.traits, host.traits)):
+            for name in names:
+                if name not in columns:
+                    columns[name] = np.zeros(len(self.tie), np.bool_)
+                columns[name][row] = True
+        self._touch(row)
+
+    def _clear_flags(self, row: int) -> None:
+        host = self.hosts[row]
+        for columns, names in ((self.kinds, host.kinds), (self.traits, host.traits)):
+            for name in names:
+                columns[name][row] = False
+
+    def _touch(self, row: int) -> None:
+        self.log.append(row)
+        if len(self.log) > _LOG_LIMIT:
+            self.log.clear()
+            self.rankings.clear()
 
     def _grow(self) -> None:
-        for name in ("capacity", "used", "pool", "zone", "arch", "order", "traits", "kinds", "present", "up", "open"):
-            old = getattr(self, name)
-            setattr(self, name, np.concatenate([old, np.zeros_like(old)]))
-
-
-def hash_of(text: str) -> int:
-    """A stable hash (FNV-1a, 64 bits): Python's own differs from run to run."""
-    value = 0xCBF29CE484222325
-    for byte in text.encode():
-        value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
-    return value
+        room = len(self.tie)
+        wide = ((0, 0), (0, room))
+        self.free, self.capacity = np.pad(self.free, wide), np.pad(self.capacity, wide)
+        self.per_capacity = np.pad(self.per_capacity, wide)
+        self.tie, self.up, self.open = np.pad(self.tie, (0, room)), np.pad(self.up, (0, room)), np.pad(self.open, (0, room))
+        for columns in (self.kinds, self.traits):
+            columns.update({name: np.pad(column, (0, room)) for name, column in columns.items()})
+        self.labels = {name: np.pad(column, (0, room)) for name, column in self.labels.items()}
+        self.rankings.clear()

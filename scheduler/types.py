@@ -1,14 +1,19 @@
-"""The scheduler's own words: what comes in and what goes out. Plain frozen values; nothing here knows a database or a backend."""
+"""The scheduler's own words: what enters (hosts, items with their rules) and what leaves (placements, refusals that explain themselves).
+
+Plain frozen values. Names of pools, zones, architectures, traits and kinds are the caller's strings; the scheduler only compares them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+SIZES = ("vcpus", "memory_mib", "disk_gib", "gpus")
+
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """An amount of everything a host has. Units are in the names; gpus are whole devices."""
+    """An amount of each resource; never negative."""
 
     vcpus: int = 0
     memory_mib: int = 0
@@ -18,7 +23,7 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One row of the fleet. `capacity` is what may be promised (overcommit and reserve are in it already)."""
+    """One row of the fleet. `capacity` is what may be given out: overcommit and reserve are the caller's, and already in it."""
 
     id: str
     name: str
@@ -37,20 +42,28 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How the members of a group lie to each other.
+    """A rule among the members of a group. All items of a group carry the same rule.
 
-    `affinity`: all in one domain; `anti_affinity`: at most `max_per_domain` in each; `spread`: rather where fewest are; `pack`: rather where the host is fullest.
+    `mode` is one of
+      affinity       hard: in a domain that has a member already; the first member is free to choose
+      anti_affinity  hard: at most `max_per_domain` members in one domain
+      spread         soft: the domain with the fewest members first
+      pack           soft: the fullest host first
     """
 
     group: str
     mode: str
-    domain: str = "host"
-    max_per_domain: int = 1
+    domain: str = "host"  # "host" | "zone"
+    max_per_domain: int = 1  # for anti_affinity
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing to place; `key` is the caller's. Empty tuples and None mean: any. `members`: how many of its group each host holds already."""
+    """One thing to place. Empty `pools`, `zones`, `hosts` mean any; every trait named must be there.
+
+    `members` counts, by host id, the members of the group that are placed already. One on a host that the fleet does not know counts for
+    affinity (the item can't join it, so it is refused) and not for the other modes.
+    """
 
     key: str
     kind: str
@@ -66,7 +79,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where an item goes, decided upon at this generation of the host."""
+    """Item `key` goes to the host as it was at `generation`. A proposal: whoever claims it compares the generation."""
 
     key: str
     host_id: str
@@ -75,7 +88,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class RuleCount:
-    """How many hosts one rule excluded."""
+    """How many hosts a rule excludes; the codes are those of `constraints.RULES`, and stable."""
 
     rule: str
     excluded: int
@@ -83,7 +96,21 @@ class RuleCount:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change with which it would fit; `params` say how far."""
+    """The smallest change of one sort that would fit. It applies to all items of the gang that are shaped as the refused one.
+
+    what              params
+    fewer_vcpus       vcpus
+    less_memory_mib   memory_mib
+    less_disk_gib     disk_gib
+    fewer_gpus        gpus
+    smaller           vcpus, memory_mib, disk_gib, gpus (only where no single size is enough)
+    other_arch        arch
+    other_zone        zone
+    other_pool        pool
+    drop_trait        trait
+    relax_spread      mode (the soft mode to ask for instead), domain
+    fewer_instances   count (of that shape)
+    """
 
     what: str
     params: Mapping[str, str | int]
@@ -91,9 +118,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class NoValidHost:
-    """No host can hold the item `key`.
+    """Why an item could not be placed: names the item, counts hosts, never names one.
 
-    `rules`, in order: each counts hosts that passed the rules before it and fail this one; they add up to `hosts`. `alone`: each rule by itself.
+    `rules` counts in the order of `constraints.RULES`: each the hosts that pass all earlier rules and fail this one, so that the sum is
+    `hosts`. `alone` counts what each rule excludes by itself. Rules that exclude nothing are left out. For an item of a gang both tell
+    of the moment at which it failed, with the members before it in place. `changes` is empty unless `explain` was asked.
     """
 
     key: str

@@ -34,6 +34,7 @@ def up() -> None:
     say("A hypervisor and a controller on this machine")
     url = machine.settings()
     machine.libvirtd("up")
+    machine.host_remember()
     tell(f"libvirt answers at qemu:///system; the controller's log is {LOG}")
     machine.controller_up()
     tell(f"the controller answers at {url}")
@@ -54,7 +55,7 @@ def _admin(url: str) -> None:
     token = TOKENS / "admin"
     if not token.exists():
         tell(f"$ chutian bootstrap --config {CONFIG} --project hubei")
-        done = machine.run([CHUTIAN, "bootstrap", "--config", CONFIG, "--project", "hubei"], cwd=CLONE)
+        done = machine.run([CHUTIAN, "bootstrap", "--config", CONFIG, "--project", "hubei"])
         if done.returncode != 0:
             raise DemoError(f"bootstrap failed: {done.stderr.strip() or done.stdout.strip()}")
         _keep(token, json.loads(done.stdout).get("token"))
@@ -100,13 +101,13 @@ def _catalogue(image: Path) -> None:
 def _people(url: str) -> None:
     ensure("project", "hubei", "project", "create", "hubei")
     ensure("project", PROJECT, "project", "create", PROJECT, "--description", "Provincial health commission")
-    chutian("quota", "set", "hubei", "vcpus=64", "memory_mib=65536")
-    chutian("quota", "set", PROJECT, "instances=6", "vcpus=8", "memory_mib=2048", "disk_gib=20")
+    once("quota", "set", "hubei", "vcpus=64", "memory_mib=65536")
+    once("quota", "set", PROJECT, "instances=6", "vcpus=8", "memory_mib=2048", "disk_gib=20")
     for name, role in IDENTITIES.items():
         if role is None:
             continue
         ensure("user", name, "user", "create", name)
-        chutian("project", "grant", PROJECT if role == "member" else "hubei", name, role)
+        once("project", "grant", PROJECT if role == "member" else "hubei", name, role)
         if not (TOKENS / name).exists():
             _keep(TOKENS / name, chutian("user", "token", name, "--name", "demo", json_=True)["token"])
         _login(name, url)
@@ -134,7 +135,7 @@ def _decide(body: Body) -> str:
         tell(f"request {request} is {body['state']}: it holds quota and capacity until it is decided")
         chutian("quota", "show", PROJECT, show=True, profile="health-clerk")
         say("The province decides")
-        chutian("request", "approve", request, "--reason", "within this year's plan", show=True, profile="province-approver")
+        chutian("request", "approve", request, "--reason", "in the annual plan", show=True, profile="province-approver")
     say("Placed, built, booted")
     chutian("request", "wait", request, "--timeout", "300", live=True, profile="health-clerk")
     return request
@@ -162,17 +163,19 @@ def _instances(request: str) -> list[Body]:
 def _booted(request: str) -> None:
     """Wait until every running guest has said on its serial line that it is ready, and has an address."""
     deadline = time.monotonic() + BOOT_S
+    told: list[str] = []
     while True:
-        waiting = [
-            one["name"] for one in _instances(request) if one["state"] == "active" and not (one["addresses"] and "ready" in _said(one))
-        ]
+        running = [one for one in _instances(request) if one["state"] == "active"]
+        waiting = [one["name"] for one in running if not one["addresses"] or "ready" not in _said(one).splitlines()]
         if not waiting:
             return
         if time.monotonic() > deadline:
             tell(f"still booting after {BOOT_S} s: {', '.join(waiting)}")
             return
-        tell(f"booting: {', '.join(waiting)}")
-        time.sleep(3)
+        if waiting != told:
+            tell(f"booting: {', '.join(waiting)}")
+            told = waiting
+        time.sleep(2)
 
 
 def _said(instance: Body) -> str:
@@ -202,7 +205,7 @@ def _hints(request: str) -> str:
         f"  {line}"
         for line in (
             f"export CHUTIAN_CONFIG_HOME={CONSOLE} CHUTIAN_PROFILE=admin; alias chutian={CHUTIAN}",
-            f"chutian instance list; chutian explain {name} --project {PROJECT}",
+            f"chutian instance list; chutian explain instance {name} --project {PROJECT}",
             f"chutian instance console {name} --project {PROJECT}",
             f"chutian instance reboot {name} --project {PROJECT} --wait",
             f"chutian quota show {PROJECT}; chutian events",
@@ -223,7 +226,7 @@ def down() -> None:
         _clear()
     say("Controller, PostgreSQL, libvirt")
     machine.controller_down()
-    _leftovers()
+    machine.host_restore()
     machine.libvirtd("down")
     machine.forget()
     tell(f"stopped, and {STATE} is removed")
@@ -247,36 +250,31 @@ def _clear() -> None:
         chutian("endpoint", "delete", endpoint["id"], "--yes")
 
 
-def _leftovers() -> None:
-    """The driver's storage pool and network, once no domain needs them."""
-    virsh = ["virsh", "-q", "-c", "qemu:///system"]
-    if machine.run([*virsh, "list", "--all", "--name"]).stdout.strip():
-        return  # somebody's domains: they may well use pool or network
-    for verb in ("net-destroy", "net-undefine"):
-        machine.run([*virsh, verb, "chutian"])
-    if machine.run([*virsh, "vol-list", "chutian"]).stdout.strip():
-        for line in machine.run([*virsh, "vol-list", "chutian"]).stdout.splitlines():
-            machine.run([*virsh, "vol-delete", "--pool", "chutian", line.split()[0]])
-    for verb in ("pool-destroy", "pool-delete", "pool-undefine"):
-        machine.run([*virsh, verb, "chutian"])
-
-
 def ensure(noun: str, name: str, *create: str) -> None:
     """Make something unless it is there."""
-    if machine.run([CHUTIAN, noun, "show", name, "--profile", "admin"], env=_environment()).returncode != 0:
+    if machine.run([CHUTIAN, noun, "show", name, "--profile", "admin"], _environment()).returncode != 0:
         chutian(*create)
+
+
+def once(*words: str) -> None:
+    """Run a command that may be repeated, but not in every run of the demo: what a user changed since stays."""
+    done = STATE / "done"
+    line = shlex.join(words)
+    if not done.exists() or line not in done.read_text().splitlines():
+        chutian(*words)
+        with done.open("a") as out:
+            out.write(line + "\n")
 
 
 def chutian(*words: str, profile: str = "admin", json_: bool = False, show: bool = False, live: bool = False, quiet: bool = False) -> Any:
     """Run the command line as one of the identities, printing what a person would type; its JSON where `json_`.
 
-    `show` prints its output, `live` leaves it the terminal. Raises DemoError with the command's own words where it fails.
+    `show` prints its output, `live` its progress alone. Raises DemoError with the command's own words where it fails.
     """
     if not quiet:
         tell(f"[{profile}] $ chutian {shlex.join(words)}")
     command: list[str | Path] = [CHUTIAN, *words, "--profile", profile, *(["--output", "json"] if json_ else [])]
-    captured = {} if not live else {"stdout": sys.stderr, "stderr": sys.stderr, "capture_output": False}
-    done = machine.run(command, env=_environment(), **captured)
+    done = machine.run(command, _environment(), live)
     if done.returncode != 0:
         raise DemoError(f"chutian {shlex.join(words)} failed: {(done.stderr or done.stdout or '').strip()}")
     if show:

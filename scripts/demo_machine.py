@@ -19,6 +19,7 @@ import time
 import tomllib
 import urllib.error
 import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 CLONE = Path(__file__).resolve().parent.parent
@@ -31,6 +32,8 @@ PID = STATE / "controller.pid"
 DATA = STATE / "data"
 CONSOLE = STATE / "console"  # CHUTIAN_CONFIG_HOME: profiles of the demo's three identities
 TOKENS = STATE / "tokens"
+BEFORE = STATE / "before"  # which of the driver's things were on the host already
+VIRSH = ("virsh", "-q", "-c", "qemu:///system")
 READY_S = 90
 
 
@@ -38,9 +41,17 @@ class DemoError(Exception):
     """Something to tell the user in one sentence."""
 
 
-def run(command: list[str | Path], **settings: object) -> subprocess.CompletedProcess[str]:
-    """Run a program; its output is captured as text."""
-    return subprocess.run([str(word) for word in command], text=True, capture_output=True, check=False, **settings)  # type: ignore[call-overload,no-any-return]  # noqa: S603
+def run(command: Sequence[str | Path], env: Mapping[str, str] | None = None, live: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run a program in the clone; its output is captured as text; `live` lets it write its progress (stderr) to the terminal."""
+    return subprocess.run(  # noqa: S603 - our own programs, and virsh
+        [str(word) for word in command],
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=None if live else subprocess.PIPE,
+        cwd=CLONE,
+        check=False,
+    )
 
 
 def libvirtd(verb: str) -> None:
@@ -48,6 +59,33 @@ def libvirtd(verb: str) -> None:
     done = run([CLONE / "scripts" / "libvirtd", verb, STATE])
     if done.returncode != 0:
         raise DemoError(done.stderr.strip() or f"scripts/libvirtd {verb} failed")
+
+
+def host_remember() -> None:
+    """Write down, the first time, what the libvirt driver would make here: what was there before is not ours to remove."""
+    if not BEFORE.exists():
+        BEFORE.write_text("".join(f"{kind}\n" for kind in ("pool", "net") if run([*VIRSH, f"{kind}-info", "chutian"]).returncode == 0))
+
+
+def host_restore() -> None:
+    """Remove the driver's storage pool and network where the demo brought them and no domain uses them."""
+    if not BEFORE.exists() or _in_use():
+        return
+    before = BEFORE.read_text().split()
+    if "net" not in before:
+        for verb in ("net-destroy", "net-undefine"):
+            run([*VIRSH, verb, "chutian"])
+    if "pool" not in before:
+        run([*VIRSH, "pool-refresh", "chutian"])
+        for line in run([*VIRSH, "vol-list", "chutian"]).stdout.splitlines():
+            run([*VIRSH, "vol-delete", "--pool", "chutian", *line.split()[:1]])
+        for verb in ("pool-destroy", "pool-delete", "pool-undefine"):
+            run([*VIRSH, verb, "chutian"])
+
+
+def _in_use() -> bool:
+    domains = run([*VIRSH, "list", "--all", "--uuid"]).stdout.split()
+    return any("chutian" in run([*VIRSH, "dumpxml", domain]).stdout for domain in domains)
 
 
 def settings() -> str:
@@ -115,7 +153,7 @@ def controller_down() -> None:
             time.sleep(0.1)
     PID.unlink(missing_ok=True)
     if (DATA / "postgres").exists():
-        run([CHUTIAN.with_name("python"), "-m", "controller", "stop-database", "--config", CONFIG], cwd=CLONE)
+        run([CHUTIAN.with_name("python"), "-m", "controller", "stop-database", "--config", CONFIG])
 
 
 def _controller_pid() -> int | None:

@@ -43,7 +43,7 @@ _LOOKS = 5  # how often a placement is decided anew when hosts change under it
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A submission that was taken: the request's and instances' rows as written, and the answer (status, JSON) to give, now and to repeated calls."""
+    """A submission that was taken: the request's and instances' rows as written, and the answer (status, JSON) to give now and again."""
 
     request: Row
     instances: tuple[Row, ...] = ()
@@ -275,9 +275,7 @@ def _decide(conn: Connection, admission: Admission, drafts: Sequence[Draft], nod
             waiting = [draft for draft, _ in over]
             continue
         for draft, found in over:
-            refusal = quota_exceeded(
-                draft.submission.identity, found, {id_: nodes[id_] for id_ in draft.project["ancestors"]}, draft.project
-            )
+            refusal = quota_exceeded(draft.submission.identity, found, draft.project)
             draft.outcome = Explained(refusal) if draft.submission.explain else refusal
         break
 

@@ -20,7 +20,7 @@ from drivers.base import Inventory
 # -- pools -----------------------------------------------------------------------------------------------------------------------
 
 
-def find_pool(conn: Connection, identity: Identity, reference: str) -> Row:
+def find_pool(conn: Connection, identity: Identity, reference: str) -> Row:  # noqa: ARG001 - every finder is called alike
     """A pool; its name and zone are everybody's to read, since requests may wish for them."""
     row = fleet.pools(conn, [reference]).get(reference)
     if row is None:

@@ -97,7 +97,7 @@ def _take_growth(conn: Connection, identity: Identity, row: Row, size: Mapping[s
     growth = {(row["kind"], name): larger[name] - current[name] for name in translate.SIZES}
     over = quota.check([nodes[id_] for id_ in row["ancestors"]], growth)
     if over:
-        raise quota_exceeded(identity, over, nodes, row)
+        raise quota_exceeded(identity, over, row)
     short = [
         name for name in translate.SIZES if growth[row["kind"], name] and host["used_" + name] + growth[row["kind"], name] > host[name]
     ]

@@ -13,9 +13,7 @@ from scheduler.fleet import Fleet
 from scheduler.types import Item, NoValidHost
 
 
-def quota_exceeded(
-    identity: Identity, over: Sequence[quota.Over], path: Mapping[str, quota.Node], project: Mapping[str, Any]
-) -> errors.QuotaExceeded:
+def quota_exceeded(identity: Identity, over: Sequence[quota.Over], project: Mapping[str, Any]) -> errors.QuotaExceeded:
     """Every limit that would be passed.
 
     What an ancestor has in use is the sum of departments that the caller may know nothing of, so its numbers are shown only to those who

@@ -122,7 +122,7 @@ def _leave(look: Look) -> Step:
 
 
 def _under_way(look: Look) -> State:
-    """The state while something is being done: an unbuilt or broken instance is building, another stays what it was until seen otherwise."""
+    """The state while something is being done: an unbuilt or broken instance is building, another stays what it was."""
     return State.BUILDING if look.state in UNBUILT or look.state is State.ERROR else look.state
 
 

@@ -57,5 +57,5 @@ class Submission:
 
 
 def within(policy: Policy | None, asked: Mapping[str, int]) -> bool:
-    """Whether a request is within auto-approval bounds; a resource that the policy doesn't name is bounded by zero, no policy approves nothing."""
+    """Whether a request is within auto-approval bounds: a resource that the policy doesn't name is bounded by zero; no policy, none."""
     return policy is not None and all(amount <= policy.get(resource, 0) for resource, amount in asked.items())

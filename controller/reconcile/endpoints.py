@@ -12,6 +12,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import orjson
@@ -56,9 +57,9 @@ class EndpointLoop:
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
+        lease = self._settings.lease_s + self._settings.observe_interval_s
         while not self._ending.wait(_IDLE_S):
             try:
-                lease = self._settings.lease_s + self._settings.observe_interval_s
                 for endpoint in self._database.run(lambda conn: fleet.pick_endpoints(conn, lease, 32)):
                     if endpoint["id"] not in self._under_way:
                         self._under_way.add(endpoint["id"])
@@ -82,7 +83,7 @@ class EndpointLoop:
             seen = {one.instance_id: one for one in driver.observe_all()}
         except DriverError as error:
             log.warning("endpoint_silent", endpoint=endpoint["name"], reason=str(error))
-            self._database.run(lambda conn: silent(conn, endpoint, error, self._settings.observe_interval_s))
+            self._database.run(partial(silent, endpoint=endpoint, error=error, again_s=self._settings.observe_interval_s))
             return
         strangers = self._database.run(lambda conn: self._compare(conn, endpoint, inventory, seen))
         for id_, row in strangers.items():

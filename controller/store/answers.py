@@ -1,4 +1,7 @@
-"""Answers already given, by idempotency key: written in the transaction of the effect, so that a repeated call finds either both or neither."""
+"""Answers already given, by idempotency key.
+
+Written in the transaction of the effect, so that a repeated call finds either both or neither.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _COLUMNS = {
 def find(conn: Connection, table: str, references: Iterable[str]) -> dict[str, Row]:
     """Flavors or images by id or name, in one query; the key is the reference given."""
     wanted = sorted(set(references))
-    found = sql.rows(conn, f"SELECT {_COLUMNS[table]} FROM {table} WHERE name = ANY(:refs) OR id::text = ANY(:refs)", refs=wanted)  # noqa: S608
+    found = sql.rows(conn, f"SELECT {_COLUMNS[table]} FROM {table} WHERE name = ANY(:refs) OR id::text = ANY(:refs)", refs=wanted)
     return {key: row for row in found for key in (row["id"], row["name"])}
 
 
@@ -46,7 +46,7 @@ def insert(conn: Connection, table: str, record: Mapping[str, Any]) -> None:
 
 def delete(conn: Connection, table: str, id_: str) -> None:
     """Remove one that nothing uses."""
-    sql.run(conn, f"DELETE FROM {table} WHERE id = CAST(:id AS uuid)", id=id_)  # noqa: S608
+    sql.run(conn, f"DELETE FROM {table} WHERE id = CAST(:id AS uuid)", id=id_)
 
 
 def uses_of_image(conn: Connection, image_id: str) -> int:
@@ -67,7 +67,7 @@ def set_image(conn: Connection, image_id: str, only_in: Sequence[str], **changes
     assignments = ", ".join(f"{name} = CAST(:{name} AS jsonb)" if name == "reason" else f"{name} = :{name}" for name in changes)
     return sql.one(
         conn,
-        f"UPDATE images SET {assignments}, generation = generation + 1 WHERE id = CAST(:id AS uuid) AND state = ANY(:only_in)"  # noqa: S608
+        f"UPDATE images SET {assignments}, generation = generation + 1 WHERE id = CAST(:id AS uuid) AND state = ANY(:only_in)"
         f" RETURNING {_COLUMNS['images']}",
         id=image_id,
         only_in=list(only_in),

@@ -23,7 +23,8 @@ def gather(conn: Connection) -> Found:
             "project",
             _by(
                 conn,
-                "SELECT p.path AS k, sum(u.instances) AS v FROM usage u JOIN projects p ON p.id = u.project_id WHERE p.parent_id IS NULL GROUP BY 1",
+                "SELECT p.path AS k, sum(u.instances) AS v FROM usage u JOIN projects p ON p.id = u.project_id"
+                " WHERE p.parent_id IS NULL GROUP BY 1",
             ),
         ),
         "hosts": ("Hosts, by state.", "state", _by(conn, "SELECT state AS k, count(*) AS v FROM hosts GROUP BY 1")),

@@ -152,7 +152,7 @@ def _pg_ctl(binaries: Path, data: Path, account: pwd.struct_passwd, *args: str) 
 
 
 def _as(account: pwd.struct_passwd, command: list[str], folder: Path) -> subprocess.CompletedProcess[bytes]:
-    """Run as the account, with nothing of our environment and in a session of its own, so that a ^C at the controller's terminal spares it."""
+    """Run as the account, with nothing of our environment, in a session of its own: a ^C at the controller's terminal spares it."""
     other: dict[str, Any] = {} if account.pw_uid == os.geteuid() else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
     with (folder / "command.log").open("w+b") as out:  # a file, not a pipe: the server inherits it and would hold a pipe open
         done: subprocess.CompletedProcess[bytes] = subprocess.run(

@@ -46,7 +46,8 @@ def after(conn: Connection, cursor: tuple[int, int], scope: list[str] | None, ob
     """The facts after a cursor, oldest first."""
     return sql.rows(
         conn,
-        f"{_SELECT} WHERE {_VISIBLE} AND (xid, id) > (CAST(:xid AS xid8), CAST(:id AS bigint)){_FILTERS} ORDER BY events.xid, id LIMIT :limit",
+        f"{_SELECT} WHERE {_VISIBLE} AND (xid, id) > (CAST(:xid AS xid8), CAST(:id AS bigint)){_FILTERS}"
+        " ORDER BY events.xid, id LIMIT :limit",
         xid=str(cursor[0]),
         id=cursor[1],
         scope=scope,

@@ -59,7 +59,8 @@ def pool_in_use(conn: Connection, pool_id: str) -> bool:
     return (
         sql.one(
             conn,
-            "SELECT 1 WHERE EXISTS (SELECT 1 FROM endpoints WHERE pool_id = CAST(:id AS uuid)) OR EXISTS (SELECT 1 FROM hosts WHERE pool_id = CAST(:id AS uuid))",
+            "SELECT 1 WHERE EXISTS (SELECT 1 FROM endpoints WHERE pool_id = CAST(:id AS uuid))"
+            " OR EXISTS (SELECT 1 FROM hosts WHERE pool_id = CAST(:id AS uuid))",
             id=pool_id,
         )
         is not None
@@ -92,7 +93,8 @@ def retire_endpoint(conn: Connection, endpoint_id: str) -> None:
     """Let go of an endpoint: nobody connects to it again, its name is free. The rows stay, as history points at its hosts."""
     sql.run(
         conn,
-        "UPDATE endpoints SET name = name || '~' || id, state = 'retired', due_at = 'infinity', generation = generation + 1 WHERE id = CAST(:id AS uuid)",
+        "UPDATE endpoints SET name = name || '~' || id, state = 'retired', due_at = 'infinity', generation = generation + 1"
+        " WHERE id = CAST(:id AS uuid)",
         id=endpoint_id,
     )
     sql.run(
@@ -167,7 +169,8 @@ def page_hosts(conn: Connection, filters: Mapping[str, str | None], after: str, 
     """Hosts in order of name, by pool, zone and state."""
     return sql.rows(
         conn,
-        f"{HOST} WHERE h.name > :after AND e.state <> 'retired' AND (CAST(:pool AS text) IS NULL OR p.name = :pool) AND (CAST(:zone AS text) IS NULL OR p.zone = :zone)"
+        f"{HOST} WHERE h.name > :after AND e.state <> 'retired'"
+        " AND (CAST(:pool AS text) IS NULL OR p.name = :pool) AND (CAST(:zone AS text) IS NULL OR p.zone = :zone)"
         " AND (CAST(:state AS text) IS NULL OR h.state = :state) ORDER BY h.name LIMIT :limit",
         after=after,
         limit=limit,
@@ -185,8 +188,8 @@ def update_hosts(conn: Connection, records: Sequence[Mapping[str, Any]]) -> None
     if records:
         sql.run(
             conn,
-            "UPDATE hosts h SET arch = r.arch, kinds = r.kinds, traits = r.traits, notes = r.notes, inventory = r.inventory, vcpus = r.vcpus,"
-            " memory_mib = r.memory_mib, disk_gib = r.disk_gib, gpus = r.gpus, state = r.state"
+            "UPDATE hosts h SET arch = r.arch, kinds = r.kinds, traits = r.traits, notes = r.notes, inventory = r.inventory,"
+            " vcpus = r.vcpus, memory_mib = r.memory_mib, disk_gib = r.disk_gib, gpus = r.gpus, state = r.state"
             " FROM json_populate_recordset(NULL::hosts, CAST(:records AS json)) r WHERE h.id = r.id",
             records=sql.document(records),
         )
@@ -197,7 +200,7 @@ def set_host(conn: Connection, host_id: str, generation: int | None, **changes: 
     assignments = ", ".join(f"{name} = :{name}" for name in changes)
     touched = sql.run(
         conn,
-        f"UPDATE hosts SET {assignments} WHERE id = CAST(:id AS uuid) AND (CAST(:seen AS bigint) IS NULL OR generation = :seen)",  # noqa: S608
+        f"UPDATE hosts SET {assignments} WHERE id = CAST(:id AS uuid) AND (CAST(:seen AS bigint) IS NULL OR generation = :seen)",
         id=host_id,
         seen=generation,
         **changes,

@@ -45,7 +45,7 @@ def page(conn: Connection, scope: list[str] | None, filters: Mapping[str, str | 
         source = cut.format("instances q", where)
     else:
         each = cut.format("instances q", where + " AND q.project_id = s.id")
-        source = f"(SELECT q.* FROM unnest(CAST(:scope AS uuid[])) AS s(id) CROSS JOIN LATERAL {each} q ORDER BY q.id DESC LIMIT :limit)"  # noqa: S608
+        source = f"(SELECT q.* FROM unnest(CAST(:scope AS uuid[])) AS s(id) CROSS JOIN LATERAL {each} q ORDER BY q.id DESC LIMIT :limit)"
         params["scope"] = scope  # type: ignore[assignment]
     return sql.rows(conn, f"{_VIEW.format(source=source)} ORDER BY i.id DESC", before=before, limit=limit, **params)
 
@@ -57,7 +57,7 @@ def insert(conn: Connection, records: Sequence[Mapping[str, Any]], deadline_s: i
     columns = ", ".join(records[0])
     sql.run(
         conn,
-        f"INSERT INTO instances ({columns}, deadline_at, due_at, term_ends_at)"  # noqa: S608
+        f"INSERT INTO instances ({columns}, deadline_at, due_at, term_ends_at)"
         f" SELECT {', '.join('r.' + name for name in records[0])}, now() + make_interval(secs => :deadline), now(),"
         "  (SELECT now() + make_interval(days => q.term_days) FROM requests q WHERE q.id = r.request_id AND q.term_days IS NOT NULL)"
         " FROM json_populate_recordset(NULL::instances, CAST(:records AS json)) r",
@@ -71,7 +71,7 @@ def ask(conn: Connection, instance_id: str, deadline_s: int, **changes: Any) -> 
     assignments = "".join(f"{name} = :{name}, " for name in changes)
     sql.run(
         conn,
-        f"UPDATE instances SET {assignments} generation = generation + 1, asked_at = now(), attempts = 0, due_at = now(),"  # noqa: S608
+        f"UPDATE instances SET {assignments} generation = generation + 1, asked_at = now(), attempts = 0, due_at = now(),"
         " deadline_at = now() + make_interval(secs => :deadline) WHERE id = CAST(:id AS uuid)",
         id=instance_id,
         deadline=deadline_s,
@@ -161,7 +161,8 @@ def fit_allocations(conn: Connection, ids: Iterable[str]) -> None:
     sql.run(
         conn,
         "UPDATE allocations a SET vcpus = i.vcpus, memory_mib = i.memory_mib, disk_gib = i.disk_gib, gpus = i.gpus"
-        " FROM instances i WHERE i.id = ANY(CAST(:ids AS uuid[])) AND a.instance_id = i.id AND a.counted AND i.observed_generation = i.generation"
+        " FROM instances i WHERE i.id = ANY(CAST(:ids AS uuid[])) AND a.instance_id = i.id AND a.counted"
+        " AND i.observed_generation = i.generation"
         " AND (a.vcpus, a.memory_mib, a.disk_gib, a.gpus) <> (i.vcpus, i.memory_mib, i.disk_gib, i.gpus)",
         ids=list(ids),
     )
@@ -171,8 +172,9 @@ def on_endpoint(conn: Connection, endpoint_id: str) -> Sequence[Row]:
     """What should be behind an endpoint, as slim as a comparison needs."""
     return sql.rows(
         conn,
-        "SELECT i.id, i.name, i.project_id, i.goal, i.state, i.condition, i.generation, i.observed_generation, i.addresses, i.due_at IS NOT NULL AS due,"
-        " i.reason, h.backend_name FROM instances i JOIN hosts h ON h.id = i.host_id WHERE h.endpoint_id = CAST(:id AS uuid) AND i.state <> 'deleted'",
+        "SELECT i.id, i.name, i.project_id, i.goal, i.state, i.condition, i.generation, i.observed_generation, i.addresses,"
+        " i.due_at IS NOT NULL AS due, i.reason, h.backend_name FROM instances i JOIN hosts h ON h.id = i.host_id"
+        " WHERE h.endpoint_id = CAST(:id AS uuid) AND i.state <> 'deleted'",
         id=endpoint_id,
     )
 
@@ -181,7 +183,8 @@ def among(conn: Connection, ids: Sequence[str]) -> dict[str, Row]:
     """Which of these ids are instances of ours, deleted or not."""
     found = sql.rows(
         conn,
-        "SELECT i.id, i.name, i.project_id, i.state, h.endpoint_id FROM instances i JOIN hosts h ON h.id = i.host_id WHERE i.id = ANY(CAST(:ids AS uuid[]))",
+        "SELECT i.id, i.name, i.project_id, i.state, h.endpoint_id FROM instances i JOIN hosts h ON h.id = i.host_id"
+        " WHERE i.id = ANY(CAST(:ids AS uuid[]))",
         ids=list(ids),
     )
     return {row["id"]: row for row in found}
@@ -192,7 +195,8 @@ def make_due(conn: Connection, ids: Sequence[str]) -> None:
     if ids:
         sql.run(
             conn,
-            "UPDATE instances SET due_at = now() WHERE id = ANY(CAST(:ids AS uuid[])) AND state <> 'deleted' AND (due_at IS NULL OR due_at > now())",
+            "UPDATE instances SET due_at = now() WHERE id = ANY(CAST(:ids AS uuid[])) AND state <> 'deleted'"
+            " AND (due_at IS NULL OR due_at > now())",
             ids=list(ids),
         )
 
@@ -201,7 +205,8 @@ def set_addresses(conn: Connection, found: Mapping[str, Sequence[str]]) -> None:
     """Write addresses that a look at a whole endpoint saw."""
     sql.run(
         conn,
-        "UPDATE instances i SET addresses = r.addresses FROM json_to_recordset(CAST(:records AS json)) AS r(id uuid, addresses text[]) WHERE i.id = r.id",
+        "UPDATE instances i SET addresses = r.addresses"
+        " FROM json_to_recordset(CAST(:records AS json)) AS r(id uuid, addresses text[]) WHERE i.id = r.id",
         records=sql.document([{"id": id_, "addresses": list(addresses)} for id_, addresses in found.items()]),
     )
 
@@ -212,7 +217,8 @@ def overdue(conn: Connection, again_s: int, limit: int) -> Sequence[Row]:
         conn,
         "UPDATE instances i SET deadline_at = now() + make_interval(secs => :again),"
         " due_at = coalesce(least(due_at, now()), now())"
-        " WHERE id IN (SELECT id FROM instances WHERE deadline_at < now() AND state <> 'deleted' ORDER BY deadline_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED)"
+        " WHERE id IN (SELECT id FROM instances WHERE deadline_at < now() AND state <> 'deleted'"
+        "              ORDER BY deadline_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED)"
         " RETURNING id, name, project_id, state, goal, reason",
         again=again_s,
         limit=limit,

@@ -96,8 +96,8 @@ def roles(conn: Connection, project_id: str) -> Sequence[Row]:
     """Who has which role on a project itself."""
     return sql.rows(
         conn,
-        'SELECT u.name AS "user", r.role, p.path AS project FROM roles r JOIN users u ON u.id = r.user_id JOIN projects p ON p.id = r.project_id'
-        " WHERE r.project_id = CAST(:id AS uuid) ORDER BY u.name, r.role",
+        'SELECT u.name AS "user", r.role, p.path AS project FROM roles r JOIN users u ON u.id = r.user_id'
+        " JOIN projects p ON p.id = r.project_id WHERE r.project_id = CAST(:id AS uuid) ORDER BY u.name, r.role",
         id=project_id,
     )
 

@@ -46,7 +46,8 @@ def update(conn: Connection, project_id: str, generation: int | None, **changes:
     assignments = ", ".join(f"{name} = CAST(:{name} AS jsonb)" if name == "auto_approve" else f"{name} = :{name}" for name in changes)
     return sql.one(
         conn,
-        f"UPDATE projects SET {assignments}, generation = generation + 1 WHERE id = CAST(:id AS uuid) AND (CAST(:seen AS bigint) IS NULL OR generation = :seen) RETURNING *",  # noqa: S608
+        f"UPDATE projects SET {assignments}, generation = generation + 1 WHERE id = CAST(:id AS uuid)"
+        " AND (CAST(:seen AS bigint) IS NULL OR generation = :seen) RETURNING *",
         id=project_id,
         seen=generation,
         **changes,

@@ -25,11 +25,15 @@ def get(conn: Connection, request_id: str, lock: bool = False) -> Row | None:
 
 def page(conn: Connection, scope: list[str] | None, state: str | None, before: str, limit: int) -> Sequence[Row]:
     """Requests, newest first."""
-    mine = "(SELECT * FROM requests q WHERE q.id < CAST(:before AS uuid) AND (CAST(:state AS text) IS NULL OR q.state = :state){} ORDER BY q.id DESC LIMIT :limit)"
+    mine = (
+        "(SELECT * FROM requests q WHERE q.id < CAST(:before AS uuid) AND (CAST(:state AS text) IS NULL OR q.state = :state){}"
+        " ORDER BY q.id DESC LIMIT :limit)"
+    )
     if scope is None:
         source = mine.format("")
     else:
-        source = f"(SELECT q.* FROM unnest(CAST(:scope AS uuid[])) AS s(id) CROSS JOIN LATERAL {mine.format(' AND q.project_id = s.id')} q ORDER BY q.id DESC LIMIT :limit)"
+        each = mine.format(" AND q.project_id = s.id")
+        source = f"(SELECT q.* FROM unnest(CAST(:scope AS uuid[])) AS s(id) CROSS JOIN LATERAL {each} q ORDER BY q.id DESC LIMIT :limit)"
     params = {} if scope is None else {"scope": scope}
     return sql.rows(conn, f"{_SELECT.format(source=source)} ORDER BY r.id DESC", before=before, state=state, limit=limit, **params)
 
@@ -43,8 +47,8 @@ def decide(conn: Connection, request_id: str, state: str, by: str | None, reason
     """Record a decision on a pending request that the transaction has locked."""
     sql.run(
         conn,
-        "UPDATE requests SET state = :state, decided_by = CAST(:by AS uuid), decided_at = now(), decision_reason = :reason, expires_at = NULL,"
-        " generation = generation + 1 WHERE id = CAST(:id AS uuid)",
+        "UPDATE requests SET state = :state, decided_by = CAST(:by AS uuid), decided_at = now(), decision_reason = :reason,"
+        " expires_at = NULL, generation = generation + 1 WHERE id = CAST(:id AS uuid)",
         id=request_id,
         state=state,
         by=by,
@@ -130,7 +134,8 @@ def resize_allocation(conn: Connection, instance_id: str, size: Mapping[str, int
     """Make an instance's allocation this large."""
     sql.run(
         conn,
-        "UPDATE allocations SET vcpus = :vcpus, memory_mib = :memory_mib, disk_gib = :disk_gib, gpus = :gpus WHERE instance_id = CAST(:id AS uuid)",
+        "UPDATE allocations SET vcpus = :vcpus, memory_mib = :memory_mib, disk_gib = :disk_gib, gpus = :gpus"
+        " WHERE instance_id = CAST(:id AS uuid)",
         id=instance_id,
         **size,
     )

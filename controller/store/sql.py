@@ -54,7 +54,7 @@ def insert(conn: Connection, table: str, records: Sequence[Mapping[str, Any]]) -
     columns = ", ".join(records[0])
     run(
         conn,
-        f"INSERT INTO {table} ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::{table}, CAST(:records AS json))",  # noqa: S608
+        f"INSERT INTO {table} ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::{table}, CAST(:records AS json))",
         records=document(records),
     )
 

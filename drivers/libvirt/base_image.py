@@ -1,0 +1,139 @@
+"""One verified copy of each image per host, which all root disks made from it lie over.
+
+In: an active pool and an Image. Out: the copy's path, once the whole of it is there. Invariants:
+
+* A copy counts only when its marker volume exists, which is created last, after the copy has been read back and found right: libvirt has
+  no rename, and a controller killed in the middle must leave something that the next one recognises and makes anew.
+* What boots has been verified: the controller's file while it is sent, the host's copy just before each cold boot, both digests in one
+  pass.
+* No copy reaches outside itself: a qcow2 file with a backing or data file of its own would make QEMU open that file of the host's.
+
+Two controllers that upload the same image at once may delete each other's unmarked copy; neither can then mark a wrong one, except in the
+moment between reading back and marking. The verification before each boot covers that, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import libvirt
+from cryptography.hazmat.primitives import hashes
+
+from drivers.base import Image
+from drivers.errors import ImageCorrupt, ImageNotFound, InvalidSpec, Permanent, Transient
+from drivers.libvirt import volumes
+
+FORMATS: Final = ("qcow2", "raw")
+QCOW2_MAGIC: Final = b"QFI\xfb"
+EXTERNAL_DATA: Final = 1 << 2  # incompatible feature bit of the qcow2 header
+
+
+class Digests:
+    """SHA-256 and SM3 of the same bytes, in one pass."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self._sm3 = hashes.Hash(hashes.SM3())
+
+    def update(self, data: bytes) -> None:
+        self._sha256.update(data)
+        self._sm3.update(data)
+
+    def compare(self, image: Image, where: str) -> None:
+        """Raises ImageCorrupt at the first digest that differs."""
+        found: Mapping[str, tuple[str, str]] = {
+            "sha256": (image.sha256, self._sha256.hexdigest()),
+            "sm3": (image.sm3, self._sm3.copy().finalize().hex()),
+        }
+        for algorithm, (expected, actual) in found.items():
+            if expected != actual:
+                raise ImageCorrupt(image=image.id, algorithm=algorithm, expected=expected, actual=actual, where=where)
+
+
+def base_name(image: Image) -> str:
+    return f"base-{image.sha256}.{image.format}"
+
+
+def marker_name(image: Image) -> str:
+    return f"{base_name(image)}.complete"
+
+
+def verified(pool: libvirt.virStoragePool, image: Image, copying: AbstractContextManager[object]) -> str:
+    """The path of the host's copy, which is made if missing and has just been read in full. Raises ImageNotFound, ImageCorrupt.
+
+    `copying` is a lock for this host and image: whoever waited for it finds the other's copy.
+    """
+    copy = _complete(pool, image)
+    if copy is None:
+        with copying:
+            copy = _complete(pool, image)
+            if copy is None:
+                return _copy(pool, image)
+    _read_back(pool, copy, image)
+    return str(copy.path())
+
+
+def _complete(pool: libvirt.virStoragePool, image: Image) -> libvirt.virStorageVol | None:
+    copy = volumes.find(pool, base_name(image))
+    return copy if copy is not None and volumes.find(pool, marker_name(image)) is not None else None
+
+
+def _copy(pool: libvirt.virStoragePool, image: Image) -> str:
+    volumes.delete(volumes.find(pool, marker_name(image)))  # the marker of a copy that is gone
+    volumes.delete(volumes.find(pool, base_name(image)))  # a copy cut short
+    with _opened(image) as file:
+        copy = volumes.create(pool, base_name(image), "raw", image.size_bytes)  # raw, whatever it holds: only room for bytes
+        try:
+            volumes.upload(pool, copy, _chunks(image, file), image.size_bytes)
+        except Permanent:
+            volumes.delete(copy)
+            raise
+    try:
+        _read_back(pool, copy, image)
+    except ImageCorrupt as error:  # the sender's bytes were right: another controller is writing here, or the host's disk is bad
+        raise Transient(detail=f"the copy of image {image.id} on the host differs from what was sent") from error
+    volumes.create(pool, marker_name(image), "raw", 0)
+    return str(copy.path())
+
+
+def _opened(image: Image) -> BinaryIO:
+    try:
+        return Path(image.path).open("rb")
+    except OSError as error:
+        raise ImageNotFound(image=image.id) from error
+
+
+def _chunks(image: Image, file: BinaryIO) -> Iterator[bytes]:
+    """The file's bytes. After the last, both digests are compared: the transfer must not end well if they differ."""
+    digests = Digests()
+    sent = 0
+    while chunk := file.read(volumes.CHUNK):
+        if sent == 0 and image.format == "qcow2":
+            refuse_outside(chunk)
+        digests.update(chunk)
+        sent += len(chunk)
+        if sent <= image.size_bytes:  # a longer file is corrupt anyway, and the volume takes no more
+            yield chunk
+    digests.compare(image, "controller")
+
+
+def _read_back(pool: libvirt.virStoragePool, copy: libvirt.virStorageVol, image: Image) -> None:
+    digests = Digests()
+    volumes.download(pool, copy, digests.update)
+    digests.compare(image, "host")
+
+
+def refuse_outside(header: bytes) -> None:
+    """Raises InvalidSpec for a qcow2 header that names a backing file or an external data file, or is none."""
+    if len(header) < 72 or header[:4] != QCOW2_MAGIC:
+        raise InvalidSpec(detail="the image is not in qcow2 format")
+    version, backing = struct.unpack(">IQ", header[4:16])
+    if backing:
+        raise InvalidSpec(detail="the image lies over another file; flatten it first")
+    if version >= 3 and len(header) >= 80 and struct.unpack(">Q", header[72:80])[0] & EXTERNAL_DATA:
+        raise InvalidSpec(detail="the image keeps its data in another file")

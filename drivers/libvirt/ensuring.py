@@ -1,0 +1,214 @@
+"""Carrying out `plan.steps` on a host.
+
+In: a `Work`, which is one call of `ensure`: the pool, the spec, the domain if there is one. Out: nothing, or an error. Invariants: each
+step may be repeated; a guest is started only over a base copy that was read and found right within this very call.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Final
+
+import libvirt
+
+from drivers.base import Condition, InstanceSpec
+from drivers.errors import DiskMissing, InvalidSpec, NotSupported
+from drivers.libvirt import base_image, facts, volumes
+from drivers.libvirt.domain import NAMESPACE, PREFIX, Machine, Mark, Paths, domain_xml, mark_xml, read_mark, read_size
+from drivers.libvirt.plan import Body, Seen, Step, steps
+
+CANONICAL_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+SHA256: Final = re.compile(r"[0-9a-f]{64}")
+NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(slots=True)
+class Work:
+    """One call of `ensure`."""
+
+    spec: InstanceSpec
+    owner: str
+    pool: libvirt.virStoragePool
+    network: str
+    machine: Callable[[], Machine]  # may have to find out whether KVM works
+    copying: AbstractContextManager[object]
+    domain: libvirt.virDomain | None
+    mark: Mark | None
+    base_path: str | None = None  # of the copy verified within this call
+
+
+def refuse(spec: InstanceSpec, host: str, arch: str) -> None:
+    """Raises InvalidSpec or NotSupported for what can't be here. Ids and digests become file names, so their form is checked, too."""
+    if not CANONICAL_UUID.fullmatch(spec.instance_id):
+        raise InvalidSpec(detail=f"{spec.instance_id!r} is not a UUID in canonical form")
+    if not HOST_NAME.fullmatch(spec.name):
+        raise InvalidSpec(detail=f"{spec.name!r} can't be a hostname")
+    if NOT_IN_XML.search(spec.project_id):
+        raise InvalidSpec(detail=f"{spec.project_id!r} can't be a project's id")
+    if spec.image.format not in base_image.FORMATS or not SHA256.fullmatch(spec.image.sha256):
+        raise InvalidSpec(detail=f"image {spec.image.id} is not one of {', '.join(base_image.FORMATS)} with a SHA-256 digest")
+    if spec.host != host:
+        raise InvalidSpec(detail=f"no host {spec.host!r} behind this endpoint, only {host}")
+    if spec.kind != "vm" or spec.gpus:
+        raise NotSupported(detail=f"{spec.kind} with {spec.gpus} GPUs")
+    if spec.arch != arch:
+        raise InvalidSpec(detail=f"{host} is {arch}, not {spec.arch}")
+    if min(spec.vcpus, spec.memory_mib, spec.disk_gib) < 1:
+        raise InvalidSpec(detail="an instance needs vcpus, memory and disk")
+
+
+def mark_of(domain: libvirt.virDomain) -> Mark | None:
+    """The domain's mark; None where it bears none, or has gone meanwhile."""
+    try:
+        return read_mark(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE, 0))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN_METADATA, libvirt.VIR_ERR_NO_DOMAIN):
+            return None
+        raise
+
+
+def body_of(state: int, reason: int) -> Body:
+    """What the plan needs to know of a domain's state."""
+    condition, _ = facts.verdict(state, reason)
+    if reason == libvirt.VIR_DOMAIN_PAUSED_CRASHED and state == libvirt.VIR_DOMAIN_PAUSED:
+        return Body.CRASHED
+    if condition is Condition.BUSY:
+        return Body.BUSY
+    return _BODIES.get(state, Body.BUSY)
+
+
+_BODIES: Final[Mapping[int, Body]] = {
+    libvirt.VIR_DOMAIN_RUNNING: Body.ON,
+    libvirt.VIR_DOMAIN_BLOCKED: Body.ON,
+    libvirt.VIR_DOMAIN_PAUSED: Body.PAUSED,
+    libvirt.VIR_DOMAIN_SHUTOFF: Body.OFF,
+    libvirt.VIR_DOMAIN_CRASHED: Body.CRASHED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: Body.ASLEEP,
+}
+
+
+def carry_out(work: Work) -> None:
+    """Look, plan, do."""
+    for step in steps(work.spec, _look(work), volumes.disk_bytes(work.spec)):
+        _DO[step](work)
+
+
+def _look(work: Work) -> Seen | None:
+    spec, domain, mark = work.spec, work.domain, work.mark
+    if domain is None or mark is None:
+        return None
+    if mark.generation is not None and spec.generation < mark.generation:
+        raise InvalidSpec(detail=f"stale generation: {spec.generation} after {mark.generation}")
+    disk = volumes.find(work.pool, volumes.disk_name(spec.instance_id, spec.build))
+    size = None if disk is None else int(disk.info()[1])
+    if size is not None and size > volumes.disk_bytes(spec) and mark.build == spec.build:
+        raise InvalidSpec(detail=f"a disk can't shrink from {size} to {volumes.disk_bytes(spec)} bytes")
+    state, reason = domain.state()
+    return Seen(mark, body_of(state, reason), read_size(domain.XMLDesc(0)), size)
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------------------------
+
+
+def _cut_off(work: Work) -> None:
+    if _there(work).isActive():
+        _there(work).destroy()
+
+
+def _ask_off(work: Work) -> None:
+    try:
+        _there(work).shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)  # never the agent's way: it may hang
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED and error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:
+            raise
+        _there(work).shutdown()  # the test driver takes no flags
+
+
+def _make_disk(work: Work) -> None:
+    _verify(work)
+    volumes.make_disk(work.pool, work.spec, str(work.base_path))
+
+
+def _grow_disk(work: Work) -> None:
+    _disk(work).resize(volumes.disk_bytes(work.spec), 0)
+
+
+def _define(work: Work) -> None:
+    spec, before = work.spec, work.mark
+    disk = _disk(work)
+    volumes.make_seed(work.pool, spec)
+    volumes.make_log(work.pool, spec.instance_id)
+    mark = Mark(
+        owner=work.owner,
+        project=spec.project_id,
+        build=spec.build,
+        reboots=spec.reboots if before is None else before.reboots,
+        generation=None if before is None else before.generation,
+    )
+    paths = Paths(
+        disk=disk.path(),
+        seed=work.pool.storageVolLookupByName(volumes.seed_name(spec.instance_id, spec.build)).path(),
+        log=work.pool.storageVolLookupByName(volumes.log_name(spec.instance_id)).path(),
+    )
+    xml = domain_xml(spec, mark, work.machine(), paths, work.network)
+    work.domain, work.mark = work.pool.connect().defineXML(xml), mark
+
+
+def _start(work: Work) -> None:
+    disk = _disk(work)
+    if work.base_path is None:
+        _verify(work)
+    if volumes.backing_path(disk) != work.base_path:
+        raise InvalidSpec(detail=f"the root disk was not made from image {work.spec.image.id}; only a rebuild can change that")
+    _there(work).create()
+
+
+def _tidy(work: Work) -> None:
+    """Throw away what other builds left."""
+    spec = work.spec
+    keep = {volumes.disk_name(spec.instance_id, spec.build), volumes.seed_name(spec.instance_id, spec.build)}
+    names = volumes.names_of(work.pool, spec.instance_id)
+    volumes.tidy(work.pool, spec.instance_id, keep | {name for name in names if name.startswith(volumes.log_name(spec.instance_id))})
+
+
+def _stamp(work: Work) -> None:
+    spec, domain = work.spec, _there(work)
+    mark = Mark(work.owner, spec.project_id, spec.build, spec.reboots, spec.generation)
+    flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG | (libvirt.VIR_DOMAIN_AFFECT_LIVE if domain.isActive() else 0)
+    domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, mark_xml(mark), PREFIX, NAMESPACE, flags)
+
+
+_DO: Final[Mapping[Step, Callable[[Work], object]]] = {
+    Step.CUT_OFF: _cut_off,
+    Step.RESUME: lambda work: _there(work).resume(),
+    Step.WAKE: lambda work: _there(work).pMWakeup(0),
+    Step.ASK_OFF: _ask_off,
+    Step.RESET: lambda work: _there(work).reset(0),
+    Step.MAKE_DISK: _make_disk,
+    Step.GROW_DISK: _grow_disk,
+    Step.DEFINE: _define,
+    Step.START: _start,
+    Step.TIDY: _tidy,
+    Step.STAMP: _stamp,
+}
+
+
+def _verify(work: Work) -> None:
+    work.base_path = base_image.verified(work.pool, work.spec.image, work.copying)
+
+
+def _there(work: Work) -> libvirt.virDomain:
+    assert work.domain is not None, "a step for a domain that was never defined"  # noqa: S101  # the plan's invariant
+    return work.domain
+
+
+def _disk(work: Work) -> libvirt.virStorageVol:
+    name = volumes.disk_name(work.spec.instance_id, work.spec.build)
+    disk = volumes.find(work.pool, name)
+    if disk is None:
+        raise DiskMissing(detail=name)
+    return disk

@@ -1,0 +1,48 @@
+"""What an endpoint's options may say: a mapping of strings in, one frozen value out.
+
+Invariant: an option that is not understood is refused, never ignored, so that a misspelt one can't silently mean the default.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Final
+
+from drivers.errors import InvalidSpec
+
+OWN_NETWORK: Final = "chutian"
+VIRT_TYPES: Final = ("auto", "kvm", "qemu")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One endpoint's settings."""
+
+    pool: str = "chutian"  # the storage pool's name
+    pool_path: str = "/var/lib/libvirt/images/chutian"
+    network: str = OWN_NETWORK  # made by `prepare` if it has this very name; any other must exist already
+    network_cidr: str = "192.168.150.0/24"
+    bridge: str = "chutian0"
+    virt_type: str = "auto"  # auto: KVM where a probe proves that it works
+
+
+def parse(given: Mapping[str, str]) -> Options:
+    """Raises InvalidSpec for an unknown option or a value that can't be."""
+    known = {field.name for field in fields(Options)}
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise InvalidSpec(detail=f"unknown options: {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
+    options = Options(**given)
+    if options.virt_type not in VIRT_TYPES:
+        raise InvalidSpec(detail=f"virt_type is {options.virt_type!r}, not one of {', '.join(VIRT_TYPES)}")
+    if not options.pool_path.startswith("/"):
+        raise InvalidSpec(detail=f"pool_path {options.pool_path!r} is not an absolute path")
+    try:
+        network = ipaddress.IPv4Network(options.network_cidr)
+    except ValueError as error:
+        raise InvalidSpec(detail=f"network_cidr: {error}") from error
+    if network.prefixlen > 29:
+        raise InvalidSpec(detail=f"network_cidr {network} has no room for guests")
+    return options

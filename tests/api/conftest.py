@@ -1,0 +1,52 @@
+"""One real controller process on a real PostgreSQL, for all tests of the API, spoken to over HTTP alone."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from controller.store import embedded
+from tests.api.outside import PLENTY, Cloud, Department
+from tests.api.server import MIB, controller, furnish, new_database
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """A short path: a Unix socket lives below it."""
+    made = Path(tempfile.mkdtemp(prefix="ct-api-", dir="/tmp"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(folder: Path) -> Iterator[str]:
+    """The URL of a PostgreSQL server of our own."""
+    yield embedded.start(folder)
+    embedded.stop(folder)
+
+
+@pytest.fixture(scope="session")
+def cloud(folder: Path, postgres: str) -> Iterator[Cloud]:
+    """The controller with an administrator, a pool of four hosts, three sizes and one image."""
+    home = folder / "cloud"
+    home.mkdir()
+    with controller(home, new_database(postgres, "cloud"), observe_interval_s=1.0, max_image_bytes=4 * MIB) as cloud:
+        furnish(cloud, "general", "debian", {"tiny": (1, 512, 1), "small": (2, 2048, 10), "large": (8, 16384, 40)})
+        yield cloud
+
+
+@pytest.fixture
+def department(cloud: Cloud) -> Department:
+    """A department whose requests wait for an approver."""
+    return cloud.department()
+
+
+@pytest.fixture
+def free_department(cloud: Cloud) -> Department:
+    """A department whose requests are approved at once."""
+    return cloud.department(PLENTY)

@@ -1,0 +1,128 @@
+"""How these tests see the controller: as anybody outside does, over HTTP, with a token.
+
+`Caller` is one identity; `Cloud` is the running controller with what every tale needs: an administrator, a pool with hosts, sizes, an image. Each tale makes
+departments of its own, so that tales don't meet.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+_numbers = itertools.count(1)
+
+
+def fresh(prefix: str) -> str:
+    """A name that nothing else in this run has."""
+    return f"{prefix}-{next(_numbers)}"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """One identity. `ask` expects success and gives the body, `refused` expects an error and gives it, `call` takes what comes."""
+
+    http: httpx2.Client
+    token: str | None = None
+    name: str = ""
+
+    def call(self, line: str, body: Any = None, headers: dict[str, str] | None = None, **query: Any) -> httpx2.Response:
+        """`line` is method and address; a `body` of bytes goes as it is, anything else as JSON."""
+        method, _, address = line.partition(" ")
+        content = {"content": body} if isinstance(body, bytes) else {} if body is None else {"json": body}
+        mine = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return self.http.request(method, address, headers=mine | (headers or {}), params=query or None, **content)
+
+    def ask(self, line: str, body: Any = None, headers: dict[str, str] | None = None, **query: Any) -> Any:
+        answer = self.call(line, body, headers, **query)
+        assert answer.status_code < 300, f"{line} was answered {answer.status_code}: {answer.text}"
+        return answer.json()
+
+    def refused(self, status: int, code: str, line: str, body: Any = None, headers: dict[str, str] | None = None, **query: Any) -> Any:
+        answer = self.call(line, body, headers, **query)
+        assert answer.status_code == status, f"{line} was answered {answer.status_code}, not {status}: {answer.text}"
+        error = answer.json()["error"]
+        assert error["code"] == code, f"{line} was refused as {error}, not as {code}"
+        assert error["message"].strip(), f"{line} was refused without a word"
+        return error
+
+    def until(self, line: str, done: Callable[[Any], bool], within_s: float = 15.0) -> Any:
+        """Ask until the answer is as wished."""
+        end = time.monotonic() + within_s
+        while not done(found := self.ask(line)):
+            assert time.monotonic() < end, f"{line} did not become as wished within {within_s} s; it is {found}"
+            time.sleep(0.05)
+        return found
+
+    def settled(self, instance_id: str, state: str) -> Any:
+        """The instance, once it is in the state and nothing is under way."""
+        return self.until(
+            f"GET /v1/instances/{instance_id}", lambda one: one["state"] == state and one["generation"] == one["observed_generation"]
+        )
+
+    def walk(self, line: str, limit: int = 50, between: Callable[[], object] = lambda: None, **query: Any) -> list[Any]:
+        """All items of all pages; `between` happens between two pages."""
+        items: list[Any] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = self.ask(line, limit=limit, **query, **cursor)
+            assert len(page["items"]) <= limit
+            items += page["items"]
+            if page["next"] is None:
+                return items
+            cursor = {"cursor": page["next"]}
+            between()
+
+
+@dataclass(frozen=True)
+class Department:
+    """A project with somebody in each role."""
+
+    path: str
+    member: Caller
+    approver: Caller
+    admin: Caller
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The running controller."""
+
+    url: str
+    root: str
+    admin: Caller
+    nobody: Caller
+    database_url: str
+    data_dir: Path
+    log: Path
+    seen: dict[str, Any] = field(default_factory=dict)
+
+    def as_(self, token: str | None, name: str = "") -> Caller:
+        return Caller(self.admin.http, token, name)
+
+    def user(self, *roles: tuple[str, str], name: str | None = None) -> Caller:
+        """A new user with a token and roles: pairs of project and role."""
+        name = name or fresh("user")
+        self.admin.ask("POST /v1/users", {"name": name})
+        for project, role in roles:
+            self.admin.ask(f"PUT /v1/projects/{project}/roles", {"user": name, "role": role})
+        token = self.admin.ask(f"POST /v1/users/{name}/tokens", {"name": "test"})["token"]
+        return self.as_(token, name)
+
+    def project(self, parent: str | None = None, **fields: Any) -> str:
+        """The path of a new project."""
+        return str(self.admin.ask("POST /v1/projects", {"name": fresh("bureau"), "parent": parent or self.root, **fields})["path"])
+
+    def department(self, auto_approve: dict[str, int] | None = None, parent: str | None = None) -> Department:
+        """A new department with its people."""
+        path = self.project(parent, policy={"auto_approve": auto_approve})
+        return Department(path, self.user((path, "member")), self.user((path, "approver")), self.user((path, "admin")))
+
+
+PLENTY = {"instances": 50, "vcpus": 200, "memory_mib": 400_000, "disk_gib": 2_000, "gpus": 0}
+"""Bounds of auto-approval that no tale passes by accident."""

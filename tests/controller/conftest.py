@@ -1,0 +1,9 @@
+"""Tests of the controller's core: on real PostgreSQL, with the fake driver."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.controller.fixtures")
+
+from tests.controller.fixtures import cloud, database, database_url, postgres, settings  # noqa: E402
+
+__all__ = ["cloud", "database", "database_url", "postgres", "settings"]

@@ -1,0 +1,103 @@
+"""An independent recount of what is taken: the sums that the database keeps against the rows that they are the sums of.
+
+Enters: a connection. Leaves: sentences, one for each thing that is wrong in its snapshot; none where all is well. It only reads, so that it may
+watch while others write (in a REPEATABLE READ transaction it sees one commit's state).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from controller.store import sql
+
+_SIZES = ("vcpus", "memory_mib", "disk_gib", "gpus")
+_COUNTED = ("instances", *_SIZES)
+
+
+def wrong(conn: Connection) -> list[str]:
+    """Everything that may never be so at any commit."""
+    return [*_sums_of_projects(conn), *_sums_of_hosts(conn), *_over_limits(conn), *_over_capacity(conn), *_owners(conn)]
+
+
+def _sums_of_projects(conn: Connection) -> list[str]:
+    """`usage` is the sum over the allocations at and below each project."""
+    shown = ", ".join(f"u.{name}, u.held_{name}" for name in _COUNTED)
+    amounts = {name: "1" if name == "instances" else f"a.{name}" for name in _COUNTED}
+    sums = ", ".join(
+        f"coalesce(sum({amounts[name]}) FILTER (WHERE a.id IS NOT NULL AND {owner}), 0) AS {prefix}{name}"
+        for name in _COUNTED
+        for prefix, owner in (("real_", "a.instance_id IS NOT NULL"), ("real_held_", "a.instance_id IS NULL"))
+    )
+    rows = sql.rows(
+        conn,
+        f"SELECT p.path, u.kind, {shown}, {sums} FROM usage u JOIN projects p ON p.id = u.project_id"  # noqa: S608
+        " LEFT JOIN projects d ON u.project_id = ANY(d.ancestors)"
+        " LEFT JOIN allocations a ON a.project_id = d.id AND a.kind = u.kind AND a.counted"
+        f" GROUP BY p.path, u.kind, {shown}",
+    )
+    return [
+        f"{row['path']}: {row['kind']} {name} is {row[name]} in usage, {row['real_' + name]} by recount"
+        for row in rows
+        for name in (*_COUNTED, *("held_" + each for each in _COUNTED))
+        if row[name] != row["real_" + name]
+    ]
+
+
+def _sums_of_hosts(conn: Connection) -> list[str]:
+    """`hosts.used_*` is the sum over all allocations there, counted in quota or not."""
+    shown = ", ".join("h.used_" + name for name in _COUNTED)
+    sums = ", ".join(f"coalesce(sum({'1' if name == 'instances' else 'a.' + name}), 0) AS real_{name}" for name in _COUNTED)
+    rows = sql.rows(
+        conn,
+        f"SELECT h.name, {shown}, {sums.replace('sum(1)', 'count(a.id)')} FROM hosts h LEFT JOIN allocations a ON a.host_id = h.id"  # noqa: S608
+        f" GROUP BY h.name, {shown}",
+    )
+    return [
+        f"{row['name']}: used {name} is {row['used_' + name]}, {row['real_' + name]} by recount"
+        for row in rows
+        for name in _COUNTED
+        if row["used_" + name] != row["real_" + name]
+    ]
+
+
+def _over_limits(conn: Connection) -> list[str]:
+    """No project is over a limit, by the recount (not by `usage`, which could be wrong too)."""
+    rows = sql.rows(
+        conn,
+        "SELECT p.path, l.kind, l.resource, l.amount, coalesce(sum(CASE l.resource WHEN 'instances' THEN 1 WHEN 'vcpus' THEN a.vcpus"
+        "  WHEN 'memory_mib' THEN a.memory_mib WHEN 'disk_gib' THEN a.disk_gib ELSE a.gpus END) FILTER (WHERE a.id IS NOT NULL), 0) AS total"
+        " FROM limits l JOIN projects p ON p.id = l.project_id LEFT JOIN projects d ON l.project_id = ANY(d.ancestors)"
+        " LEFT JOIN allocations a ON a.project_id = d.id AND a.counted AND l.kind IN ('any', a.kind)"
+        " GROUP BY p.path, l.kind, l.resource, l.amount",
+    )
+    return [
+        f"{row['path']}: {row['total']} {row['resource']} against a limit of {row['amount']}"
+        for row in rows
+        if row["total"] > row["amount"]
+    ]
+
+
+def _over_capacity(conn: Connection) -> list[str]:
+    """No host holds more than it may, by the recount."""
+    sums = ", ".join(f"h.{name}, coalesce(sum(a.{name}), 0) AS real_{name}" for name in _SIZES)
+    grouped = ", ".join("h." + name for name in _SIZES)
+    query = f"SELECT h.name, {sums} FROM hosts h LEFT JOIN allocations a ON a.host_id = h.id GROUP BY h.name, {grouped}"  # noqa: S608
+    return [
+        f"{row['name']}: {row['real_' + name]} {name} on a host of {row[name]}"
+        for row in sql.rows(conn, query)
+        for name in _SIZES
+        if row["real_" + name] > row[name]
+    ]
+
+
+def _owners(conn: Connection) -> list[str]:
+    """Each live instance has exactly one allocation that counts, on its host; each hold belongs to a request that waits; nothing else holds."""
+    rows = sql.rows(
+        conn,
+        "SELECT 'instance ' || i.name || ' (' || i.state || ') has ' || count(a.id) || ' allocations' AS text FROM instances i"
+        " LEFT JOIN allocations a ON a.instance_id = i.id AND a.counted AND a.host_id = i.host_id"
+        " GROUP BY i.id HAVING count(a.id) <> CASE WHEN i.state = 'deleted' THEN 0 ELSE 1 END"
+        " UNION ALL SELECT 'request ' || r.id || ' is ' || r.state || ' and holds' FROM requests r"
+        " WHERE r.state <> 'pending' AND EXISTS (SELECT 1 FROM allocations a WHERE a.request_id = r.id AND a.instance_id IS NULL)",
+    )
+    return [row["text"] for row in rows]

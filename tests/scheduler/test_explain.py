@@ -1,0 +1,112 @@
+"""What is offered instead of a refusal."""
+
+from __future__ import annotations
+
+import pytest
+
+from scheduler.explain import changed, explain
+from scheduler.fleet import Fleet
+from scheduler.types import Change, Item, Resources, Spread
+from tests.scheduler.worlds import counts, gang, host, item
+
+SMALL = Resources(2, 2048, 10)
+LARGE = Resources(8, 8192, 100)
+
+
+def offers(fleet: Fleet, wanted: list[Item]) -> list[tuple[str, dict[str, str | int]]]:
+    refusal = explain(fleet, wanted)
+    assert refusal is not None, "it fits"
+    return [(change.what, dict(change.params)) for change in refusal.changes]
+
+
+def test_what_fits_has_nothing_to_explain() -> None:
+    assert explain(Fleet([host("a")]), [item()]) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "offer"),
+    [
+        (Resources(12, 2048, 10), ("fewer_vcpus", {"vcpus": 6})),
+        (Resources(2, 9000, 10), ("less_memory_mib", {"memory_mib": 7000})),
+        (Resources(2, 2048, 101), ("less_disk_gib", {"disk_gib": 90})),
+        (Resources(2, 2048, 10, 3), ("fewer_gpus", {"gpus": 1})),
+        (Resources(12, 9000, 10), ("smaller", {"vcpus": 6, "memory_mib": 7000, "disk_gib": 10})),
+    ],
+)
+def test_too_large_an_item_is_offered_the_largest_that_fits(asked: Resources, offer: tuple[str, dict[str, int]]) -> None:
+    fleet = Fleet(
+        [
+            host("a", capacity=Resources(8, 8192, 100, 1), used=Resources(2, 1192, 10)),
+            host("down", up=False, capacity=Resources(99, 99999, 999, 9)),
+            host("full", used=LARGE),
+        ]
+    )
+    assert offers(fleet, [item(resources=asked)]) == [offer]
+
+
+def test_another_place_is_offered_where_one_was_named() -> None:
+    full = host("full", zone="a", pool="gold", used=LARGE)
+    fleet = Fleet([full, host("b", zone="b", pool="gold"), host("c", zone="a", pool="silver"), host("d", arch="aarch64")])
+    assert offers(fleet, [item(zones=("a",), pools=("gold",), arch="x86_64")]) == [
+        ("other_zone", {"zone": "b"}),
+        ("other_pool", {"pool": "silver"}),
+        ("other_arch", {"arch": "aarch64"}),
+    ]
+
+
+def test_the_zone_with_most_room_is_offered_first() -> None:
+    fleet = Fleet(
+        [host("a", used=LARGE), host("b", zone="b", used=Resources(4, 0, 0)), host("c", zone="c"), host("d", zone="d", used=LARGE)]
+    )
+    assert offers(fleet, [item(zones=("a",))]) == [("other_zone", {"zone": "c"})]
+
+
+def test_a_trait_is_offered_to_be_dropped_only_where_that_alone_helps() -> None:
+    fleet = Fleet([host("a", traits=frozenset({"ssd"}))])
+    assert offers(fleet, [item(traits=frozenset({"ssd", "avx"}))]) == [("drop_trait", {"trait": "avx"})]
+    assert offers(fleet, [item(traits=frozenset({"sev", "avx"}))]) == []
+
+
+def test_a_gang_apart_is_offered_fewer_or_a_soft_rule() -> None:
+    fleet = Fleet([host("a"), host("b")])
+    assert offers(fleet, gang(3, spread=Spread("g", "anti_affinity"))) == [
+        ("relax_spread", {"mode": "spread", "domain": "host"}),
+        ("fewer_instances", {"count": 2}),
+    ]
+
+
+def test_a_gang_together_is_offered_a_soft_rule_or_fewer_or_smaller_ones() -> None:
+    fleet = Fleet([host("a"), host("b")])
+    assert offers(fleet, gang(5, spread=Spread("g", "affinity"), resources=SMALL)) == [
+        ("relax_spread", {"mode": "pack", "domain": "host"}),
+        ("fewer_instances", {"count": 4}),
+        ("smaller", {"vcpus": 1, "memory_mib": 1632, "disk_gib": 10}),
+    ]
+
+
+def test_sizes_offered_to_a_gang_fit_all_of_it() -> None:
+    assert offers(Fleet([host("a"), host("b")]), gang(4, resources=Resources(5, 10, 10))) == [
+        ("fewer_instances", {"count": 2}),
+        ("fewer_vcpus", {"vcpus": 4}),
+    ]
+
+
+def test_a_change_applies_to_the_refused_sort_alone() -> None:
+    wanted = [item("db", resources=Resources(6, 6000, 10)), *gang(3)]
+    refusal = explain(Fleet([host("a")]), wanted)
+    assert refusal is not None
+    assert refusal.key == "i1"
+    assert Change("fewer_instances", {"count": 1}) in refusal.changes
+    assert [one.key for one in changed(wanted, refusal.key, Change("fewer_instances", {"count": 1}))] == ["db", "i0"]
+
+
+def test_nothing_is_offered_where_nothing_the_applicant_can_change_would_help() -> None:
+    fleet = Fleet([host("a", up=False), host("b", cordoned=True), host("c", used=LARGE)])
+    refusal = explain(fleet, [item()])
+    assert refusal is not None
+    assert (counts(refusal.rules), refusal.changes) == ({"up": 1, "cordon": 1, "vcpus": 1}, ())
+
+
+def test_an_item_bound_to_its_host_is_offered_what_that_host_has() -> None:
+    fleet = Fleet([host("a", used=Resources(4, 0, 0)), host("b")])
+    assert offers(fleet, [item(hosts=("a",), resources=Resources(6, 2048, 10))]) == [("fewer_vcpus", {"vcpus": 4})]

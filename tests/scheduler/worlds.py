@@ -1,0 +1,182 @@
+"""Small fleets and gangs: builders for tables, strategies for properties, and an oracle that tries everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import product
+from typing import Any
+
+from hypothesis import strategies as st
+
+from scheduler.fleet import Fleet
+from scheduler.types import SIZES, Host, Item, NoValidHost, Resources, Spread
+
+HOST = Host(
+    id="h1",
+    name="h1",
+    pool="gold",
+    zone="a",
+    site="wuhan",
+    arch="x86_64",
+    traits=frozenset({"ssd"}),
+    kinds=frozenset({"vm"}),
+    capacity=Resources(8, 8192, 100, 0),
+    used=Resources(),
+    cordoned=False,
+    up=True,
+    generation=1,
+)
+
+
+def host(id_: str, **changes: Any) -> Host:
+    """A roomy, healthy host, but for the changes."""
+    from dataclasses import replace
+
+    return replace(HOST, **{"id": id_, "name": id_, **changes})
+
+
+def item(key: str = "i", **changes: Any) -> Item:
+    """A small machine that fits `host`, but for the changes."""
+    return Item(**{"key": key, "kind": "vm", "resources": Resources(2, 2048, 10, 0), **changes})
+
+
+def gang(count: int, **changes: Any) -> list[Item]:
+    """Equal items."""
+    return [item(f"i{number}", **changes) for number in range(count)]
+
+
+def counts(counted: Iterable[Any]) -> dict[str, int]:
+    """Rule counts as a dict."""
+    return {one.rule: one.excluded for one in counted}
+
+
+def state(fleet: Fleet) -> dict[str, Host]:
+    """Everything that a fleet says of its hosts."""
+    return {id_: fleet.host(id_) for id_ in fleet.rows}
+
+
+# -- strategies ------------------------------------------------------------------------------------------------------------------
+
+
+def resources(vcpus: int, memory_mib: int, disk_gib: int, gpus: int, least: int = 0) -> st.SearchStrategy[Resources]:
+    """Amounts up to the ones given."""
+    return st.builds(
+        Resources,
+        vcpus=st.integers(least, vcpus),
+        memory_mib=st.integers(least, memory_mib),
+        disk_gib=st.integers(0, disk_gib),
+        gpus=st.integers(0, gpus),
+    )
+
+
+@st.composite
+def hosts(draw: st.DrawFn, id_: str) -> Host:
+    """A host of few, small values, mostly healthy, so that rules bite now and then and gangs nearly fit."""
+    capacity = draw(resources(6, 6, 6, 2))
+    used = Resources(*(draw(st.integers(0, getattr(capacity, name))) if draw(st.booleans()) else 0 for name in SIZES))
+    return Host(
+        id=id_,
+        name=id_,
+        pool=draw(st.sampled_from("pq")),
+        zone=draw(st.sampled_from("ab")),
+        site="s",
+        arch=draw(st.sampled_from(["x86_64", "x86_64", "aarch64"])),
+        traits=frozenset(draw(st.sets(st.sampled_from(["ssd", "avx"])))),
+        kinds=draw(st.sampled_from([frozenset({"vm"}), frozenset({"vm", "container"})])),
+        capacity=capacity,
+        used=used,
+        cordoned=draw(st.integers(0, 9)) == 0,
+        up=draw(st.integers(0, 9)) != 0,
+        generation=draw(st.integers(1, 5)),
+    )
+
+
+@st.composite
+def fleets(draw: st.DrawFn, most: int = 4) -> list[Host]:
+    """Hosts h0, h1, …"""
+    return [draw(hosts(f"h{number}")) for number in range(draw(st.integers(0, most)))]
+
+
+@st.composite
+def gangs(draw: st.DrawFn, fleet: Sequence[Host], most: int = 4, name: str = "g") -> list[Item]:
+    """Up to two groups, each with one rule, and items without."""
+    ids = [one.id for one in fleet]
+    groups: list[tuple[Spread | None, dict[str, int]]] = [(None, {})]
+    for number in range(2):
+        mode = draw(st.sampled_from(["affinity", "anti_affinity", "anti_affinity", "spread", "pack"]))
+        rule = Spread(f"{name}{number}", mode, draw(st.sampled_from(["host", "zone"])), draw(st.integers(1, 2)))
+        members = draw(st.dictionaries(st.sampled_from(ids), st.integers(1, 2), max_size=2)) if ids and draw(st.booleans()) else {}
+        groups.append((rule, members))
+    sizes = draw(st.lists(resources(4, 4, 3, 1, least=1), min_size=1, max_size=2))
+    wanted = []
+    for number in range(draw(st.integers(1, most))):
+        spread, members = draw(st.sampled_from(groups))
+        wanted.append(
+            Item(
+                key=f"{name}-{number}",
+                kind=draw(st.sampled_from(["vm", "vm", "vm", "container"])),
+                resources=draw(st.sampled_from(sizes)),
+                arch=draw(st.sampled_from([None, None, "x86_64", "aarch64"])),
+                traits=frozenset(draw(st.sets(st.sampled_from(["ssd", "avx"]), max_size=1))) if draw(st.booleans()) else frozenset(),
+                pools=draw(st.sampled_from([(), (), ("p",), ("p", "q")])),
+                zones=draw(st.sampled_from([(), (), (), ("b",)])),
+                hosts=tuple(draw(st.sets(st.sampled_from(ids), max_size=2))) if ids and draw(st.integers(0, 7)) == 0 else (),
+                spread=spread,
+                members=members,
+            )
+        )
+    return wanted
+
+
+# -- oracle ----------------------------------------------------------------------------------------------------------------------
+
+
+def possible(fleet: Sequence[Host], wanted: Sequence[Item]) -> bool:
+    """Whether any assignment at all satisfies every rule: written from the rules' words, sharing nothing with the scheduler."""
+    choices = [[one for one in fleet if _may(one, each)] for each in wanted]
+    return any(allowed(fleet, wanted, chosen) for chosen in product(*choices))
+
+
+def _may(one: Host, wish: Item) -> bool:
+    return (
+        one.up
+        and not one.cordoned
+        and wish.kind in one.kinds
+        and (not wish.pools or one.pool in wish.pools)
+        and (not wish.zones or one.zone in wish.zones)
+        and (wish.arch is None or wish.arch == one.arch)
+        and wish.traits <= one.traits
+        and (not wish.hosts or one.id in wish.hosts)
+    )
+
+
+def allowed(fleet: Sequence[Host], wanted: Sequence[Item], chosen: Sequence[Host]) -> bool:
+    """Whether this assignment satisfies the rules, capacity and groups included."""
+    for one in set(chosen):
+        mine = [each.resources for each, to in zip(wanted, chosen, strict=True) if to is one]
+        for name in SIZES:
+            more = sum(getattr(size, name) for size in mine)
+            if more and getattr(one.used, name) + more > getattr(one.capacity, name):
+                return False
+    if not all(_may(to, each) for each, to in zip(wanted, chosen, strict=True)):
+        return False
+    groups = {each.spread: each.members for each in wanted if each.spread}
+    return all(_group_holds(fleet, rule, members, wanted, chosen) for rule, members in groups.items())
+
+
+def _group_holds(fleet: Sequence[Host], rule: Spread, members: Any, wanted: Sequence[Item], chosen: Sequence[Host]) -> bool:
+    def domain(one: Host) -> str:
+        return one.id if rule.domain == "host" else one.zone
+
+    before = [domain(one) for one in fleet for _ in range(members.get(one.id, 0))]
+    fresh = [domain(to) for each, to in zip(wanted, chosen, strict=True) if each.spread == rule]
+    if rule.mode == "affinity":
+        return set(fresh) <= set(before) if before else len(set(fresh)) == 1
+    if rule.mode == "anti_affinity":
+        return all((before + fresh).count(one) <= rule.max_per_domain for one in set(fresh))
+    return True
+
+
+def refused(result: Any) -> bool:
+    """Whether a gang's result is a refusal."""
+    return isinstance(result, NoValidHost)
