@@ -7,7 +7,6 @@ down, also when a measurement breaks off.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -21,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from controller.store import embedded
 
@@ -107,7 +106,7 @@ def running(settings: Mapping[str, object] | None = None, project: str = "hubei"
         shutil.rmtree(home, ignore_errors=True)
 
 
-_PROGRAM = (sys.executable, "-m", os.environ.get("CHUTIAN_BENCH_CONTROLLER", "controller"))
+_PROGRAM = (sys.executable, "-m", "controller")
 _CLONE = Path(__file__).resolve().parent.parent
 
 

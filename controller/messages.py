@@ -341,7 +341,11 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "change.other_pool": ("pool {pool} would fit", "改用资源池 {pool} 即可"),
     "change.fewer_instances": ("{count} instances would fit", "改为 {count} 个实例即可"),
     "change.drop_trait": ("without the trait {trait} it would fit", "去掉特性 {trait} 即可"),
-    "change.relax_spread": ("without its spread rule it would fit", "去掉分布规则即可"),
+    "change.smaller": (
+        "a smaller size would fit: vCPUs {vcpus}, memory {memory_mib} MiB, disk {disk_gib} GiB, GPUs {gpus} (empty: as asked)",
+        "缩小规格即可：vCPU {vcpus}、内存 {memory_mib} MiB、磁盘 {disk_gib} GiB、GPU {gpus}（空表示不变）",
+    ),
+    "change.relax_spread": ("the softer rule '{mode}' over each {domain} would fit", "将分布规则放宽为 {mode}（{domain}）即可"),
 }
 
 

@@ -74,7 +74,6 @@ class Fleet:
         self._clear_flags(row)
         self._clear_flags(len(self.hosts) - 1)
         last = self.hosts.pop()
-        self._touch(len(self.hosts))
         if last.id != host_id:
             self.rows[last.id] = row
             self.hosts[row] = last

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 ID = "019abf3c-1d20-7c3a-9f51-0c6b5f2f8a11"
 AT = "2026-11-23T08:30:00.000Z"
+SHA256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+SM3 = "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"
 
 
 class _Out(BaseModel):
@@ -129,7 +131,7 @@ class TokenOut(_Out):
     id: str = Field(examples=[ID])
     name: str = Field(examples=["laptop"])
     expires_at: datetime = Field(examples=[AT])
-    revoked_at: datetime | None = None
+    revoked_at: datetime | None = Field(None, examples=[AT])
     created_at: datetime = Field(examples=[AT])
 
 
@@ -157,7 +159,7 @@ class FlavorOut(Identified):
     disk_gib: int = Field(examples=[40])
     gpus: int = Field(examples=[0])
     arch: str | None = Field(examples=["x86_64"])
-    traits: list[str]
+    traits: list[str] = Field(examples=[["ssd"]])
 
 
 class ImageOut(Identified):
@@ -167,15 +169,15 @@ class ImageOut(Identified):
     arch: str = Field(examples=["x86_64"])
     format: Literal["qcow2", "raw"]
     os: str = Field(examples=["Debian 12"])
-    min_disk_gib: int
-    min_memory_mib: int
+    min_disk_gib: int = Field(examples=[10])
+    min_memory_mib: int = Field(examples=[512])
     state: Literal["waiting", "importing", "ready", "failed"]
     reason: ReasonOut | None
-    url: str | None
-    size_bytes: int | None
-    virtual_size_bytes: int | None
-    sha256: str | None
-    sm3: str | None
+    url: str | None = Field(examples=["https://images.example/debian-12.qcow2"])
+    size_bytes: int | None = Field(description="Of the file, once it is here.", examples=[412876800])
+    virtual_size_bytes: int | None = Field(description="Of the disk that it holds.", examples=[2147483648])
+    sha256: str | None = Field(description="As measured.", examples=[SHA256])
+    sm3: str | None = Field(description="As measured.", examples=[SM3])
 
 
 class PoolOut(Identified):
@@ -194,7 +196,7 @@ class EndpointOut(Identified):
     name: str = Field(examples=["kvm-01"])
     driver: str = Field(examples=["libvirt"])
     uri: str = Field(examples=["qemu+tls://kvm-01.example/system"])
-    options: dict[str, str]
+    options: dict[str, str] = Field(examples=[{"network": "default"}])
     pool: str = Field(examples=["general"])
     state: Literal["connected", "unreachable", "retired"]
     reason: ReasonOut | None
@@ -209,17 +211,20 @@ class HostOut(Identified):
     endpoint: str = Field(examples=["kvm-01"])
     pool: str = Field(examples=["general"])
     zone: str = Field(examples=["wuhan-a"])
-    site: str
+    site: str = Field(examples=["武汉"])
     arch: str = Field(examples=["x86_64"])
-    kinds: list[str]
-    traits: list[str]
+    kinds: list[str] = Field(examples=[["vm"]])
+    traits: list[str] = Field(examples=[["ssd"]])
     state: Literal["up", "unreachable", "retired"]
     cordoned: bool
-    inventory: dict[str, int]
-    capacity: dict[str, int]
-    used: dict[str, int]
-    instances: int
-    notes: list[str]
+    inventory: dict[str, int] = Field(examples=[{"vcpus": 64, "memory_mib": 262144, "disk_gib": 4000, "gpus": 0}])
+    capacity: dict[str, int] = Field(examples=[{"vcpus": 256, "memory_mib": 261632, "disk_gib": 3995, "gpus": 0}])
+    used: dict[str, int] = Field(examples=[{"vcpus": 12, "memory_mib": 24576, "disk_gib": 240, "gpus": 0}])
+    instances: int = Field(description="How many are on it, or held on it.", examples=[6])
+    notes: list[str] = Field(
+        description="What an operator should know of it.",
+        examples=[["KVM does not work on this host; guests run under software emulation, many times slower."]],
+    )
     reason: ReasonOut | None
 
 
@@ -228,7 +233,7 @@ class DecisionOut(_Out):
 
     by: str | None = Field(examples=["li"])
     at: datetime | None = Field(examples=[AT])
-    reason: str | None
+    reason: str | None = Field(examples=["within this year's budget"])
 
 
 class RequestOut(Identified):
@@ -237,11 +242,11 @@ class RequestOut(Identified):
     project: str = Field(examples=["hubei/health"])
     state: Literal["pending", "approved", "refused", "expired", "cancelled"]
     reason: str = Field(examples=["挂号系统上线"])
-    term_days: int | None
-    items: list[dict[str, Any]]
+    term_days: int | None = Field(examples=[365])
+    items: list[dict[str, Any]] = Field(examples=[[{"kind": "vm", "name": "web", "flavor": "small", "image": "debian-12", "count": 3}]])
     instances: list[str] = Field(examples=[[ID]])
     decision: DecisionOut | None
-    expires_at: datetime | None = Field(description="When what it holds is let go, unless it is decided before.")
+    expires_at: datetime | None = Field(description="When what it holds is let go, unless it is decided before.", examples=[AT])
     created_by: str = Field(examples=["zhang"])
 
 
@@ -274,7 +279,7 @@ class InstanceOut(Identified):
         description="The newest generation that has come to an end; when it equals `generation`, nothing is under way.", examples=[1]
     )
     since: datetime = Field(description="Since when it is in this state.", examples=[AT])
-    term_ends_at: datetime | None
+    term_ends_at: datetime | None = Field(examples=[AT])
 
 
 class ConsoleOut(_Out):
@@ -295,7 +300,7 @@ class EventOut(_Out):
     project: str | None = Field(examples=["hubei/health"])
     actor: str = Field(examples=["zhang"])
     text: str = Field(examples=["web-1 is active."])
-    details: dict[str, Any]
+    details: dict[str, Any] = Field(examples=[{"flavor": "small"}])
 
 
 class WhyOut(_Out):

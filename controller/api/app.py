@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 
 from controller.api import errors as api_errors
-from controller.api import metrics
+from controller.api import metrics, parameters
 from controller.api.call import Services
 from controller.api.json import Json
 from controller.api.routes import catalogue, events, fleet, health, instances, people, projects, requests
@@ -136,13 +136,11 @@ def _document(app: FastAPI) -> dict[str, Any]:
         "name": "Idempotency-Key",
         "in": "header",
         "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,128}$"},
-        "description": "The same key and body give the same answer.",
     }
     seen = {
         "name": "If-Match",
         "in": "header",
         "schema": {"type": "string", "pattern": '^"[0-9]{1,18}"$'},
-        "description": "The generation seen, in quotes.",
     }
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -150,9 +148,11 @@ def _document(app: FastAPI) -> dict[str, Any]:
             if path not in _OPEN:
                 operation["security"] = [{"token": []}]
             if method == "post" and path not in _OPEN:
-                operation.setdefault("parameters", []).append(key)
+                operation.setdefault("parameters", []).append(dict(key))
             if method in ("patch", "put", "delete") or (method == "post" and "{" in path):
-                operation.setdefault("parameters", []).append(seen)
+                operation.setdefault("parameters", []).append(dict(seen))
+            for parameter in operation.get("parameters", []):
+                parameters.explain(parameter)
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
     app.openapi_schema = document

@@ -135,9 +135,9 @@ class ImageIn(_In):
     os: Line = Field("", examples=["Debian 12"])
     min_disk_gib: int = Field(0, ge=0, le=1 << 20)
     min_memory_mib: int = Field(0, ge=0, le=1 << 26)
-    sha256: Hex64 | None = Field(None, description="Refuse content with another digest.")
-    sm3: Hex64 | None = Field(None, description="Refuse content with another digest.")
-    url: Url | None = Field(None, description="Fetch the content from here.")
+    sha256: Hex64 | None = Field(None, description="Refuse content with another digest.", examples=["5d" * 32])
+    sm3: Hex64 | None = Field(None, description="Refuse content with another digest.", examples=["7e" * 32])
+    url: Url | None = Field(None, description="Fetch the content from here.", examples=["https://images.example/debian-12.qcow2"])
 
 
 class Overcommit(_In):
@@ -169,8 +169,8 @@ class PoolIn(_In):
 class PoolChange(_In):
     """What can change of a pool."""
 
-    zone: Name | None = None
-    site: Line | None = None
+    zone: Name | None = Field(None, examples=["wuhan-a"])
+    site: Line | None = Field(None, examples=["武汉"])
     overcommit: Overcommit | None = None
     reserved: Reserved | None = None
 
@@ -198,8 +198,8 @@ class _Sized(_In):
     name: Prefix | None = Field(None, examples=["web"])
     flavor: Reference = Field(examples=["small"])
     image: Reference = Field(examples=["debian-12"])
-    pool: Reference | None = None
-    zone: Reference | None = None
+    pool: Reference | None = Field(None, description="Only there.", examples=["general"])
+    zone: Reference | None = Field(None, description="Only there.", examples=["wuhan-a"])
     spread: SpreadIn | None = None
     user_data: UserData = Field("", description="cloud-init user data, given to the guest as it is.", examples=["#cloud-config"])
     ssh_keys: list[SshKey] = Field([], max_length=16, examples=[["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8u zhang"]])
@@ -231,7 +231,7 @@ class InstanceIn(_Sized):
 
     project: Reference = Field(examples=["hubei/health"])
     reason: Line = ""
-    term_days: int | None = Field(None, ge=1, le=36500)
+    term_days: int | None = Field(None, ge=1, le=36500, examples=[365])
 
 
 class DecisionIn(_In):

@@ -51,8 +51,6 @@ def run(connect: Callable[[], Driver], row: Mapping[str, Any], settings: Setting
             driver.ensure(translate.spec(row, image_dir, step.force))
         seen = driver.observe(row["id"])
         after = next_step(_look(row, seen, settings))
-        if facts and after.done and after.state in SETTLED:
-            facts = (*facts, _fact(row, "instance.mended"))
         return _result(row, seen, after if after.done else Step(Act.NOTHING, step.state), facts, settings)
     except DriverError as error:
         return _failed(row, seen, error, settings)
@@ -82,8 +80,17 @@ def _drift(row: Mapping[str, Any], seen: Observation, step: Step) -> tuple[Event
     return (_fact(row, step.event, **_why(seen.reason)),)
 
 
+def _mended(row: Mapping[str, Any], step: Step) -> tuple[Event, ...]:
+    """A settled instance of which nothing was asked had gone astray and is back, in this pass or after several."""
+    asked = row["generation"] > row["observed_generation"]
+    back = step.done and step.state in SETTLED and step.state == row["state"]
+    return (_fact(row, "instance.mended"),) if back and not asked else ()
+
+
 def _result(row: Mapping[str, Any], seen: Observation, step: Step, facts: tuple[Event, ...], settings: Settings) -> Outcome:
     reason = seen.reason
+    if facts or row["condition"] != seen.condition:
+        facts = (*facts, *_mended(row, step))
     if step.done and step.event:
         if step.event == "instance.failed":
             reason = reason or Reason("deadline_passed", {"seconds": settings.build_deadline_s})

@@ -23,7 +23,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from controller.errors import Unavailable
 
 T = TypeVar("T")
-_RETRIED = frozenset({"40001", "40P01"})  # serialization failure, deadlock: PostgreSQL took it all back
+# Serialization failure and deadlock; a key or a reference that another transaction made or took away since we looked. PostgreSQL took it
+# all back, and from its start the work finds what is there now and says so itself (AlreadyExists, NotFound, the answer kept).
+_RETRIED = frozenset({"40001", "40P01", "23505", "23503"})
 _TRIES = 6
 
 

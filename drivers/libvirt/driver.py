@@ -38,6 +38,9 @@ UNDEFINE: Final = (
 )
 NO_FLAGS: Final = frozenset({libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, libvirt.VIR_ERR_NO_SUPPORT})
 
+FindPool = Callable[[libvirt.virConnect, Options], libvirt.virStoragePool | None]
+"""Where the instances' volumes are kept."""
+
 _LOCKS: Final[WeakValueDictionary[str, Any]] = WeakValueDictionary()
 _LOCKS_LOCK: Final = threading.Lock()
 
@@ -45,17 +48,18 @@ _LOCKS_LOCK: Final = threading.Lock()
 class LibvirtDriver:
     """Implements Driver, Prepare, ConsoleLog and Events. Open one with `open_libvirt`."""
 
-    def __init__(self, uri: str, owner: str, options: Options) -> None:
-        self._owner, self._options = owner, options
+    def __init__(self, uri: str, owner: str, options: Options, find_pool: FindPool = host.find_pool) -> None:
+        self._owner, self._options, self._find_pool = owner, options, find_pool
         self._watching: list[Callable[[str], None]] = []
         self._virt_lock = threading.Lock()
+        self._identity: tuple[libvirt.virConnect, str, str] | None = None
         self._virt: tuple[libvirt.virConnect, str, tuple[Reason, ...]] | None = None
         self._connection = Connection(uri, self._listen)
 
     def connect(self) -> None:
         """Find out whether anybody answers."""
         with self._connection.use() as connection:
-            connection.getHostname()
+            self._who(connection)
 
     def prepare(self) -> None:
         with self._connection.use() as connection:
@@ -64,7 +68,9 @@ class LibvirtDriver:
     def inventory(self) -> Inventory:
         with self._connection.use() as connection:
             virt, notes = self._virtualization(connection)
-            return Inventory((facts.inventory(connection, host.find_pool(connection, self._options), virt, notes),))
+            return Inventory(
+                (facts.inventory(connection, self._who(connection)[0], self._find_pool(connection, self._options), virt, notes),)
+            )
 
     def observe(self, instance_id: str) -> Observation:
         with self._connection.use() as connection:
@@ -73,7 +79,7 @@ class LibvirtDriver:
             if domain is None or mark is None:
                 return absent
             leases = facts.leases(connection, self._options.network)
-            seen = _seen(domain, mark, connection.getHostname(), leases) or absent
+            seen = _seen(domain, mark, self._who(connection)[0], leases) or absent
             if seen.condition is Condition.RUNNING and not seen.addresses:
                 seen = replace(seen, addresses=facts.asked(domain))
             return seen
@@ -84,7 +90,7 @@ class LibvirtDriver:
 
     def ensure(self, spec: InstanceSpec) -> None:
         with self._connection.use() as connection:
-            refuse(spec, connection.getHostname(), connection.getInfo()[0])
+            refuse(spec, *self._who(connection))
             with _lock(f"instance {spec.instance_id}"):
                 carry_out(self._work(connection, spec))
 
@@ -99,9 +105,9 @@ class LibvirtDriver:
                 if mark is None or mark.owner != self._owner:
                     return
                 _undefine(domain)
-            pool = host.find_pool(connection, self._options)
+            pool = self._find_pool(connection, self._options)
             if pool is not None:
-                pool = host.pool(connection, self._options)
+                pool = host.ready(pool)
                 with suppress(libvirt.libvirtError):  # refused while a volume is being made; then the next removal sees more
                     pool.refresh(0)  # what the log daemon has rotated away becomes a volume
                 volumes.tidy(pool, instance_id)
@@ -111,7 +117,8 @@ class LibvirtDriver:
             domain, _ = self._ours(connection, instance_id)
             if domain is None:
                 return b""
-            return volumes.tail(host.pool(connection, self._options), volumes.log_name(instance_id), max_bytes)
+            pool = host.ready(self._find_pool(connection, self._options))
+            return volumes.tail(pool, volumes.log_name(instance_id), max_bytes)
 
     def watch(self, wake: Callable[[str], None]) -> None:
         """Returns at once; `wake` is called from the event loop's thread and must not block it."""
@@ -122,6 +129,14 @@ class LibvirtDriver:
         self._connection.close()
 
     # -- within one connection ---------------------------------------------------------------------------------------------------------
+
+    def _who(self, connection: libvirt.virConnect) -> tuple[str, str]:
+        """The host's name and architecture. Asked once per connection: libvirtd asks the DNS each time."""
+        known = self._identity
+        if known is None or known[0] is not connection:
+            known = (connection, str(connection.getHostname()), str(connection.getInfo()[0]))
+            self._identity = known
+        return known[1:]
 
     def _listen(self, connection: libvirt.virConnect) -> int:
         return int(connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle, None))
@@ -136,7 +151,7 @@ class LibvirtDriver:
         return (domain, mark) if mark is not None and mark.owner == self._owner else (None, None)
 
     def _each(self, connection: libvirt.virConnect) -> Iterator[Observation]:
-        name = connection.getHostname()
+        name, _ = self._who(connection)
         leases = facts.leases(connection, self._options.network)
         for domain in connection.listAllDomains():
             mark = mark_of(domain)
@@ -152,7 +167,8 @@ class LibvirtDriver:
         return Work(
             spec=spec,
             owner=self._owner,
-            pool=host.pool(connection, self._options),
+            connection=connection,
+            pool=host.ready(self._find_pool(connection, self._options)),
             network=self._options.network,
             machine=lambda: self._machine(connection, spec.arch),
             copying=_lock(f"image {connection.getURI()} {self._options.pool} {spec.image.sha256}"),
@@ -175,7 +191,7 @@ class LibvirtDriver:
             return "test", ()
         if self._options.virt_type != "auto":
             return self._options.virt_type, ()
-        why = kvm.why_not(connection, connection.getInfo()[0])
+        why = kvm.why_not(connection, self._who(connection)[1])
         return ("kvm", ()) if why is None else ("qemu", (Reason("kvm_unavailable", {"detail": why}),))
 
 

@@ -1,7 +1,7 @@
 """Carrying out `plan.steps` on a host.
 
-In: a `Work`, which is one call of `ensure`: the pool, the spec, the domain if there is one. Out: nothing, or an error. Invariants: each
-step may be repeated; a guest is started only over a base copy that was read and found right within this very call.
+In: a `Work`, which is one call of `ensure`: the connection, the pool, the spec, the domain if any. Out: nothing, or an error. Invariants:
+each step may be repeated; a guest is started only over a base copy that was read and found right within this very call.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Work:
 
     spec: InstanceSpec
     owner: str
+    connection: libvirt.virConnect
     pool: libvirt.virStoragePool
     network: str
     machine: Callable[[], Machine]  # may have to find out whether KVM works
@@ -155,7 +156,7 @@ def _define(work: Work) -> None:
         log=work.pool.storageVolLookupByName(volumes.log_name(spec.instance_id)).path(),
     )
     xml = domain_xml(spec, mark, work.machine(), paths, work.network)
-    work.domain, work.mark = work.pool.connect().defineXML(xml), mark
+    work.domain, work.mark = work.connection.defineXML(xml), mark
 
 
 def _start(work: Work) -> None:

@@ -106,11 +106,13 @@ def ordered(addresses: Iterable[str]) -> tuple[str, ...]:
 # -- the host ----------------------------------------------------------------------------------------------------------------------------
 
 
-def inventory(connection: libvirt.virConnect, pool: libvirt.virStoragePool | None, virt: str, notes: tuple[Reason, ...]) -> HostInventory:
+def inventory(
+    connection: libvirt.virConnect, name: str, pool: libvirt.virStoragePool | None, virt: str, notes: tuple[Reason, ...]
+) -> HostInventory:
     """The one host behind the connection."""
     info = connection.getInfo()
     return HostInventory(
-        name=str(connection.getHostname()),
+        name=name,
         arch=str(info[0]),
         vcpus=int(info[2]),
         memory_mib=_memory_mib(connection, int(info[1])),

@@ -47,14 +47,13 @@ def find_pool(connection: libvirt.virConnect, options: Options) -> libvirt.virSt
     return pool
 
 
-def pool(connection: libvirt.virConnect, options: Options) -> libvirt.virStoragePool:
-    """The pool, ready for use. Raises Transient if `prepare` has to be called first."""
-    found = find_pool(connection, options)
-    if found is None:
-        raise Transient(detail=f"the host has no storage pool {options.pool!r} yet")
-    if not found.isActive():
-        _start(found)
-    return found
+def ready(pool: libvirt.virStoragePool | None) -> libvirt.virStoragePool:
+    """The pool, started. Raises Transient if there is none: `prepare` has to be called first."""
+    if pool is None:
+        raise Transient(detail="the host has no storage pool for instances yet")
+    if not pool.isActive():
+        _start(pool)
+    return pool
 
 
 def pool_xml(options: Options) -> str:

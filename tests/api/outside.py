@@ -7,13 +7,17 @@ departments of its own, so that tales don't meet.
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx2
+
+from controller.messages import CATALOGUE
 
 _numbers = itertools.count(1)
 
@@ -23,9 +27,19 @@ def fresh(prefix: str) -> str:
     return f"{prefix}-{next(_numbers)}"
 
 
+@cache
+def _sentence(text: str) -> re.Pattern[str]:
+    """What a sentence of the catalogue looks like, in either language, with anything for its parameters."""
+    forms = ["(?s:.*)".join(map(re.escape, re.split(r"\{\w+\}", form))) for form in CATALOGUE.get(text, ())]
+    return re.compile("|".join(forms) or "(?!)")
+
+
 @dataclass(frozen=True)
 class Caller:
-    """One identity. `ask` expects success and gives the body, `refused` expects an error and gives it, `call` takes what comes."""
+    """One identity. `ask` expects success and gives the body, `call` takes what comes.
+
+    `refused` expects an error and gives it; `why` is its code, or the name of the sentence that it says.
+    """
 
     http: httpx2.Client
     token: str | None = None
@@ -43,11 +57,11 @@ class Caller:
         assert answer.status_code < 300, f"{line} was answered {answer.status_code}: {answer.text}"
         return answer.json()
 
-    def refused(self, status: int, code: str, line: str, body: Any = None, headers: dict[str, str] | None = None, **query: Any) -> Any:
+    def refused(self, status: int, why: str, line: str, body: Any = None, headers: dict[str, str] | None = None, **query: Any) -> Any:
         answer = self.call(line, body, headers, **query)
         assert answer.status_code == status, f"{line} was answered {answer.status_code}, not {status}: {answer.text}"
         error = answer.json()["error"]
-        assert error["code"] == code, f"{line} was refused as {error}, not as {code}"
+        assert why == error["code"] or _sentence(why).fullmatch(error["message"]), f"{line} was refused as {error}, not for {why}"
         assert error["message"].strip(), f"{line} was refused without a word"
         return error
 
@@ -64,6 +78,11 @@ class Caller:
         return self.until(
             f"GET /v1/instances/{instance_id}", lambda one: one["state"] == state and one["generation"] == one["observed_generation"]
         )
+
+    def settled_within(self, instance_id: str, state: str, within_s: float) -> Any:
+        """The same, for guests that take their time."""
+        address = f"GET /v1/instances/{instance_id}"
+        return self.until(address, lambda one: one["state"] == state and one["generation"] == one["observed_generation"], within_s)
 
     def walk(self, line: str, limit: int = 50, between: Callable[[], object] = lambda: None, **query: Any) -> list[Any]:
         """All items of all pages; `between` happens between two pages."""

@@ -1,7 +1,7 @@
 """An independent recount of what is taken: the sums that the database keeps against the rows that they are the sums of.
 
-Enters: a connection. Leaves: sentences, one for each thing that is wrong in its snapshot; none where all is well. It only reads, so that it may
-watch while others write (in a REPEATABLE READ transaction it sees one commit's state).
+Enters: a connection. Leaves: sentences, one for each thing that is wrong in its snapshot; none where all is well. It only reads, so that
+it may watch while others write (in a REPEATABLE READ transaction it sees one commit's state).
 """
 
 from __future__ import annotations
@@ -64,8 +64,10 @@ def _over_limits(conn: Connection) -> list[str]:
     """No project is over a limit, by the recount (not by `usage`, which could be wrong too)."""
     rows = sql.rows(
         conn,
-        "SELECT p.path, l.kind, l.resource, l.amount, coalesce(sum(CASE l.resource WHEN 'instances' THEN 1 WHEN 'vcpus' THEN a.vcpus"
-        "  WHEN 'memory_mib' THEN a.memory_mib WHEN 'disk_gib' THEN a.disk_gib ELSE a.gpus END) FILTER (WHERE a.id IS NOT NULL), 0) AS total"
+        "SELECT p.path, l.kind, l.resource, l.amount, coalesce(sum(CASE l.resource WHEN 'instances' THEN 1"
+        "  WHEN 'vcpus' THEN a.vcpus"
+        "  WHEN 'memory_mib' THEN a.memory_mib WHEN 'disk_gib' THEN a.disk_gib"
+        "  ELSE a.gpus END) FILTER (WHERE a.id IS NOT NULL), 0) AS total"
         " FROM limits l JOIN projects p ON p.id = l.project_id LEFT JOIN projects d ON l.project_id = ANY(d.ancestors)"
         " LEFT JOIN allocations a ON a.project_id = d.id AND a.counted AND l.kind IN ('any', a.kind)"
         " GROUP BY p.path, l.kind, l.resource, l.amount",
@@ -91,7 +93,7 @@ def _over_capacity(conn: Connection) -> list[str]:
 
 
 def _owners(conn: Connection) -> list[str]:
-    """Each live instance has exactly one allocation that counts, on its host; each hold belongs to a request that waits; nothing else holds."""
+    """Each live instance has one allocation that counts, on its host; each hold belongs to a request that waits."""
     rows = sql.rows(
         conn,
         "SELECT 'instance ' || i.name || ' (' || i.state || ') has ' || count(a.id) || ' allocations' AS text FROM instances i"

@@ -41,10 +41,24 @@ def _fake_directory() -> OpenBackend:
     return in_directory
 
 
+def _libvirt_in_process() -> OpenBackend:
+    from tests.drivers.libvirt.backend import in_process
+
+    return in_process
+
+
+def _libvirt_qemu() -> OpenBackend:
+    from tests.drivers.libvirt.backend import in_qemu
+
+    return in_qemu
+
+
 BACKENDS: Mapping[str, tuple[Sequence[pytest.MarkDecorator], Callable[[], OpenBackend]]] = {
     "fake-memory": ((), _fake_memory),
     "fake-slow": ((), _fake_slow),
     "fake-directory": ((), _fake_directory),
+    "libvirt-in-process": ((), _libvirt_in_process),
+    "libvirt-qemu": ((pytest.mark.real, pytest.mark.slow), _libvirt_qemu),
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from scheduler.fleet import TIE_BITS, Fleet
 from scheduler.place import apply, capacity, place
+from scheduler.search import LOOKS, Batch, solve
 from scheduler.types import Host, Item, Placement, Resources, Spread
 from tests.scheduler.worlds import counts, gang, host, item, refused, state
 
@@ -110,6 +111,34 @@ def test_a_small_gang_that_greed_fails_is_found_by_searching() -> None:
     one, two = host("one", capacity=Resources(10, 999, 999)), host("two", capacity=Resources(10, 999, 999))
     sizes = [5, 4, 4, 3, 2, 2]  # 5 + 3 + 2 and 4 + 4 + 2: largest first on the fuller host goes 5 + 4, 4 + 3 + 2, and 2 is left over
     assert len(where(Fleet([one, two]), [item(str(n), resources=Resources(size, 1, 1)) for n, size in enumerate(sizes)])) == 6
+
+
+def stuck(count: int, threes: int) -> tuple[Fleet, list[Item]]:
+    """Hosts of six vCPUs. All but two of them get a four, the other two four threes; a fifth three passes every proof and fits nowhere."""
+    fleet = Fleet(host(str(number), capacity=Resources(6, 999, 999)) for number in range(count))
+    sizes = [4] * (count - 2) + [3] * threes
+    return fleet, [item(str(number), resources=Resources(size, 1, 1)) for number, size in enumerate(sizes)]
+
+
+def test_searching_is_bounded_for_a_gang_and_for_a_batch() -> None:
+    fleet, wanted = stuck(10, threes=5)
+    batch = Batch(fleet)
+    before = batch.looks
+    assert refused(solve(batch, wanted))
+    assert before - LOOKS <= batch.looks < before
+    for _ in range(1000):
+        if not batch.looks:
+            break
+        assert refused(solve(batch, wanted))
+    assert batch.looks == 0, "the batch's looks are not counted"
+    assert refused(solve(batch, wanted))
+    assert not refused(solve(batch, wanted[:-1])), "greed alone places what it can"
+
+
+def test_a_gang_too_long_to_search_is_refused_without_going_deep() -> None:
+    fleet, wanted = stuck(300, threes=5)
+    assert refused(place(fleet, [wanted])[0])
+    assert not refused(place(fleet, [wanted[:-1]])[0])
 
 
 def test_results_are_in_the_order_of_the_items() -> None:

@@ -1,0 +1,43 @@
+"""What the parameters of addresses mean, for the OpenAPI document: one table, since a name means the same wherever it stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controller.api.answers import ID
+
+PARAMETERS: dict[str, tuple[str, Any]] = {
+    "cursor": ("`next` of the page before.", "d2ViLTE"),
+    "limit": ("Most items on a page.", 50),
+    "project": ("A project, by path or id.", "hubei/health"),
+    "parent": ("Only projects directly below this one, named by path or id.", "hubei"),
+    "request_id": ("A request's id.", ID),
+    "instance_id": ("An instance's id.", ID),
+    "token": ("A token's id.", ID),
+    "user": ("A user, by name or id.", "zhang"),
+    "role": ("The role.", "member"),
+    "flavor": ("A flavor, by name or id.", "small"),
+    "image": ("An image, by name or id.", "debian-12"),
+    "pool": ("A pool, by name or (not in filters) id.", "general"),
+    "zone": ("Only those in this zone.", "wuhan-a"),
+    "endpoint": ("An endpoint, by name or id.", "kvm-01"),
+    "host": ("A host, by name or id; for operators.", "kvm-01"),
+    "name": ("Only those with this name.", "web-1"),
+    "state": ("Only those in this state.", None),
+    "request": ("Only those made by this request, named by its id.", ID),
+    "object": ("Only events of this object, named by its id.", ID),
+    "after": ("The `id` of the last event seen; without it, the newest events.", "1042.77"),
+    "max_bytes": ("Most bytes of text.", 65536),
+    "explain": ("Answer whether it would be taken, without doing anything.", True),
+    "Idempotency-Key": ("The same key and body give the same answer.", "b7d2c1f0-apply-web"),
+    "If-Match": ("The generation seen, in quotes; refused with 412 when it is no longer the newest.", '"1"'),
+}
+"""By name: a description, and an example (None where the schema lists the values)."""
+
+
+def explain(parameter: dict[str, Any]) -> None:
+    """Add to a parameter of the document what it does not say itself."""
+    text, example = PARAMETERS[parameter["name"]]
+    parameter.setdefault("description", text)
+    if example is not None and "examples" not in parameter["schema"]:
+        parameter.setdefault("example", example)
