@@ -28,6 +28,7 @@ from drivers.base import Reason
 _QCOW2_MAGIC = b"QFI\xfb"
 _HEADER = 104  # bytes of a version 3 header (QEMU, docs/interop/qcow2)
 _EXTERNAL_DATA = 1 << 2  # incompatible feature bit 2
+_LARGEST_DISK = 1 << 50  # as large as a flavor's disk may be; a header may claim up to 2^64
 
 
 class Rejected(Exception):
@@ -40,7 +41,7 @@ class Rejected(Exception):
 
 @dataclass(slots=True)
 class Intake:
-    """One file on its way in. Feed it chunks with `add`, then `finish`; `abandon` at any time."""
+    """One file on its way in. Feed it chunks with `add`, then `check` and `place` it (`finish` does both); `abandon` at any time."""
 
     directory: Path
     image_id: str
@@ -80,6 +81,19 @@ class Intake:
 
         Raises Rejected.
         """
+        measured = self.check(image, expected)
+        self.place()
+        return measured
+
+    def place(self) -> None:
+        """Give a checked file its name. Of several that came at once only the one on record may: call it where the record is written."""
+        self._partial.rename(self.directory / self.image_id)
+
+    def check(self, image: Mapping[str, Any], expected: int | None) -> dict[str, Any]:
+        """Check the whole against what was said of it; what was measured. Afterwards it is on disk, under no name yet.
+
+        Raises Rejected.
+        """
         if expected is not None and self.size != expected:
             raise Rejected("size_differs", received=self.size, expected=expected)
         virtual = virtual_size(self._head, image["format"], self.size)
@@ -93,7 +107,6 @@ class Intake:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            self._partial.rename(self.directory / self.image_id)
         except OSError as error:
             raise Rejected("store_full") from error
         return {"size_bytes": self.size, "virtual_size_bytes": virtual, **digests}
@@ -124,6 +137,8 @@ def virtual_size(head: bytes, kind: str, size: int) -> int:
     if version == 3 and (len(head) < 80 or struct.unpack_from(">Q", head, 72)[0] & _EXTERNAL_DATA):
         raise Rejected("not_an_image", format=kind, detail="it keeps its data in another file")
     (virtual,) = struct.unpack_from(">Q", head, 24)
+    if not 0 < virtual <= _LARGEST_DISK:
+        raise Rejected("not_an_image", format=kind, detail=f"a disk of {virtual} bytes")
     return int(virtual)
 
 

@@ -60,7 +60,9 @@ class QuotaRow:
 
 def amount(amounts: Amounts, kind: str, resource: str) -> int:
     """The amount of a resource for one kind, or for all kinds together."""
-    return sum(amounts.get((each, resource), 0) for each in (KINDS if kind == ANY else (kind,)))
+    if kind != ANY:
+        return amounts.get((kind, resource), 0)
+    return sum([amounts.get((each, resource), 0) for each in KINDS])
 
 
 def check(path: Sequence[Node], asked: Amounts) -> tuple[Over, ...]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -390,7 +390,7 @@ def _request_row(draft: Draft, now: datetime, ttl_s: int) -> dict[str, Any]:
         "state": "approved" if draft.auto else "pending",
         "reason": submission.reason,
         "term_days": submission.term_days,
-        "items": [asdict(item) | _meant(draft, number) for number, item in enumerate(submission.items)],
+        "items": [item.document() | _meant(draft, number) for number, item in enumerate(submission.items)],
         "decided_at": now if draft.auto else None,
         "expires_at": None if draft.auto else now + timedelta(seconds=ttl_s),
         "generation": 1,
@@ -421,7 +421,7 @@ def instance_row(
         "arch": unit.image["arch"],
         "image_id": unit.image["id"],
         "host_id": placement.host_id,
-        "spread": asdict(item.spread) if item.spread else None,
+        "spread": item.spread.document() if item.spread else None,
         "user_data": item.user_data,
         "ssh_keys": list(item.ssh_keys),
         "goal": Goal.RUNNING,

@@ -41,7 +41,7 @@ def build(services: Services, max_body_bytes: int) -> FastAPI:
     )
     app.state.services = services
     for router in _ROUTERS:
-        app.include_router(router)
+        app.router.routes.extend(router.routes)  # flat: `include_router` would match every call three times on its way down
     api_errors.install(app)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     app.add_middleware(Measured)

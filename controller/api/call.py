@@ -30,7 +30,7 @@ from controller.store import answers, people, projects
 from controller.store.database import Database
 
 _KEY = re.compile(r"[\x21-\x7e]{1,128}")
-_GENERATION = re.compile(r'(?:W/)?"(\d{1,18})"')
+_GENERATION = re.compile(r'(?:W/)?"([0-9]{1,18})"')
 _REMEMBERED_S = 1.0  # a token revoked at another controller is refused here after this time at the latest
 _REMEMBERED = 10_000
 

@@ -39,7 +39,7 @@ class State(StrEnum):
 
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.PENDING: frozenset({State.BUILDING, State.DELETING, State.DELETED, State.ERROR}),
+    State.PENDING: frozenset({State.BUILDING, State.ACTIVE, State.STOPPED, State.DELETING, State.DELETED, State.ERROR}),
     State.BUILDING: frozenset({State.ACTIVE, State.STOPPED, State.DELETING, State.DELETED, State.ERROR}),
     State.ACTIVE: frozenset({State.STOPPED, State.BUILDING, State.MIGRATING, State.DELETING, State.DELETED, State.ERROR}),
     State.STOPPED: frozenset({State.ACTIVE, State.BUILDING, State.MIGRATING, State.DELETING, State.DELETED, State.ERROR}),

@@ -26,14 +26,14 @@ class Reader:
 
 def time(at: datetime | None) -> str | None:
     """A time as the API writes it: RFC 3339, UTC, milliseconds."""
-    return None if at is None else at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+    return None if at is None else at.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def reason(of: Row | None, reader: Reader) -> dict[str, Any] | None:
     """A reason with its sentence; where hosts are not for the reader, its parameters are not either."""
     if not of:
         return None
-    text = render(of["code"], of["params"] if reader.fleet else _public(of["params"]), reader.lang)
+    text = render(of["code"], of["params"] if reader.fleet else _public(of["params"]), reader.lang).rstrip(" :：")
     return {"code": of["code"], "text": text}
 
 

@@ -38,6 +38,7 @@ class Outcome:
 def run(connect: Callable[[], Driver], row: Mapping[str, Any], settings: Settings, image_dir: Path) -> Outcome:
     """Do one pass. Never raises: a driver that can't be opened or used is an outcome too."""
     seen: Observation | None = None
+    facts: tuple[Event, ...] = ()
     try:
         driver = connect()
         seen = driver.observe(row["id"])
@@ -53,10 +54,10 @@ def run(connect: Callable[[], Driver], row: Mapping[str, Any], settings: Setting
         after = next_step(_look(row, seen, settings))
         return _result(row, seen, after if after.done else Step(Act.NOTHING, step.state), facts, settings)
     except DriverError as error:
-        return _failed(row, seen, error, settings)
+        return _failed(row, seen, error, facts, settings)
     except Exception as error:
         log.exception("driver_broke", instance=row["id"])
-        return _failed(row, seen, DriverError(detail=f"{type(error).__name__}: {error}"[:300]), settings)
+        return _failed(row, seen, DriverError(detail=f"{type(error).__name__}: {error}"[:300]), facts, settings)
 
 
 def _look(row: Mapping[str, Any], seen: Observation, settings: Settings) -> Look:
@@ -121,7 +122,9 @@ def _again(row: Mapping[str, Any], seen: Observation, step: Step) -> float | Non
     return _ADDRESS_S if step.state is State.ACTIVE and not seen.addresses and fresh else None
 
 
-def _failed(row: Mapping[str, Any], seen: Observation | None, error: DriverError, settings: Settings) -> Outcome:
+def _failed(
+    row: Mapping[str, Any], seen: Observation | None, error: DriverError, facts: tuple[Event, ...], settings: Settings
+) -> Outcome:
     """A driver said no. Permanent: the instance is in error and says why. Otherwise: again later, a little later each time."""
     given_up = isinstance(error, Permanent) and row["goal"] != Goal.GONE
     overdue = row["now"] - row["asked_at"] > timedelta(seconds=settings.build_deadline_s)
@@ -130,11 +133,10 @@ def _failed(row: Mapping[str, Any], seen: Observation | None, error: DriverError
     state = State.ERROR if given_up else State(row["state"])
     if row["goal"] == Goal.GONE:
         state = State.DELETING
-    facts: tuple[Event, ...] = ()
     if given_up and (row["state"] != State.ERROR or row["generation"] > row["observed_generation"]):
-        facts = (_fact(row, "instance.failed", **_why(error.reason)),)
+        facts = (*facts, _fact(row, "instance.failed", **_why(error.reason)))
     elif not given_up and row["attempts"] == 2:  # said once: a first failure may pass by itself
-        facts = (_fact(row, "instance.retrying", **_why(error.reason)),)
+        facts = (*facts, _fact(row, "instance.retrying", **_why(error.reason)))
     return Outcome(
         {
             **_base(row),

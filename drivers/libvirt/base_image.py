@@ -109,17 +109,19 @@ def _opened(image: Image) -> BinaryIO:
 
 
 def _chunks(image: Image, file: BinaryIO) -> Iterator[bytes]:
-    """The file's bytes. After the last, both digests are compared: the transfer must not end well if they differ."""
+    """The file's bytes. After the last, both digests are compared and the header is judged: else the transfer must not end well."""
     digests = Digests()
+    header = b""
     sent = 0
     while chunk := file.read(volumes.CHUNK):
-        if sent == 0 and image.format == "qcow2":
-            refuse_outside(chunk)
+        header = header or chunk
         digests.update(chunk)
         sent += len(chunk)
         if sent <= image.size_bytes:  # a longer file is corrupt anyway, and the volume takes no more
             yield chunk
     digests.compare(image, "controller")
+    if image.format == "qcow2":
+        refuse_outside(header)
 
 
 def _read_back(pool: libvirt.virStoragePool, copy: libvirt.virStorageVol, image: Image) -> None:

@@ -27,7 +27,7 @@ from drivers.errors import InvalidSpec
 from drivers.libvirt import facts, host, kvm, volumes
 from drivers.libvirt.connection import Connection
 from drivers.libvirt.domain import Machine, Mark, mac_address, machine_for
-from drivers.libvirt.ensuring import CANONICAL_UUID, Work, carry_out, mark_of, refuse
+from drivers.libvirt.ensuring import CANONICAL_UUID, Work, carry_out, mark_of, power_off, refuse
 from drivers.libvirt.options import Options, parse
 
 UNDEFINE: Final = (
@@ -234,13 +234,8 @@ def _seen(domain: libvirt.virDomain, mark: Mark, host_name: str, leases: Mapping
 
 def _undefine(domain: libvirt.virDomain) -> None:
     """Power it off and forget it."""
-    if domain.isActive():
-        try:
-            domain.destroy()
-        except libvirt.libvirtError:
-            if domain.isActive():  # else it went by itself
-                raise
     try:
+        power_off(domain)
         domain.undefineFlags(UNDEFINE)
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:  # a transient one, gone with its power

@@ -115,9 +115,15 @@ def _look(work: Work) -> Seen | None:
 # -- steps -------------------------------------------------------------------------------------------------------------------------------
 
 
-def _cut_off(work: Work) -> None:
-    if _there(work).isActive():
-        _there(work).destroy()
+def power_off(domain: libvirt.virDomain) -> None:
+    """Abruptly. Off already: nothing happens."""
+    if not domain.isActive():
+        return
+    try:
+        domain.destroy()
+    except libvirt.libvirtError:
+        if domain.isActive():  # else it went by itself meanwhile
+            raise
 
 
 def _ask_off(work: Work) -> None:
@@ -184,7 +190,7 @@ def _stamp(work: Work) -> None:
 
 
 _DO: Final[Mapping[Step, Callable[[Work], object]]] = {
-    Step.CUT_OFF: _cut_off,
+    Step.CUT_OFF: lambda work: power_off(_there(work)),
     Step.RESUME: lambda work: _there(work).resume(),
     Step.WAKE: lambda work: _there(work).pMWakeup(0),
     Step.ASK_OFF: _ask_off,

@@ -8,7 +8,7 @@ Invariants:
   once.
 * A reboot asked for politely is such a stop and a start: only so can it be told from a guest that ignored it, and what boots has been
   verified. With `force` it is a reset.
-* Rebuilding throws the disk away, so nothing is asked of the guest first.
+* Rebuilding throws the disk away, so nothing is asked of the guest first; the new disk is made before the old guest is cut off.
 * STAMP comes last and only when the whole spec holds.
 """
 
@@ -65,7 +65,7 @@ def steps(spec: InstanceSpec, seen: Seen | None, disk_bytes: int) -> tuple[Step,
         return (Step.MAKE_DISK, Step.DEFINE, *up, Step.TIDY, Step.STAMP)
     off = () if seen.body is Body.OFF else (Step.CUT_OFF,)
     if seen.mark.build != spec.build:
-        return (*off, Step.MAKE_DISK, Step.DEFINE, *up, Step.TIDY, Step.STAMP)
+        return (Step.MAKE_DISK, *off, Step.DEFINE, *up, Step.TIDY, Step.STAMP)  # a bad image leaves the guest running
     change = _change(spec, seen, disk_bytes)
     if seen.body in (Body.OFF, Body.CRASHED):
         return (*off, *change, *up, *_stamp(spec, seen))

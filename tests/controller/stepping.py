@@ -23,7 +23,7 @@ from drivers.base import Driver, InstanceSpec, Inventory, Observation
 from tests.controller.fixtures import Cloud
 
 T = TypeVar("T")
-_WAITING = "SELECT 1 FROM instances i JOIN hosts h ON h.id = i.host_id WHERE i.due_at IS NOT NULL AND h.state = 'up' LIMIT 1"
+_WAITING = "SELECT i.id FROM instances i JOIN hosts h ON h.id = i.host_id WHERE i.due_at IS NOT NULL AND h.state = 'up'"
 
 
 class Crash(BaseException):
@@ -93,7 +93,7 @@ class Stepper:
     def once(self) -> int:
         """Pick what is due, pass over it, record; how many there were."""
         picked = self.commit("pick", lambda conn: instances.pick(conn, self._lease_s, [], 256))
-        found = [self._pass(row) for row in picked]
+        found = [self.examine(row) for row in picked]
         if found:
             self.commit("record", lambda conn: write(conn, found))
         silent = {row["endpoint_id"] for row, one in zip(picked, found, strict=True) if one.unreachable}
@@ -101,7 +101,8 @@ class Stepper:
             self.commit("look_now", lambda conn: fleet.look_now(conn, sorted(silent)))
         return len(picked)
 
-    def _pass(self, row: Any) -> instance_pass.Outcome:
+    def examine(self, row: Any) -> instance_pass.Outcome:
+        """One pass over one picked instance; nothing is recorded yet."""
         connect = partial(self._open, row["endpoint"])
         return instance_pass.run(connect, row, self.cloud.settings, self.cloud.settings.image_dir)
 
@@ -109,16 +110,15 @@ class Stepper:
         return Mortal(self._connections.driver(endpoint), self.points)
 
     def settle(self, timeout_s: float = 10.0) -> None:
-        """Step until nothing is due, nor will be without somebody asking for it."""
+        """Step until nothing is due, nor will be without somebody asking for it. Pauses are cut short, as by a backend's hints."""
         until = time.monotonic() + timeout_s
         while True:
             if self.once() == 0:
-                (row,) = self.cloud.rows(
-                    "SELECT count(*) AS n FROM instances i JOIN hosts h ON h.id = i.host_id WHERE due_at IS NOT NULL AND h.state = 'up'"
-                )
-                if row["n"] == 0:
+                waiting = [row["id"] for row in self.cloud.rows(_WAITING)]
+                if not waiting:
                     return
                 time.sleep(0.02)
+                self.cloud.run(partial(instances.make_due, ids=waiting))
             assert time.monotonic() < until, self.cloud.rows("SELECT name, goal, state, condition, reason, attempts, due_at FROM instances")
 
     def looking(self) -> EndpointLoop:

@@ -10,6 +10,7 @@ Every rig takes a free number, from which all its names and its subnet follow, s
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -92,6 +93,9 @@ class Host:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
         self._await_death()
+        for link in _links(self.name) - {"lo", "eth0"}:  # the network namespace stays, but bridges and taps went with the power
+            _ip("-n", self.name, "link", "delete", link, check=False)
+        subprocess.run(["nsenter", f"--net=/run/netns/{self.name}", "nft", "flush", "ruleset"], capture_output=True, check=False)
 
     def cut(self) -> None:
         """Pull its network cable; guests go on."""
@@ -102,7 +106,10 @@ class Host:
 
     def freeze(self) -> None:
         """Hang it: libvirtd and guests stop where they are."""
-        (CGROUPS / "freezer" / self.name / "freezer.state").write_text("FROZEN")
+        state = CGROUPS / "freezer" / self.name / "freezer.state"
+        state.write_text("FROZEN")
+        while state.read_text() != "FROZEN\n":  # it takes a moment
+            time.sleep(0.01)
 
     def thaw(self) -> None:
         (CGROUPS / "freezer" / self.name / "freezer.state").write_text("THAWED")
@@ -117,7 +124,7 @@ class Host:
 
     def run(self, *command: str) -> str:
         """Run a command on the host; what it prints."""
-        inside = ["nsenter", "-t", str(self._init()), "-m", "-u", "-i", "-n", "-p", "-C", "--wd=/", *command]
+        inside = [HERE / "host-run", self.name, self.folder, str(self._init()), *command]
         return subprocess.run(inside, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
 
     @contextmanager
@@ -267,6 +274,11 @@ def _remove_cgroup(group: Path) -> None:
             _remove_cgroup(child)
         with suppress(OSError):
             group.rmdir()
+
+
+def _links(netns: str) -> set[str]:
+    listed = subprocess.run(["ip", "-n", netns, "-j", "link"], capture_output=True, text=True, check=False).stdout
+    return {link["ifname"] for link in json.loads(listed or "[]")}
 
 
 def _ip(*arguments: str, check: bool = True) -> bool:

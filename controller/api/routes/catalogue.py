@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Connection
+from starlette.requests import ClientDisconnect
 
 from controller import errors
 from controller.actions import catalogue as actions
@@ -107,14 +108,24 @@ async def upload_image(call: TheStreamedCall, image: str) -> Json:
     settings = call.env.settings
     intake = Intake(settings.image_dir, row["id"], settings.max_image_bytes)
     try:
-        async for chunk in _chunks(call.request.stream()):
-            await run_in_threadpool(intake.add, chunk)
-        measured, reason = await run_in_threadpool(intake.finish, row, int(length)), None
-    except Rejected as error:
-        measured, reason = None, {"code": error.reason.code, "params": dict(error.reason.params)}
+        measured, reason = await _take_in(call.request, intake, row, int(length))
+        return await run_in_threadpool(_end, call, row, intake, measured, reason)
     finally:
         await run_in_threadpool(intake.abandon)
-    return await run_in_threadpool(_end, call, row, measured, reason)
+
+
+async def _take_in(
+    request: Request, intake: Intake, row: Mapping[str, Any], length: int
+) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
+    """What was measured, or why not."""
+    try:
+        async for chunk in _chunks(request.stream()):
+            await run_in_threadpool(intake.add, chunk)
+        return await run_in_threadpool(intake.check, row, length), None
+    except ClientDisconnect:
+        return None, {"code": "size_differs", "params": {"received": intake.size, "expected": length}}
+    except Rejected as error:
+        return None, {"code": error.reason.code, "params": dict(error.reason.params)}
 
 
 async def _chunks(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -136,10 +147,17 @@ def _begin(call: Call, image: str) -> Mapping[str, Any]:
     return call.services.database.run(lambda conn: actions.may_upload(conn, identity, image))
 
 
-def _end(call: Call, row: Mapping[str, Any], measured: Mapping[str, Any] | None, reason: Mapping[str, Any] | None) -> Json:
+def _end(call: Call, row: Mapping[str, Any], intake: Intake, measured: Mapping[str, Any] | None, reason: Mapping[str, Any] | None) -> Json:
+    """Record how it ended. The image's row is locked by then, so that of two uploads at once the file that stays is the one on record."""
+
     def work(conn: Connection) -> dict[str, Any]:
-        actions.end_import(conn, row["id"], call.identity.name, measured, reason)
-        return views.image(actions.find(conn, "images", row["id"]), call.reader)
+        ended = actions.end_import(conn, row["id"], call.identity.name, measured, reason)
+        now = actions.find(conn, "images", row["id"])
+        if ended is None:
+            raise errors.InvalidState("image_has_content", name=now["name"], state=now["state"])
+        if measured is not None:
+            intake.place()
+        return views.image(now, call.reader)
 
     view = call.services.database.run(work)
     if reason is not None:

@@ -25,7 +25,7 @@ from controller.store import events as store
 from controller.store import projects
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
-_CURSOR = re.compile(r"(\d{1,19})\.(\d{1,18})")
+_CURSOR = re.compile(r"([0-9]{1,19})\.([0-9]{1,18})")
 _EVERY_S = 0.5
 _BEAT_S = 15.0  # a comment now and then, so that proxies keep the stream open
 After = Annotated[str | None, Query(max_length=64, description="The `id` of the last event seen; without it, the newest events.")]

@@ -66,9 +66,7 @@ def test_every_state_that_libvirt_knows_has_a_verdict() -> None:
             assert (condition is Condition.FAILED) <= (code is not None)
 
 
-STATES = [
-    f"VIR_DOMAIN_{state}" for state in ("NOSTATE", "RUNNING", "BLOCKED", "PAUSED", "SHUTDOWN", "SHUTOFF", "CRASHED", "PMSUSPENDED")
-]
+STATES = [f"VIR_DOMAIN_{state}" for state in ("NOSTATE", "RUNNING", "BLOCKED", "PAUSED", "SHUTDOWN", "SHUTOFF", "CRASHED", "PMSUSPENDED")]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +102,13 @@ def test_an_error_of_libvirts_becomes(code: int, alive: bool, kind: type[Excepti
 
 @pytest.mark.parametrize(
     "given",
-    [{"pool_paht": "/x"}, {"virt_type": "xen"}, {"pool_path": "relative"}, {"network_cidr": "10.0.0.1/24"}, {"network_cidr": "10.0.0.0/30"}],
+    [
+        {"pool_paht": "/x"},
+        {"virt_type": "xen"},
+        {"pool_path": "relative"},
+        {"network_cidr": "10.0.0.1/24"},
+        {"network_cidr": "10.0.0.0/30"},
+    ],
 )
 def test_an_option_that_makes_no_sense_is_refused(given: dict[str, str]) -> None:
     with pytest.raises(InvalidSpec):
@@ -125,7 +129,11 @@ def test_the_network_gives_out_all_addresses_but_its_own() -> None:
 
 
 def test_addresses_that_nobody_else_can_reach_are_left_out() -> None:
-    assert facts.ordered(["fe80::1", "fd00::2", "127.0.0.1", "10.0.0.20", "10.0.0.3", "::1", "10.0.0.3"]) == ("10.0.0.3", "10.0.0.20", "fd00::2")
+    assert facts.ordered(["fe80::1", "fd00::2", "127.0.0.1", "10.0.0.20", "10.0.0.3", "::1", "10.0.0.3"]) == (
+        "10.0.0.3",
+        "10.0.0.20",
+        "fd00::2",
+    )
 
 
 def header(version: int, backing: int, features: int) -> bytes:

@@ -1,0 +1,286 @@
+"""`python -m scripts.docs` writes the pages of `docs/` that say what the code says already; `--check` fails where one is stale.
+
+In: the settings' class, the drivers' options, the command line's tables, the catalogue of messages. Out: `docs/configuration.md`,
+`docs/cli.md`, and the tables between the markers of `docs/operations.md`. What is written by hand here is only what no code knows: what an
+operator does about a code (`ADVICE`). The rejected alternative, tables kept by hand, is wrong after the second change.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
+
+import click
+from pydantic.fields import FieldInfo
+
+from console import cli as command_line
+from console import texts, verbs
+from controller import messages
+from controller.config import Settings
+from drivers.fake.settings import Knobs
+from drivers.libvirt.options import Options
+
+ROOT = Path(__file__).resolve().parent.parent
+WRITTEN = "<!-- Written by `python -m scripts.docs`. Don't edit: change the code that it is made from. -->\n"
+
+ADVICE: Mapping[str, str] = {
+    # reasons: why an instance, an image, a host or an endpoint is as it is
+    "driver_error": "A bug of the driver. It is tried again; look for `driver_broke` in the log and report it.",
+    "backend_busy": "Nothing; it is tried again.",
+    "host_unreachable": "Look at the host and the way to it. Its instances are kept as they are until it answers.",
+    "backend_timeout": "Nothing at first; it is tried again. If it stays: the hypervisor is overloaded or hangs.",
+    "backend_refused": "Read the detail (operators see it); mend the cause, then start, rebuild or delete the instance.",
+    "invalid_spec": "Read the detail; change the flavor or the endpoint's options, then start or delete the instance.",
+    "image_corrupt": "The image's bytes changed on disk. Import it anew under another name; find out why they changed.",
+    "image_missing": "`data_dir/images` lacks the file: restore it from the backup.",
+    "disk_missing": "Restore the volume on the host and start the instance; or rebuild it, which loses its data.",
+    "not_supported": "This driver can't do that; choose another pool.",
+    "deadline_passed": "See what the host was doing; start the instance again (a new try), or delete it.",
+    "kvm_unavailable": "Turn on virtualisation in the host's firmware; for nested hosts, pass it through. Guests run, slowly.",
+    "guest_crashed": "Read its console; start the instance again.",
+    "guest_asleep": "The guest suspended itself; reboot it, and turn suspending off in the guest.",
+    "guest_paused": "Somebody paused it on the host; resume it there (`virsh resume`), or reboot it.",
+    "guest_hung": "Its watchdog fired. Read its console; reboot it.",
+    "disk_error": "The host can't read or write its volume: look at the host's storage, then reboot the instance.",
+    "disk_full": "The host's storage pool is full: make room, then reboot the instance.",
+    "start_failed": "Read the hypervisor's log of the guest on its host; start the instance again.",
+    "host_lost_guest": "The hypervisor lost it, for instance over a restart; it is started again.",
+    "migration_failed": "Nothing of ours migrates yet: somebody did it by hand. Look at both hosts.",
+    "pool_missing": "The endpoint's storage pool is gone or stopped; the driver makes and starts it at its next connect.",
+    "digest_differs": "The file isn't the one meant, or was damaged on the way: compare the digest, import again.",
+    "size_differs": "The upload was cut off: upload again.",
+    "not_an_image": "Give the right `--format`; flatten images with a backing file first (`qemu-img convert`).",
+    "image_too_large": "Raise `max_image_bytes`, or use a smaller image.",
+    "download_failed": "Look at the address and at the controller's way to it; enter the image again.",
+    "store_full": "Make room in `data_dir/images`; import again.",
+    # events that want somebody to look
+    "image.failed": "See its reason.",
+    "endpoint.unreachable": "Look at the host and the way to it; see its reason.",
+    "endpoint.orphan_found": "See “Orphans” above.",
+    "host.unreachable": "See “A host that does not answer” above.",
+    "host.changed": "Nothing, if somebody changed the hardware; else ask who did.",
+    "instance.failed": "See its reason, mend it, start or rebuild the instance.",
+    "instance.retrying": "Nothing yet; the tries go on.",
+    "instance.overdue": "See “Overdue” above.",
+    "instance.vanished": "Ask who undefined it on the host.",
+    "instance.stopped_by_other": "Often a shutdown from inside the guest; `chutian instance stop` is the way to keep one stopped.",
+    "instance.started_by_other": "Ask who started it on the host.",
+    "instance.seen_elsewhere": "Two copies may run: stop the one on the wrong endpoint by hand.",
+    "request.submitted": "An approver decides: `chutian request list --state pending`.",
+    # errors of the API that the controller's operators can do something about
+    "internal": "A bug: find `request_broke` in the log and report it.",
+    "database_unavailable": "Look at PostgreSQL: is it running, is its disk full, are its connections used up?",
+    "admission_slow": "The database is slow or locked; see its log. The same key tells what became of the call.",
+    "schema_old": "`chutian migrate`, or `auto_migrate = true`.",
+    "schema_unknown": "An older controller met a newer database: install the newer version there too.",
+    "postgres_start_failed": "Read the words given and `data_dir/postgres/data/server.log`.",
+    "data_dir_too_long": "Choose a shorter `data_dir`.",
+}
+
+
+# -- settings --------------------------------------------------------------------------------------------------------------------
+
+
+def configuration() -> str:
+    """Every setting, and every option of an endpoint."""
+    lines = [
+        WRITTEN,
+        "# Configuration",
+        "",
+        inspect.cleandoc(
+            """
+            The controller reads one TOML file, named by `--config` or by `CHUTIAN_CONFIG`, and the environment, which wins: the setting
+            `listen` is `CHUTIAN_LISTEN` there. All is checked once at start; a setting that is unknown in the file is refused. Names that
+            end in `_s` are seconds.
+
+            ```toml
+            # /etc/chutian/controller.toml
+            data_dir = "/var/lib/chutian"
+            listen = "0.0.0.0:8443"
+            ```
+
+            ## Settings
+            """
+        ),
+        "",
+        "| setting | default | values | what for |",
+        "|---|---|---|---|",
+        *(_setting(name, field) for name, field in Settings.model_fields.items()),
+        "",
+        "## Options of an endpoint with the driver `libvirt`",
+        "",
+        "Given with `chutian endpoint create … --option NAME=VALUE`; an unknown one is refused.",
+        "",
+        *_options(Options),
+        "",
+        "## Options of an endpoint with the driver `fake`",
+        "",
+        "For trials and tests: in the address, `fake:NAME?hosts=10&build_s=2` (in the controller's memory) or `fake:///DIR?hosts=10`",
+        "(a folder), or with `--option`.",
+        "",
+        *_options(Knobs),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _setting(name: str, field: FieldInfo) -> str:
+    default = "" if field.default is None else f"`{_shown(field.default)}`"
+    return f"| `{name}` | {default} | {_values(field)} | {_cell(field.description or '')} |"
+
+
+def _values(field: FieldInfo) -> str:
+    limits = [
+        f"{sign} {getattr(one, name)}" for one in field.metadata for name, sign in _BOUNDS.items() if getattr(one, name, None) is not None
+    ]
+    return ", ".join([_kind(field.annotation), *limits])
+
+
+_BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+_KINDS = {"Path": "path", "str": "text", "int": "integer", "float": "number", "bool": "true or false"}
+
+
+def _kind(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{value}`" for value in get_args(annotation))
+    if isinstance(annotation, UnionType):
+        return " or ".join(_kind(one) for one in get_args(annotation) if one is not type(None))
+    return _KINDS[annotation.__name__]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _options(of: type) -> Iterator[str]:
+    """Name, default and comment of each field, from the class's source."""
+    yield "| option | default | what for |"
+    yield "|---|---|---|"
+    for line in inspect.getsource(of).splitlines():
+        found = re.fullmatch(r"    (\w+): [^=]+ = (.+?)(?:  # (.+))?", line)
+        if found:
+            default = getattr(of(), found[1])
+            shown = _shown(default)
+            yield f"| `{found[1]}` | {f'`{shown}`' if shown else ''} | {_cell(found[3] or '')} |"
+
+
+# -- command line ----------------------------------------------------------------------------------------------------------------
+
+
+def cli() -> str:
+    """The help of every command, in English."""
+    root = command_line.build("en")
+    say = texts.speak("en")
+    blocks = [f"{WRITTEN}\n# The command line\n\nThe same text as `chutian COMMAND --help` (`--lang zh` shows it in Chinese).\n"]
+    for path, command, ctx in commands(root):
+        if "--help" not in {name for param in command.params for name in param.opts}:
+            text = f"{command.help}: options with `{' '.join(path)} --help`, on the controller's machine."
+            blocks.append(f"## `{' '.join(path)}`\n\n{text}\n")
+            continue
+        level = "#" * min(2 + max(len(path) - 2, 0), 3)
+        text = "\n".join(line.rstrip() for line in verbs.help_text(ctx, say).splitlines())
+        blocks.append(f"{level} `{' '.join(path)}`\n\n```text\n{text}\n```\n")
+    return "\n".join(blocks)
+
+
+def commands(root: click.Group) -> Iterator[tuple[tuple[str, ...], click.Command, click.Context]]:
+    """Every command with the words that call it, the groups included."""
+    ctx = click.Context(root, info_name="chutian", obj=("en", texts.speak("en")), max_content_width=100, terminal_width=100)
+    yield from _below(("chutian",), root, ctx)
+
+
+def _below(
+    path: tuple[str, ...], command: click.Command, ctx: click.Context
+) -> Iterator[tuple[tuple[str, ...], click.Command, click.Context]]:
+    yield path, command, ctx
+    if isinstance(command, click.Group):
+        for name in command.list_commands(ctx):
+            child = command.get_command(ctx, name)
+            if child is not None:
+                yield from _below((*path, name), child, click.Context(child, parent=ctx, info_name=name))
+
+
+# -- messages --------------------------------------------------------------------------------------------------------------------
+
+
+def sections() -> dict[str, list[str]]:
+    """The codes of the catalogue under the comments that head them in its source."""
+    found: dict[str, list[str]] = {}
+    title = ""
+    for line in inspect.getsource(messages).splitlines():
+        if heading := re.fullmatch(r"    # (.+)", line):
+            title = heading[1]
+        elif (code := re.match(r'    "([\w.]+)": \(', line)) and code[1] in messages.CATALOGUE:
+            found.setdefault(title, []).append(code[1])
+    return found
+
+
+def catalogue() -> str:
+    """All codes, what they say in both languages, and what to do."""
+    blocks = []
+    for title, codes in sections().items():
+        advised = any(code in ADVICE for code in codes)
+        blocks += [f"### {title[0].upper()}{title[1:]}", "", f"| code | says | 中文 |{' what to do |' if advised else ''}"]
+        blocks.append("|---|---|---|---|" if advised else "|---|---|---|")
+        for code in codes:
+            english, chinese = messages.CATALOGUE[code]
+            tail = f" {_cell(ADVICE.get(code, ''))} |" if advised else ""
+            blocks.append(f"| `{code}` | {_cell(english)} | {_cell(chinese)} |{tail}")
+        blocks.append("")
+    return "\n".join(blocks).rstrip() + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+# -- writing ---------------------------------------------------------------------------------------------------------------------
+
+PAGES: Mapping[str, Callable[[], str]] = {"docs/configuration.md": configuration, "docs/cli.md": cli}
+PARTS: Mapping[tuple[str, str], Callable[[], str]] = {("docs/operations.md", "messages"): catalogue}
+
+
+def wanted() -> dict[Path, str]:
+    """Every generated file as it should be. Raises ValueError where a page lacks its markers."""
+    found = {ROOT / name: make() for name, make in PAGES.items()}
+    for (name, part), make in PARTS.items():
+        path = ROOT / name
+        begin, end = f"<!-- {part}: written by `python -m scripts.docs` -->\n", f"<!-- end of {part} -->\n"
+        head, began, rest = found.get(path, path.read_text("utf-8")).partition(begin)
+        _, ended, tail = rest.partition(end)
+        if not began or not ended:
+            raise ValueError(f"{name} lacks the markers of {part}")
+        found[path] = f"{head}{begin}\n{make()}\n{end}{tail}"
+    return found
+
+
+def stale() -> list[Path]:
+    """Generated files that are not as they should be."""
+    return [path for path, text in wanted().items() if not path.exists() or path.read_text("utf-8") != text]
+
+
+def main() -> int:
+    """Write, or with `--check` only say what is stale."""
+    if sys.argv[1:] not in ([], ["--check"]):
+        print("usage: python -m scripts.docs [--check]", file=sys.stderr)
+        return 2
+    old = stale()
+    if sys.argv[1:]:
+        for path in old:
+            print(f"{path.relative_to(ROOT)} is stale: run python -m scripts.docs", file=sys.stderr)
+        return 1 if old else 0
+    made = wanted()
+    for path in old:
+        path.write_text(made[path], "utf-8")
+        print(f"wrote {path.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

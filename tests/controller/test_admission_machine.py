@@ -1,0 +1,143 @@
+"""Any order of what people may ask, over small numbers: no limit is ever passed, no host overfull, and every sum is its recount.
+
+The machine keeps no model of the ledger: `ledger.wrong` recounts it from its rows after every step. What was promised is kept by a rule that
+may not fail: a request that is pending can be approved, whatever else happened since.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from controller import errors
+from controller.actions import instances as verbs
+from controller.actions import requests
+from controller.actions.admit import Accepted, Admission, admit
+from controller.model.identity import Identity, Role
+from controller.model.request import SpreadRule
+from tests.controller import ledger
+from tests.controller.fixtures import ROOT, Cloud, submission
+from tests.controller.stepping import Stepper
+
+REFUSALS = (errors.QuotaExceeded, errors.NoCapacity, errors.AlreadyExists)
+AUTO = {"instances": 2, "vcpus": 4, "memory_mib": 4096, "disk_gib": 40}
+flavors = st.sampled_from(["small", "medium", "large"])
+resources = st.sampled_from(["instances", "vcpus", "memory_mib"])
+which = st.integers(0, 9)
+
+
+class Asking(RuleBasedStateMachine):
+    """One cloud for all runs: each ends by deleting what it made, and begins on the empty fleet."""
+
+    cloud: ClassVar[Cloud]
+    approver: ClassVar[Identity]
+    paths: ClassVar[list[str]]
+    admission: ClassVar[Admission]
+
+    def _pending(self) -> list[str]:
+        return [row["id"] for row in self.cloud.rows("SELECT id FROM requests WHERE state = 'pending' ORDER BY id")]
+
+    def _live(self) -> list[dict[str, Any]]:
+        return self.cloud.rows("SELECT id, goal, disk_gib FROM instances WHERE goal <> 'gone' ORDER BY id")
+
+    @rule(project=which, flavor=flavors, count=st.integers(1, 4), apart=st.booleans(), name=st.sampled_from([None, "web"]))
+    def hand_in(self, project: int, flavor: str, count: int, apart: bool, name: str | None) -> None:
+        spread = SpreadRule("anti_affinity") if apart else None
+        given = submission(self.cloud.admin, self.paths[project % len(self.paths)], flavor, name, count, spread=spread)
+        (outcome,) = self.cloud.run(lambda conn: admit(conn, self.admission, [given]))
+        assert isinstance(outcome, (Accepted, *REFUSALS)), outcome
+
+    @rule(many=st.integers(2, 6), flavor=flavors)
+    def hand_in_several_at_once(self, many: int, flavor: str) -> None:
+        given = [submission(self.cloud.admin, self.paths[number % len(self.paths)], flavor) for number in range(many)]
+        outcomes = self.cloud.run(lambda conn: admit(conn, self.admission, given))
+        assert all(isinstance(outcome, (Accepted, *REFUSALS)) for outcome in outcomes)
+
+    @rule(number=which, approved=st.booleans())
+    def decide(self, number: int, approved: bool) -> None:
+        pending = self._pending()
+        if not pending:
+            return
+        id_ = pending[number % len(pending)]
+        if approved:  # never fails
+            self.cloud.run(lambda conn: requests.approve(conn, self.cloud.env, self.approver, id_, None, None))
+        else:
+            self.cloud.run(lambda conn: requests.refuse(conn, self.approver, id_, "no", None))
+
+    @rule(number=which)
+    def cancel(self, number: int) -> None:
+        pending = self._pending()
+        if pending:
+            self.cloud.run(lambda conn: requests.cancel(conn, self.cloud.admin, pending[number % len(pending)], None))
+
+    @rule()
+    def let_expire(self) -> None:
+        assert self.cloud.run(requests.expire) == 0, "nothing is old enough"
+
+    @rule(number=which, flavor=flavors)
+    def resize(self, number: int, flavor: str) -> None:
+        live = self._live()
+        if not live:
+            return
+        one = live[number % len(live)]
+        with suppress(*REFUSALS, errors.InvalidRequest):  # a disk does not shrink
+            self.cloud.run(lambda conn: verbs.resize(conn, self.cloud.env, self.cloud.admin, one["id"], flavor, None))
+
+    @rule(number=which, verb=st.sampled_from(["stop", "start", "delete"]))
+    def act(self, number: int, verb: str) -> None:
+        live = self._live()
+        if live:
+            action = getattr(verbs, verb)
+            self.cloud.run(lambda conn: action(conn, self.cloud.env, self.cloud.admin, live[number % len(live)]["id"], None))
+
+    @rule(project=which, resource=resources, amount=st.integers(0, 12))
+    def limit(self, project: int, resource: str, amount: int) -> None:
+        path = [ROOT, *self.paths][project % (len(self.paths) + 1)]
+        with suppress(errors.InvalidState):  # below what is in use
+            self.cloud.limit(path, **{resource: amount * (1024 if resource == "memory_mib" else 1)})
+
+    @rule(project=which, resource=resources)
+    def take_limit_away(self, project: int, resource: str) -> None:
+        self.cloud.limit([ROOT, *self.paths][project % (len(self.paths) + 1)], **{resource: None})
+
+    @rule()
+    def reconcile_once(self) -> None:
+        Stepper(self.cloud).once()
+
+    @rule()
+    def reconcile(self) -> None:
+        Stepper(self.cloud).settle()
+
+    @invariant()
+    def the_ledger_is_right(self) -> None:
+        assert self.cloud.run(ledger.wrong) == []
+        assert self.cloud.world.violations == []
+
+    def teardown(self) -> None:
+        for id_ in self._pending():
+            self.cloud.run(lambda conn, id_=id_: requests.cancel(conn, self.cloud.admin, id_, None))
+        for row in self._live():
+            self.cloud.run(lambda conn, row=row: verbs.delete(conn, self.cloud.env, self.cloud.admin, row["id"], None))
+        Stepper(self.cloud).settle()
+        for path in (ROOT, *self.paths):
+            self.cloud.limit(path, instances=None, vcpus=None, memory_mib=None)
+        assert self.cloud.rows("SELECT * FROM allocations") == []
+        assert self.cloud.world.records() == {}
+        self.the_ledger_is_right()
+
+
+def test_no_order_of_asking_passes_a_limit_or_loses_count(cloud: Cloud) -> None:
+    bureau = cloud.project("health", auto=AUTO)
+    Asking.paths = [bureau, cloud.project("booking", bureau), cloud.project("education", auto=AUTO)]
+    Asking.cloud, Asking.admission = cloud, cloud.admission()
+    Asking.approver, _ = cloud.user("li", ROOT, Role.APPROVER)
+    run_state_machine_as_test(
+        Asking,
+        settings=settings(
+            max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+        ),
+    )
