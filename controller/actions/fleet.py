@@ -112,13 +112,14 @@ def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) ->
     """
     known = {row["backend_name"]: row for row in fleet.hosts_of(conn, endpoint["id"])}
     pools = fleet.pools(conn, {endpoint["pool_id"], *(row["pool_id"] for row in known.values())})
+    taken = fleet.names_taken(conn, (found.name for found in inventory.hosts if found.name not in known))
     fresh, changed, facts = [], [], []
     for found in inventory.hosts:
         row = known.get(found.name)
         pool = pools[row["pool_id"] if row else endpoint["pool_id"]]
         record = translate.host_record(found, pool["overcommit"], pool["reserved"])
         if row is None:
-            name = found.name if fleet.host(conn, found.name) is None else f"{endpoint['name']}-{found.name}"
+            name = found.name if found.name not in taken else f"{endpoint['name']}-{found.name}"
             id_ = env.new_id()
             fresh.append(
                 {"id": id_, "name": name, "backend_name": found.name, "endpoint_id": endpoint["id"], "pool_id": pool["id"], **record}

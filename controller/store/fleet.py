@@ -16,8 +16,14 @@ _ENDPOINT = (
     " FROM endpoints e JOIN pools p ON p.id = e.pool_id"
 )
 HOST = (
-    "SELECT h.*, h.changed_xid::text AS xid, p.name AS pool, p.zone, p.site, e.name AS endpoint, e.reason AS endpoint_reason"
+    "SELECT h.*, p.name AS pool, p.zone, p.site, e.name AS endpoint, e.reason AS endpoint_reason"
     " FROM hosts h JOIN pools p ON p.id = h.pool_id JOIN endpoints e ON e.id = h.endpoint_id"
+)
+
+_PLACED = (  # what placing looks at
+    "SELECT h.id, h.name, h.arch, h.kinds, h.traits, h.state, h.cordoned, h.generation, h.vcpus, h.memory_mib, h.disk_gib, h.gpus,"
+    " h.used_vcpus, h.used_memory_mib, h.used_disk_gib, h.used_gpus, p.name AS pool, p.zone, p.site"
+    " FROM hosts h JOIN pools p ON p.id = h.pool_id"
 )
 
 
@@ -150,9 +156,14 @@ def host(conn: Connection, reference: str) -> Row | None:
     return sql.one(conn, f"{HOST} WHERE h.name = :ref OR h.id::text = :ref", ref=reference)
 
 
+def names_taken(conn: Connection, names: Iterable[str]) -> set[str]:
+    """Which of the names hosts have already."""
+    return {row["name"] for row in sql.rows(conn, "SELECT name FROM hosts WHERE name = ANY(:names)", names=sorted(set(names)))}
+
+
 def lock_hosts(conn: Connection, ids: Iterable[str]) -> Sequence[Row]:
     """Hosts as they are now; nobody else changes them until this transaction ends."""
-    return sql.rows(conn, f"{HOST} WHERE h.id = ANY(CAST(:ids AS uuid[])) ORDER BY h.id FOR NO KEY UPDATE OF h", ids=sorted(set(ids)))
+    return sql.rows(conn, f"{_PLACED} WHERE h.id = ANY(CAST(:ids AS uuid[])) ORDER BY h.id FOR NO KEY UPDATE OF h", ids=sorted(set(ids)))
 
 
 def changed_hosts(conn: Connection, since: str) -> tuple[str, Sequence[Row]]:
@@ -162,7 +173,7 @@ def changed_hosts(conn: Connection, since: str) -> tuple[str, Sequence[Row]]:
     missed.
     """
     mark = sql.scalar(conn, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
-    return mark, sql.rows(conn, f"{HOST} WHERE h.changed_xid >= CAST(:since AS xid8)", since=since)
+    return mark, sql.rows(conn, f"{_PLACED} WHERE h.changed_xid >= CAST(:since AS xid8)", since=since)
 
 
 def page_hosts(conn: Connection, filters: Mapping[str, str | None], after: str, limit: int) -> Sequence[Row]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from controller.model.naming import is_id
 from controller.store import sql
 from controller.store.sql import Row
 
@@ -15,21 +16,24 @@ _FROM = (
     " JOIN images m ON m.id = i.image_id JOIN endpoints e ON e.id = h.endpoint_id"
 )
 _BESIDE = (
-    " p.path AS project, p.ancestors, h.name AS host, h.state AS host_state, e.reason AS host_reason, o.name AS pool, o.zone, m.name AS image"
+    " p.path AS project, p.ancestors, h.name AS host, h.state AS host_state, e.reason AS host_reason, o.name AS pool, o.zone,"
+    " m.name AS image"
 )
 _VIEW = f"SELECT i.*,{_BESIDE}{_FROM}"
 _LISTED = (  # what lists show: no user data, which may be large
-    "SELECT i.id, i.name, i.kind, i.flavor, i.arch, i.vcpus, i.memory_mib, i.disk_gib, i.gpus, i.goal, i.state, i.condition, i.reason, i.addresses,"
-    f" i.protected, i.request_id, i.generation, i.observed_generation, i.since, i.term_ends_at, i.created_at,{_BESIDE}{_FROM}"
+    "SELECT i.id, i.name, i.kind, i.flavor, i.arch, i.vcpus, i.memory_mib, i.disk_gib, i.gpus, i.goal, i.state, i.condition, i.reason,"
+    f" i.addresses, i.protected, i.request_id, i.generation, i.observed_generation, i.since, i.term_ends_at, i.created_at,{_BESIDE}{_FROM}"
 )
 ZERO, TOP = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 
 def get(conn: Connection, instance_id: str, lock: bool = False) -> Row | None:
     """One instance, deleted ones too; `lock`: nobody else writes it until this transaction ends."""
+    if not is_id(instance_id):
+        return None
     return sql.one(
         conn,
-        f"{_VIEW.format(source='instances')} WHERE i.id::text = :id" + (" FOR NO KEY UPDATE OF i" if lock else ""),
+        f"{_VIEW.format(source='instances')} WHERE i.id = CAST(:id AS uuid)" + (" FOR NO KEY UPDATE OF i" if lock else ""),
         id=instance_id,
     )
 
@@ -37,8 +41,9 @@ def get(conn: Connection, instance_id: str, lock: bool = False) -> Row | None:
 def page(conn: Connection, scope: list[str] | None, filters: Mapping[str, str | None], before: str, limit: int) -> Sequence[Row]:
     """Instances, newest first; deleted ones only where the filter `state` asks for them.
 
-    The page is cut out of an index before anything is joined to it: its cost doesn't grow with the table. Within one project the order names the project
-    first, which only the index by project has: the planner would otherwise walk everybody's instances for a project that has few.
+    The page is cut out of an index before anything is joined to it: its cost doesn't grow with the table. Within one project the order
+    names the project first, which only the index by project has: the planner would otherwise walk everybody's instances for a project
+    that has few.
     """
     conditions = ["q.id < CAST(:before AS uuid)", "q.state = :state" if filters.get("state") else "q.state <> 'deleted'"]
     conditions += [f"q.{column} = :{column}" for column in ("name",) if filters.get(column)]

@@ -73,12 +73,13 @@ def occupants(conn: Connection, project_id: str) -> Mapping[str, int]:
 
 def subtree(conn: Connection, tops: Sequence[str]) -> list[str] | None:
     """Ids of all projects at and below `tops`; None where that is all there are."""
-    if (
-        sql.one(conn, "SELECT 1 FROM projects WHERE parent_id IS NULL AND NOT id = ANY(CAST(:tops AS uuid[])) LIMIT 1", tops=list(tops))
-        is None
-    ):
-        return None
-    return subtree_ids(conn, tops)
+    found: list[str] | None = sql.scalar(
+        conn,
+        "SELECT CASE WHEN EXISTS (SELECT 1 FROM projects WHERE parent_id IS NULL AND NOT id = ANY(CAST(:tops AS uuid[])))"
+        " THEN ARRAY(SELECT id FROM projects WHERE ancestors && CAST(:tops AS uuid[])) END",
+        tops=list(tops),
+    )
+    return found
 
 
 def subtree_ids(conn: Connection, tops: Sequence[str]) -> list[str]:

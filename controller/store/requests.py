@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from controller.model.naming import is_id
 from controller.store import sql
 from controller.store.sql import Row
 
@@ -19,20 +20,22 @@ _SELECT = (
 
 def get(conn: Connection, request_id: str, lock: bool = False) -> Row | None:
     """One request; `lock`: nobody else decides it until this transaction ends."""
+    if not is_id(request_id):
+        return None
     select = _SELECT.format(source="requests")
-    return sql.one(conn, f"{select} WHERE r.id::text = :id" + (" FOR NO KEY UPDATE OF r" if lock else ""), id=request_id)
+    return sql.one(conn, f"{select} WHERE r.id = CAST(:id AS uuid)" + (" FOR NO KEY UPDATE OF r" if lock else ""), id=request_id)
 
 
 def page(conn: Connection, scope: list[str] | None, state: str | None, before: str, limit: int) -> Sequence[Row]:
-    """Requests, newest first."""
+    """Requests, newest first; cut out of an index as pages of instances are."""
     mine = (
-        "(SELECT * FROM requests q WHERE q.id < CAST(:before AS uuid) AND (CAST(:state AS text) IS NULL OR q.state = :state){}"
-        " ORDER BY q.id DESC LIMIT :limit)"
+        "(SELECT * FROM requests q WHERE q.id < CAST(:before AS uuid) AND (CAST(:state AS text) IS NULL OR q.state = :state)"
+        "{} q.id DESC LIMIT :limit)"
     )
     if scope is None:
-        source = mine.format("")
+        source = mine.format(" ORDER BY")
     else:
-        each = mine.format(" AND q.project_id = s.id")
+        each = mine.format(" AND q.project_id = ANY(ARRAY[s.id]) ORDER BY q.project_id DESC,")
         source = f"(SELECT q.* FROM unnest(CAST(:scope AS uuid[])) AS s(id) CROSS JOIN LATERAL {each} q ORDER BY q.id DESC LIMIT :limit)"
     params = {} if scope is None else {"scope": scope}
     return sql.rows(conn, f"{_SELECT.format(source=source)} ORDER BY r.id DESC", before=before, state=state, limit=limit, **params)
