@@ -1,13 +1,18 @@
-"""The cloud that is measured, set up through the API as an operator would: a bounded root project, departments with a member each, a catalogue, a fleet."""
+"""The cloud that is measured, set up through the API as an operator would.
+
+Enters: a controller's address and an endpoint. Leaves: a root project with limits of its own, departments below it with a member each, a
+catalogue and a fleet. Every create counts against the root, which is the hard case: all of them want the same row.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from bench.wire import Wire
 
 ROOT = "hubei"
+ENDPOINT = "bench"
 FLAVOR, IMAGE = "small", "bench"
 _IMAGE_BYTES = 1 << 20
 _PLENTY = 10**9
@@ -21,26 +26,35 @@ class Department:
     token: str
 
 
-async def set_up(
-    wire: Wire, admin: str, departments: int, endpoint: tuple[str, str], content: bytes, image_format: str
-) -> Sequence[Department]:
-    """Make all of it; `endpoint` is a driver and a URI. Everybody below the root is bounded by the root's limits, so every create counts there."""
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What to enrol: one endpoint, and an image for what it runs."""
+
+    driver: str
+    uri: str
+    image: bytes
+    image_format: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+async def set_up(wire: Wire, admin: str, departments: int, fleet: Fleet) -> Sequence[Department]:
+    """Make all of it; `admin` is the token of the root's administrator."""
     size = {"vcpus": 1, "memory_mib": 128, "disk_gib": 1}
     await wire.call("POST", "/v1/flavors", admin, {"name": FLAVOR, **size})
-    await wire.call("POST", "/v1/images", admin, {"name": IMAGE, "arch": "x86_64", "format": image_format})
-    await wire.call("PUT", f"/v1/images/{IMAGE}/content", admin, content)
+    await wire.call("POST", "/v1/images", admin, {"name": IMAGE, "arch": "x86_64", "format": fleet.image_format})
+    await wire.call("PUT", f"/v1/images/{IMAGE}/content", admin, fleet.image)
     await wire.call("POST", "/v1/pools", admin, {"name": "general", "zone": "wuhan-a"})
-    driver, uri = endpoint
-    await wire.call("POST", "/v1/endpoints", admin, {"name": "bench", "driver": driver, "uri": uri, "pool": "general"})
+    endpoint = {"name": ENDPOINT, "driver": fleet.driver, "uri": fleet.uri, "pool": "general", "options": dict(fleet.options)}
+    await wire.call("POST", "/v1/endpoints", admin, endpoint)
     bounds = {"instances": 10, "vcpus": 100, "memory_mib": 100_000, "disk_gib": 1000}
     await wire.call("PATCH", f"/v1/projects/{ROOT}", admin, {"policy": {"auto_approve": bounds}})
     await _limit(wire, admin, ROOT)
     return [await _department(wire, admin, number) for number in range(departments)]
 
 
-def blank() -> tuple[bytes, str]:
-    """Content and format of an image that nothing boots from."""
-    return bytes(_IMAGE_BYTES), "raw"
+def fake(hosts: int) -> Fleet:
+    """A fleet of fake hosts in the controller's own process, and an image that nothing boots from."""
+    return Fleet("fake", f"fake:{ENDPOINT}?hosts={hosts}&verify=0", bytes(_IMAGE_BYTES), "raw")
 
 
 async def _limit(wire: Wire, admin: str, path: str) -> None:

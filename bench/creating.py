@@ -1,7 +1,7 @@
 """Many callers create instances at once: how fast they are accepted, how fast they become active, what it costs.
 
-Request-to-active ends at the time of the transaction that recorded `active`, by the database's clock, which on one machine is the caller's too; asking each
-instance for its state would measure the asking.
+Request-to-active ends at the time of the transaction that recorded `active`, by the database's clock, which on one machine is the caller's
+too; asking each instance for its state would measure the asking.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from bench import cloud
 from bench.cloud import Department

@@ -1,7 +1,7 @@
 """Pages of a long list: the table is filled by SQL (the bench's own database), then pages anywhere in it are asked for through the API.
 
-The filling is stopped instances, spread evenly over hosts and departments and older than anything else, so that nothing is to be done for them;
-they have no allocations, as lists don't look at those.
+The filling is stopped instances, spread evenly over hosts and departments and older than anything else, so that nothing is to be done for
+them; they have no allocations, as lists don't look at those.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from bench.wire import Wire
 
 _REQUESTS = """
 INSERT INTO requests (id, project_id, created_by, state, items)
-SELECT uuidv7(interval '-30 days'), p.id, (SELECT user_id FROM tokens LIMIT 1), 'approved', '[]' FROM projects p WHERE p.parent_id IS NOT NULL
+SELECT uuidv7(interval '-30 days'), id, (SELECT user_id FROM tokens LIMIT 1), 'approved', '[]' FROM projects WHERE parent_id IS NOT NULL
 """
 _INSTANCES = """
 WITH h AS (SELECT id, row_number() OVER (ORDER BY id) - 1 AS n, count(*) OVER () AS hosts FROM hosts),
-     q AS (SELECT id, project_id, created_by, row_number() OVER (ORDER BY id) - 1 AS n, count(*) OVER () AS requests FROM requests WHERE items = '[]')
-INSERT INTO instances (id, project_id, request_id, created_by, name, kind, flavor, vcpus, memory_mib, disk_gib, gpus, arch, image_id, host_id, goal, state,
-                       observed_generation)
-SELECT uuidv7(make_interval(secs => i - 30 * 86400)), q.project_id, q.id, q.created_by, 'old-' || i, 'vm', f.name, f.vcpus, f.memory_mib, f.disk_gib, f.gpus,
-       'x86_64', m.id, h.id, 'stopped', 'stopped', 1
+     q AS (SELECT id, project_id, created_by, row_number() OVER (ORDER BY id) - 1 AS n, count(*) OVER () AS requests
+             FROM requests WHERE items = '[]')
+INSERT INTO instances (id, project_id, request_id, created_by, name, kind, flavor, vcpus, memory_mib, disk_gib, gpus,
+                       arch, image_id, host_id, goal, state, observed_generation)
+SELECT uuidv7(make_interval(secs => i - 30 * 86400)), q.project_id, q.id, q.created_by, 'old-' || i, 'vm', f.name, f.vcpus, f.memory_mib,
+       f.disk_gib, f.gpus, 'x86_64', m.id, h.id, 'stopped', 'stopped', 1
   FROM generate_series(1, %(rows)s) AS i CROSS JOIN (SELECT * FROM flavors LIMIT 1) f CROSS JOIN (SELECT id FROM images LIMIT 1) m
   JOIN h ON h.n = i %% h.hosts JOIN q ON q.n = i %% q.requests
 """
@@ -49,7 +50,7 @@ def _count(conn: psycopg.Connection[tuple[int]]) -> int:
 
 
 async def pages(rig: Rig, departments: Sequence[Department], calls: int, clients: int) -> list[float]:
-    """The seconds that `calls` pages took, asked for by `clients` at a time: half by an administrator of everything, half by members, anywhere in the list."""
+    """The seconds that `calls` pages took, anywhere in the list, from `clients` at a time: half by the administrator, half by members."""
     dice = random.Random(7)
     wires = [Wire("127.0.0.1", rig.port) for _ in range(clients)]
     tokens = [rig.token, *(department.token for department in departments)]

@@ -1,7 +1,7 @@
-"""What is measured: a controller process of its own, with its embedded PostgreSQL, in a scratch folder; and how much CPU and memory they take.
+"""What is measured: a controller process of its own, with its embedded PostgreSQL, in a scratch folder; and what CPU and memory they take.
 
-Enters: a folder and settings. Leaves: an address, a token, and readings. Everything started here is stopped here, by the process ids written
-down, also when a measurement breaks off.
+Enters: settings. Leaves: an address, a token, and readings. Everything started here is stopped here, by the process ids written down, also
+when a measurement breaks off.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from controller.store import embedded
 
@@ -73,7 +73,7 @@ def _spent(process: psutil.Process) -> float:
 @contextmanager
 def running(settings: Mapping[str, object] | None = None, project: str = "hubei") -> Iterator[Rig]:
     """A fresh controller for as long as the block runs. Raises RigError with its last words where it does not start."""
-    home = Path(tempfile.mkdtemp(prefix="chb", dir="/tmp"))  # noqa: S108 - short: a Unix socket's path has a bound, and PostgreSQL's account must reach it
+    home = Path(tempfile.mkdtemp(prefix="chb", dir="/tmp"))  # short, as a Unix socket's path must be, and open to PostgreSQL's account
     home.chmod(0o755)
     data, config, log = home / "data", home / "controller.toml", home / "controller.log"
     port = _free_port()
@@ -136,7 +136,7 @@ def _await_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RigError(f"the controller has ended: {log.read_text(errors='replace')[-1000:]}")
-        with suppress(urllib.error.URLError, OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:  # noqa: S310
+        with suppress(urllib.error.URLError, OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
             if answer.status == 200:
                 return
         time.sleep(0.1)

@@ -1,9 +1,13 @@
 """`python -m bench.spine`: how fast, and at what cost, the controller takes instances from request to running.
 
-Enters: options. Leaves: a table, and with `--json FILE` one flat object of the bracketed keys. Measured is a real controller process (plain HTTP on loopback,
-embedded PostgreSQL with everything durable) over the fake driver, so that the number is the controller's own and not a hypervisor's; this process
-is the client, whose CPU competes on the same cores but is not counted. All departments lie under one root project that has limits of its own, so that
-every create counts against the same row. A short warm-up, not counted, opens connections and fills caches: a controller runs for months.
+Enters: options. Leaves: a table, and with `--json FILE` one flat object of the bracketed keys. Measured is a real controller process (plain
+HTTP on loopback, embedded PostgreSQL with everything durable) over the fake driver, so that the number is the controller's own and not a
+hypervisor's; this process is the client, whose CPU competes on the same cores but is not counted. All departments lie under one root
+project that has limits of its own, so that every create counts against the same row. A short warm-up, not counted, opens connections and
+fills caches: a controller runs for months.
+
+A second part, where libvirt answers and a guest image can be had, runs real guests: from request to running, beside libvirt's own define and
+start of the same guest in the same run.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import cloud, creating, listing
+from bench import cloud, creating, guests, listing
 from bench.creating import Created
 from bench.rig import Rig, running
 from bench.table import Row, quantile, save, show
@@ -31,6 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
     given = _options(arguments)
     rows = uvloop.run(_fake(given))
     print(show(f"fake driver: {given.hosts} hosts, {given.departments} departments, {given.clients} clients", rows), flush=True)
+    missing = guests.missing(given.image) if given.qemu else "not asked for"
+    if missing:
+        print(f"real guests: skipped, {missing}")
+    else:
+        real = uvloop.run(guests.measure(given.guests, given.image))
+        print(show(f"real guests: {given.guests}, one after the other", real), flush=True)
+        rows += real
     if given.json:
         save(given.json, rows)
     return 0 if all(row.met() is not False for row in rows) else 1
@@ -43,6 +54,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--hosts", type=int, default=1000)
     parser.add_argument("--departments", type=int, default=8)
     parser.add_argument("--table-rows", type=int, default=100_000, help="instances in the table when pages are asked for")
+    parser.add_argument("--qemu", action=argparse.BooleanOptionalAction, default=True, help="run real guests too, where libvirt answers")
+    parser.add_argument("--image", type=Path, help="qcow2 image of a guest; else the tiny guest is built")
+    parser.add_argument("--guests", type=int, default=5, help="how many real guests to run, one after the other")
     parser.add_argument("--json", type=Path, help="write the keyed numbers here")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything, to see that it works")
     given = parser.parse_args(arguments)
@@ -54,9 +68,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 async def _fake(given: argparse.Namespace) -> list[Row]:
     with running() as rig:
         wire = Wire("127.0.0.1", rig.port)
-        content, image_format = cloud.blank()
-        endpoint = ("fake", f"fake:bench?hosts={given.hosts}&verify=0")
-        departments = await cloud.set_up(wire, rig.token, given.departments, endpoint, content, image_format)
+        departments = await cloud.set_up(wire, rig.token, given.departments, cloud.fake(given.hosts))
         await wire.close()
         await creating.create(rig, departments, min(_WARM, given.instances), given.clients)
         made = await creating.create(rig, departments, given.instances, given.clients)

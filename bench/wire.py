@@ -1,7 +1,8 @@
 """A light HTTP client: keep-alive connections on one event loop, JSON in and out, and the time each call took.
 
-Light on purpose: it runs on the same cores as what it measures. One connection carries one call at a time, as a blocking client's would, so that
-`clients` connections are `clients` concurrent callers. A full client library was rejected: it costs more CPU for each call than the controller does.
+Light on purpose: it runs on the same cores as what it measures. One connection carries one call at a time, as a blocking client's would, so
+that as many connections are as many concurrent callers. A full client library was rejected: it costs more CPU for each call than the
+controller does.
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ from console import cli as command_line
 from console import texts, verbs
 from controller import messages
 from controller.config import Settings
+from controller.model import identity
+from controller.model.identity import Right
 from drivers.fake.settings import Knobs
 from drivers.libvirt.options import Options
 
@@ -206,6 +208,28 @@ def _below(
                 yield from _below((*path, name), child, click.Context(child, parent=ctx, info_name=name))
 
 
+# -- roles -----------------------------------------------------------------------------------------------------------------------
+
+RIGHTS: Mapping[Right, str] = {
+    Right.READ: "reads",
+    Right.USE: "requests, instances",
+    Right.DECIDE: "decides",
+    Right.SET_UP: "projects, limits, roles",
+    Right.PEOPLE: "users",
+    Right.OPERATE: "hosts, pools, catalogue",
+    Right.SEE_FLEET: "sees hosts",
+}
+
+
+def roles() -> str:
+    """What each role allows."""
+    lines = [f"| role | {' | '.join(RIGHTS.values())} |", "|---" * (len(RIGHTS) + 1) + "|"]
+    lines += [
+        f"| {role} | {' | '.join('yes' if right in allowed else '' for right in RIGHTS)} |" for role, allowed in identity.RIGHTS.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
 # -- messages --------------------------------------------------------------------------------------------------------------------
 
 
@@ -243,7 +267,10 @@ def _cell(text: str) -> str:
 # -- writing ---------------------------------------------------------------------------------------------------------------------
 
 PAGES: Mapping[str, Callable[[], str]] = {"docs/configuration.md": configuration, "docs/cli.md": cli}
-PARTS: Mapping[tuple[str, str], Callable[[], str]] = {("docs/operations.md", "messages"): catalogue}
+PARTS: Mapping[tuple[str, str], Callable[[], str]] = {
+    ("docs/operations.md", "roles"): roles,
+    ("docs/operations.md", "messages"): catalogue,
+}
 
 
 def wanted() -> dict[Path, str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
@@ -26,6 +28,7 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 VERSION = "0.1.0"
 _ROUTERS = (requests.router, instances.router, projects.router, people.router, catalogue.router, fleet.router, events.router, health.router)
 _OPEN = frozenset({"/healthz", "/readyz"})
+_THREADS = 128  # a create waits in one for its batch: with fewer, reads would wait behind creates
 
 
 def build(services: Services, max_body_bytes: int) -> FastAPI:
@@ -38,6 +41,7 @@ def build(services: Services, max_body_bytes: int) -> FastAPI:
         redoc_url=None,
         separate_input_output_schemas=False,
         redirect_slashes=False,
+        lifespan=_threads,
     )
     app.state.services = services
     for router in _ROUTERS:
@@ -47,6 +51,12 @@ def build(services: Services, max_body_bytes: int) -> FastAPI:
     app.add_middleware(Measured)
     app.add_middleware(Bounded, most=max_body_bytes)
     return app
+
+
+@asynccontextmanager
+async def _threads(_app: FastAPI) -> AsyncIterator[None]:
+    current_default_thread_limiter().total_tokens = _THREADS
+    yield
 
 
 class Bounded:

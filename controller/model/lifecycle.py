@@ -99,7 +99,7 @@ def next_step(look: Look) -> Step:
     """Decide. Total: every combination has an answer (the test enumerates them all)."""
     if look.state is State.DELETED:
         return Step(Act.NOTHING, State.DELETED, done=True)
-    if look.goal is Goal.GONE:
+    if look.goal is Goal.GONE or look.state is State.DELETING:  # a delete that has begun is never taken back
         return _leave(look)
     wanted, settled = _WANTED[look.goal]
     if look.condition is wanted and look.current:

@@ -97,12 +97,17 @@ class EndpointLoop:
         if current["state"] != "connected":
             events.add(conn, [events.event("endpoint.connected", "endpoint", endpoint["id"], endpoint["name"], None, "chutian")])
         discover(conn, self._env, current, inventory)
-        rows = instances.on_endpoint(conn, endpoint["id"])
-        instances.make_due(conn, [row["id"] for row in rows if differs(row, seen.get(row["id"]))])
-        moved = {row["id"]: seen[row["id"]].addresses for row in rows if _other_addresses(row, seen.get(row["id"]))}
+        due, moved, unknown = [], {}, set(seen)
+        for row in instances.on_endpoint(conn, endpoint["id"]):
+            one = seen.get(row["id"])
+            unknown.discard(row["id"])
+            if differs(row, one):
+                due.append(row["id"])
+            if one is not None and _other_addresses(row, one):
+                moved[row["id"]] = one.addresses
+        instances.make_due(conn, due)
         if moved:
             instances.set_addresses(conn, moved)
-        unknown = seen.keys() - {row["id"] for row in rows}
         known = instances.among(conn, sorted(unknown)) if unknown else {}
         return {id_: known.get(id_) for id_ in unknown}
 
@@ -139,8 +144,8 @@ def differs(row: Row, seen: Observation | None) -> bool:
     )
 
 
-def _other_addresses(row: Row, seen: Observation | None) -> bool:
-    return seen is not None and seen.condition is Condition.RUNNING and bool(seen.addresses) and list(seen.addresses) != row["addresses"]
+def _other_addresses(row: Row, seen: Observation) -> bool:
+    return seen.condition is Condition.RUNNING and bool(seen.addresses) and list(seen.addresses) != row["addresses"]
 
 
 def silent(conn: Connection, endpoint: Row, error: DriverError, again_s: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -179,9 +179,9 @@ def fit_allocations(conn: Connection, ids: Iterable[str]) -> None:
     )
 
 
-def on_endpoint(conn: Connection, endpoint_id: str) -> Sequence[Row]:
-    """What should be behind an endpoint, as slim as a comparison needs."""
-    return sql.rows(
+def on_endpoint(conn: Connection, endpoint_id: str) -> Iterator[Row]:
+    """What should be behind an endpoint, as slim as a comparison needs; a cloud behind one endpoint may have very many."""
+    return sql.stream(
         conn,
         "SELECT i.id, i.name, i.project_id, i.goal, i.state, i.condition, i.generation, i.observed_generation, i.addresses,"
         " i.due_at IS NOT NULL AS due, i.reason, h.backend_name FROM instances i JOIN hosts h ON h.id = i.host_id"

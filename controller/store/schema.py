@@ -43,14 +43,23 @@ def check(conn: Connection) -> None:
     have, want = current(conn), known()
     if have == want:
         return
-    behind = have is None or have in {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    raise Unavailable("schema_old" if behind else "schema_unknown", have=have or "-", want=want)
+    _not_newer(have)
+    raise Unavailable("schema_old", have=have or "-", want=want)
+
+
+def _not_newer(have: str | None) -> None:
+    if have is not None and have not in {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}:
+        raise Unavailable("schema_unknown", have=have, want=known())
 
 
 def migrate(conn: Connection) -> tuple[str | None, str]:
-    """Bring the schema up to date inside `conn`'s transaction; the revision before and after."""
+    """Bring the schema up to date inside `conn`'s transaction; the revision before and after.
+
+    Raises Unavailable for a schema newer than this code.
+    """
     sql.run(conn, "SELECT pg_advisory_xact_lock(:lock)", lock=_LOCK)
     before = current(conn)
+    _not_newer(before)
     config = _config()
     config.attributes["connection"] = conn
     command.upgrade(config, "head")

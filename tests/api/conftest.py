@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from controller.store import embedded
-from tests.api.outside import PLENTY, Cloud, Department
-from tests.api.server import MIB, controller, furnish, new_database
+pytest.register_assert_rewrite("tests.api.outside", "tests.api.server")
+
+from controller.store import embedded  # noqa: E402
+from tests.api.outside import PLENTY, Cloud, Department  # noqa: E402
+from tests.api.server import MIB, controller, furnish, new_database  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """How these tests see the controller: as anybody outside does, over HTTP, with a token.
 
-`Caller` is one identity; `Cloud` is the running controller with what every tale needs: an administrator, a pool with hosts, sizes, an image. Each tale makes
-departments of its own, so that tales don't meet.
+`Caller` is one identity; `Cloud` is the running controller with its administrator, who makes whatever a tale needs.
+Each tale makes departments of its own, so that tales don't meet.
 """
 
 from __future__ import annotations

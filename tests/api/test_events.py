@@ -62,7 +62,8 @@ def test_what_an_open_transaction_wrote_is_not_jumped_over(cloud: Cloud, free_de
     cursor = member.ask("GET /v1/events", project=path)["next"]
     with psycopg.connect(cloud.database_url) as slow:
         slow.execute(
-            "INSERT INTO events (kind, object_kind, object_id, object_name, project_id, actor) VALUES ('project.changed', 'project', %s, 'slow', %s, 'x')",
+            "INSERT INTO events (kind, object_kind, object_id, object_name, project_id, actor)"
+            " VALUES ('project.changed', 'project', %s, 'slow', %s, 'x')",
             [project, project],
         )
         id_ = _create(member, path)

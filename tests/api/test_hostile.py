@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
@@ -286,9 +285,7 @@ def test_what_a_guest_is_told_is_kept_to_the_letter(free_department: Department)
     wish = {"project": free_department.path, "items": [{"flavor": "tiny", "image": "debian", "user_data": told}]}
     request = free_department.member.ask("POST /v1/requests", wish)
     assert free_department.member.ask(f"GET /v1/requests/{request['id']}")["items"][0]["user_data"] == told
-    keys: Callable[[str], bytes] = lambda key: json.dumps(
-        {"project": free_department.path, "flavor": "tiny", "image": "debian", "ssh_keys": [key]}
-    ).encode()  # noqa: E731
+    wish = {"project": free_department.path, "flavor": "tiny", "image": "debian"}
     for key in (
         "ssh-ed25519 AAAA x\nssh-rsa BBBB",
         'command="id" ssh-ed25519 AAAA',
@@ -297,7 +294,7 @@ def test_what_a_guest_is_told_is_kept_to_the_letter(free_department: Department)
         "ssh-ed25519 AA AA\r",
         "ssh-ed25519 A\x00",
     ):
-        _bad(free_department.member, "POST /v1/instances", keys(key))
+        _bad(free_department.member, "POST /v1/instances", json.dumps(wish | {"ssh_keys": [key]}).encode())
 
 
 def test_words_in_braces_are_not_filled_in(cloud: Cloud, department: Department) -> None:

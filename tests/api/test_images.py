@@ -150,9 +150,14 @@ def test_an_upload_that_breaks_off_leaves_no_image(cloud: Cloud) -> None:
     name = _enter(cloud)
     parts = urlsplit(cloud.url)
     with socket.create_connection((str(parts.hostname), parts.port or 0)) as line:
-        head = f"PUT /v1/images/{name}/content HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {cloud.admin.token}\r\nContent-Length: 100000\r\n\r\n"
-        line.sendall(head.encode() + b"x" * 50_000)
-    image = cloud.admin.until(f"GET /v1/images/{name}", lambda one: not _left(cloud))
+        head = (
+            f"PUT /v1/images/{name}/content HTTP/1.1",
+            "Host: x",
+            f"Authorization: Bearer {cloud.admin.token}",
+            "Content-Length: 100000",
+        )
+        line.sendall("\r\n".join([*head, "", ""]).encode() + b"x" * 50_000)
+    image = cloud.admin.until(f"GET /v1/images/{name}", lambda _: not _left(cloud))
     assert image["state"] in ("waiting", "failed")
     assert cloud.admin.ask(f"PUT /v1/images/{name}/content", CONTENT)["state"] == "ready"
 
@@ -192,7 +197,7 @@ def web() -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             if self.path == "/moved":
                 self.send_response(302)
                 self.send_header("Location", "/good")

@@ -84,7 +84,7 @@ def test_a_cursor_that_is_garbage_is_refused_and_a_strange_one_harmless(cloud: C
     cloud.admin.refused(400, "bad_cursor", line, cursor="!")
     cloud.admin.refused(400, "bad_cursor", line, cursor=base64.urlsafe_b64encode(b"a\x00").decode())
     cloud.admin.refused(400, "invalid_request", line, cursor="A" * 1025)
-    foreign = base64.urlsafe_b64encode("'; DROP TABLE users; --".encode()).decode().rstrip("=")
+    foreign = base64.urlsafe_b64encode(b"'; DROP TABLE users; --").decode().rstrip("=")
     assert cloud.admin.call(line, cursor=foreign).status_code in (200, 400)
     for limit in ("0", "501", "-1", "x", "1.5", "9" * 40, ""):
         cloud.admin.refused(400, "invalid_request", line, limit=limit)

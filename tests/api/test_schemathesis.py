@@ -1,4 +1,7 @@
-"""Anything that the OpenAPI document allows, and much that it forbids, is sent to every operation: what comes back is what the document says, never a 5xx."""
+"""Anything that the OpenAPI document allows, and much that it forbids, is sent to every operation.
+
+What comes back is what the document says, and never a 5xx.
+"""
 
 from __future__ import annotations
 

@@ -48,7 +48,13 @@ def test_a_debian_reads_its_seed_and_lets_its_owner_in_by_ssh(province: Province
         "-o",
         "UserKnownHostsFile=/dev/null",
     )
-    command = (*ssh, "-i", str(key), f"debian@{address}", "hostname; cat /etc/department; sudo -n true && df --output=size -BG / | tail -1")
+    command = (
+        *ssh,
+        "-i",
+        str(key),
+        f"debian@{address}",
+        "hostname; cat /etc/department; echo; sudo -n true && df --output=size -BG / | tail -1",
+    )
     end, said = time.monotonic() + BOOT_S, ""
     while not said:
         try:
@@ -56,7 +62,7 @@ def test_a_debian_reads_its_seed_and_lets_its_owner_in_by_ssh(province: Province
         except subprocess.CalledProcessError:
             assert time.monotonic() < end, f"no login within {BOOT_S} s; the console says:\n{province.console(one)[-3000:]}"
             time.sleep(3)
-    hostname, department, size = said.split("\n")[:3]
+    hostname, department, size = [line for line in said.splitlines() if line]
     assert (hostname, department) == (name, "health commission")
     assert size.strip() in ("3G", "2G"), "the root file system grew to its disk"
     member.ask(f"DELETE /v1/instances/{one['id']}")

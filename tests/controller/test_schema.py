@@ -1,0 +1,133 @@
+"""The database's schema: made from nothing, refused where this code doesn't know it, and strict about facts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from controller.errors import Unavailable
+from controller.messages import render
+from controller.store import schema
+from controller.store.database import Database
+from tests.controller.fixtures import of_database
+
+
+@pytest.fixture
+def empty_url(postgres: str) -> Iterator[str]:
+    """The URL of a database without any table."""
+    name = f"empty{os.getpid()}"
+    with psycopg.connect(postgres, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name}".encode())
+        yield of_database(postgres, name)
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def empty(empty_url: str) -> Iterator[Database]:
+    """Connections to it."""
+    opened = Database(empty_url, 6)
+    yield opened
+    opened.close()
+
+
+def chutian(verb: str, url: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run one of the controller's commands to its end."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("CHUTIAN_", "LC_", "LANG"))}
+    environment |= {"CHUTIAN_DATA_DIR": str(folder), "CHUTIAN_DATABASE_URL": url, "CHUTIAN_TLS": "off", "CHUTIAN_LISTEN": "127.0.0.1:0"}
+    return subprocess.run(
+        [sys.executable, "-m", "controller", verb], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def stamp(url: str, revision: str) -> None:
+    with psycopg.connect(url) as conn:
+        conn.execute("UPDATE alembic_version SET version_num = %s", [revision])
+
+
+def test_an_empty_database_is_migrated_and_a_second_run_finds_nothing_to_do(empty_url: str, tmp_path: Path) -> None:
+    first = chutian("migrate", empty_url, tmp_path)
+    assert (first.returncode, first.stdout) == (0, f"schema empty -> {schema.known()}\n"), first.stderr
+    again = chutian("migrate", empty_url, tmp_path)
+    assert (again.returncode, again.stdout) == (0, f"schema {schema.known()}: up to date\n"), again.stderr
+
+
+def test_serving_an_empty_or_old_schema_is_refused_and_says_what_to_run(empty: Database, empty_url: str, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable) as refusal:
+        empty.run(schema.check)
+    assert refusal.value.text == "schema_old"
+    assert "chutian migrate" in render(refusal.value.text, refusal.value.params, "en")
+    served = chutian("serve", empty_url, tmp_path)
+    assert served.returncode == 1
+    assert "chutian migrate" in served.stderr
+    assert "Traceback" not in served.stderr
+
+
+def test_serving_a_schema_that_a_newer_controller_made_is_refused(empty: Database, empty_url: str, tmp_path: Path) -> None:
+    empty.run(schema.migrate)
+    stamp(empty_url, "9999")
+    with pytest.raises(Unavailable) as refusal:
+        empty.run(schema.check)
+    assert (refusal.value.text, refusal.value.params["have"]) == ("schema_unknown", "9999")
+    for verb in ("serve", "migrate", "bootstrap"):
+        done = chutian(verb, empty_url, tmp_path)
+        assert done.returncode == 1, f"{verb}: {done.stderr}"
+        assert "9999" in done.stderr
+        assert "newer controller" in done.stderr, f"{verb} doesn't say what to run: {done.stderr}"
+        assert "Traceback" not in done.stderr, f"{verb} broke: {done.stderr}"
+
+
+def test_a_migrated_schema_is_served(database: Database) -> None:
+    database.run(schema.check)
+    assert database.run(schema.current) == schema.known()
+
+
+def test_two_migrations_at_once_make_one_schema(empty_url: str) -> None:
+    pools = [Database(empty_url, 6) for _ in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda pool: pool.run(schema.migrate), pools))
+    assert sorted(found, key=str) == sorted([(None, schema.known()), (schema.known(), schema.known())], key=str)
+    pools[0].run(schema.check)
+    for pool in pools:
+        pool.close()
+
+
+def test_a_migration_that_breaks_leaves_the_database_as_it_was(empty: Database, empty_url: str) -> None:
+    with psycopg.connect(empty_url) as conn:
+        conn.execute("CREATE TABLE hosts (mine int)")
+    with pytest.raises(Exception, match="hosts"):
+        empty.run(schema.migrate)
+    with psycopg.connect(empty_url) as conn:
+        tables = conn.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'").fetchall()
+    assert tables == [("hosts",)]
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE events SET actor = 'nobody'", "DELETE FROM events", "TRUNCATE events", "DELETE FROM events WHERE false"]
+)
+def test_an_event_can_not_be_changed_or_taken_away(database_url: str, change: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        conn.execute(
+            "INSERT INTO events (kind, object_kind, object_id, object_name, actor)"
+            " VALUES ('user.created', 'user', gen_random_uuid(), 'zhang', 'admin')"
+        )
+        with pytest.raises(psycopg.errors.RaiseException, match="events are facts"):
+            conn.execute(change.encode())
+        assert conn.execute("SELECT actor FROM events").fetchall() == [("admin",)]
+
+
+def test_every_cloud_has_an_owner_of_its_own_and_one_alone(database_url: str, empty: Database, empty_url: str) -> None:
+    empty.run(schema.migrate)
+    owners = []
+    for url in (database_url, empty_url):
+        with psycopg.connect(url, autocommit=True) as conn:
+            owners += conn.execute("SELECT owner FROM cloud").fetchall()
+            with pytest.raises(psycopg.errors.UniqueViolation):
+                conn.execute("INSERT INTO cloud (owner) VALUES (gen_random_uuid())")
+    assert owners[0] != owners[1]
