@@ -6,8 +6,8 @@ hypervisor's; this process is the client, whose CPU competes on the same cores b
 project that has limits of its own, so that every create counts against the same row. A short warm-up, not counted, opens connections and
 fills caches: a controller runs for months.
 
-A second part, where libvirt answers and a guest image can be had, runs real guests: from request to running, beside libvirt's own define and
-start of the same guest in the same run.
+A second part, where libvirt answers and a guest image can be had, runs real guests: from request to running, beside libvirt's own define
+and start of the same guest in the same run.
 """
 
 from __future__ import annotations

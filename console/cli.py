@@ -29,6 +29,7 @@ SINGLES = {  # commands without a noun, and the module each is in
     "serve": "local",
     "migrate": "local",
     "bootstrap": "local",
+    "stop-database": "local",
     "completion": "local",
     "version": "local",
 }
@@ -36,7 +37,7 @@ SECTIONS = {  # how `chutian --help` groups them
     "ask": ("instance", "request", "explain", "events", "quota", "project"),
     "operate": ("host", "pool", "endpoint", "flavor", "image", "user"),
     "self": ("login", "whoami", "completion", "version"),
-    "controller": ("serve", "migrate", "bootstrap"),
+    "controller": ("serve", "migrate", "bootstrap", "stop-database"),
 }
 
 

@@ -377,4 +377,5 @@ def render(code: str, params: Mapping[str, Any], lang: str) -> str:
         shown["why"] = render(str(shown["why"]), {key: value for key, value in params.items() if key != "why"}, lang)
     if isinstance(shown.get("resource"), str):
         shown["resource"] = _RESOURCES.get(shown["resource"], (shown["resource"],) * 2)[column]
-    return entry[column].format_map(shown).strip()
+    said = entry[column].format_map(shown).strip()
+    return said.rstrip(" :：") + ".。"[column] if said.endswith((":", "：")) else said  # a detail not for this reader leaves no loose end

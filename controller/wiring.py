@@ -25,7 +25,7 @@ from controller.model.request import Submission
 from controller.reconcile.endpoints import EndpointLoop
 from controller.reconcile.housekeeping import HousekeepingLoop
 from controller.reconcile.instances import InstanceLoop
-from controller.store import embedded, schema, sql
+from controller.store import embedded, numbering, schema, sql
 from controller.store.database import Database
 
 log = structlog.get_logger()
@@ -44,6 +44,8 @@ def check_or_migrate(database: Database, settings: Settings) -> None:
         if before != after:
             log.info("migrated", before=before, after=after)
     database.run(schema.check)
+    if raised := database.run(numbering.catch_up):
+        log.warning("restored", numbers_raised_by=raised)
 
 
 def answer(submission: Submission, accepted: Accepted) -> tuple[int, str]:

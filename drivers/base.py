@@ -8,8 +8,8 @@ to know: nothing is remembered between calls that could not be forgotten.
 
 ABSENT is a positive answer ("the backend says there is no such thing"); a backend that can't be asked raises.
 
-Optional powers (console, events, ...) are further small Protocols: having the method is the capability. The rejected alternative, a table of
-booleans beside one large class, says the same thing in two places.
+Optional powers (console, events, ...) are further small Protocols: having the method is the capability. The rejected alternative, a table
+of booleans beside one large class, says the same thing in two places.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class InstanceSpec:
     reports it back in `Observation.generation`. `build` counts rebuilds (a new value: throw the root disk away and make it again from
     the image); `reboots` counts reboots asked for (a value higher than the stamped one: reboot once). `force` allows an abrupt power-off
     where the spec needs the guest stopped; without it the guest is asked politely and `ensure` returns at once. `built`: the root disk
-    of this build was made before, so that one that is missing is lost data, to be reported (DiskMissing) and never made up for by an empty one.
+    of this build was made before, so that a missing one is lost data: to be reported (DiskMissing), never made up for by an empty one.
     """
 
     instance_id: str  # a UUID in canonical form; also the domain's uuid where the backend has one
@@ -97,8 +97,8 @@ class InstanceSpec:
 class Observation:
     """What the backend says of one instance.
 
-    `generation` is the last one whose whole spec held (None where the object carries none yet). `addresses` are guest addresses without prefix
-    length, IPv4 first; empty while unknown.
+    `generation` is the last one whose whole spec held (None where the object carries none yet). `addresses` are guest addresses without
+    prefix length, IPv4 first; empty while unknown.
     """
 
     instance_id: str

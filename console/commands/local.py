@@ -1,4 +1,4 @@
-"""Commands without a server: the controller's own (`serve`, `migrate`, `bootstrap`), `completion` and `version`.
+"""Commands without a server: the controller's own (`serve`, `migrate`, `bootstrap`, `stop-database`), `completion` and `version`.
 
 The controller is started as a program of its own in place of this one: the console speaks HTTP only and never imports the
 controller. Its arguments, `--help` included, are passed on as they are, so its options have one home.
@@ -57,4 +57,4 @@ VERBS = {
     "completion": Verb(completion, (arg("shell", type=click.Choice(("bash", "zsh", "fish"))),)),
     "version": Verb(version),
 }
-RAW: dict[str, Callable[[str, Say], click.Command]] = {"serve": _controller, "migrate": _controller, "bootstrap": _controller}
+RAW: dict[str, Callable[[str, Say], click.Command]] = {"serve": _controller, "migrate": _controller, "bootstrap": _controller, "stop-database": _controller}

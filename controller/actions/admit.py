@@ -104,6 +104,7 @@ def admit(conn: Connection, admission: Admission, submissions: Sequence[Submissi
     The caller owns the transaction, and makes the fleet view forget what it holds when it does not commit.
     """
     drafts = _resolve(conn, admission, submissions)
+    _answer_repeated(conn, [draft for draft in drafts if draft.outcome is not None])  # it meant something when it was taken
     open_drafts = [draft for draft in drafts if draft.outcome is None]
     if open_drafts:
         now = sql.scalar(conn, "SELECT now()")

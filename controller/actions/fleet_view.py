@@ -14,7 +14,7 @@ class FleetView:
 
     def __init__(self) -> None:
         self.fleet = Fleet()
-        self._mark = "0"
+        self._mark = 0
 
     def refresh(self, conn: Connection) -> Fleet:
         """Read what changed; the fleet."""
@@ -25,4 +25,4 @@ class FleetView:
     def forget(self) -> None:
         """Begin from nothing at the next refresh: what was claimed here never happened."""
         self.fleet = Fleet()
-        self._mark = "0"
+        self._mark = 0

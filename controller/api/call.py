@@ -148,13 +148,24 @@ class Call:
         self.services.wake()
         return done
 
+    def repeated(self) -> Json | None:
+        """The answer that this call got before, for those that have something to do outside before `change`. Raises Conflict."""
+        identity, key = self.identity, self.key
+        return None if key is None else self.services.database.run(lambda conn: self._known(conn, identity, key))
+
+    def _known(self, conn: Connection, identity: Identity, key: str) -> Json | None:
+        known = answers.find(conn, [(identity.user_id, key)]).get((identity.user_id, key))
+        if known is None:
+            return None
+        if known["fingerprint"] != self.fingerprint:
+            raise errors.Conflict("key_reused", key=key)
+        return Json(orjson.loads(known["body"]), known["status"])
+
     def _once(self, conn: Connection, identity: Identity, key: str, work: Callable[[Connection], Any], status: int) -> Json:
         answers.reserve(conn, identity.user_id, key)
-        known = answers.find(conn, [(identity.user_id, key)]).get((identity.user_id, key))
+        known = self._known(conn, identity, key)
         if known is not None:
-            if known["fingerprint"] != self.fingerprint:
-                raise errors.Conflict("key_reused", key=key)
-            return Json(orjson.loads(known["body"]), known["status"])
+            return known
         view = work(conn)
         record = {
             "user_id": identity.user_id,

@@ -122,9 +122,7 @@ def _again(row: Mapping[str, Any], seen: Observation, step: Step) -> float | Non
     return _ADDRESS_S if step.state is State.ACTIVE and not seen.addresses and fresh else None
 
 
-def _failed(
-    row: Mapping[str, Any], seen: Observation | None, error: DriverError, facts: tuple[Event, ...], settings: Settings
-) -> Outcome:
+def _failed(row: Mapping[str, Any], seen: Observation | None, error: DriverError, facts: tuple[Event, ...], settings: Settings) -> Outcome:
     """A driver said no. Permanent: the instance is in error and says why. Otherwise: again later, a little later each time."""
     given_up = isinstance(error, Permanent) and row["goal"] != Goal.GONE
     overdue = row["now"] - row["asked_at"] > timedelta(seconds=settings.build_deadline_s)

@@ -16,8 +16,8 @@ from controller.store.sql import Row
 
 Event = Mapping[str, Any]
 
-_SELECT = "SELECT id, xid::text AS xid, at, kind, object_kind, object_id, object_name, project_id, actor, params FROM events"
-_VISIBLE = "xid < pg_snapshot_xmin(pg_current_snapshot())"
+_SELECT = "SELECT id, xid, at, kind, object_kind, object_id, object_name, project_id, actor, params FROM events"
+_VISIBLE = "xid < oldest_xid()"
 _FILTERS = (
     " AND (CAST(:scope AS uuid[]) IS NULL OR project_id = ANY(CAST(:scope AS uuid[])))"
     " AND (CAST(:object AS uuid) IS NULL OR object_id = CAST(:object AS uuid))"
@@ -46,9 +46,9 @@ def after(conn: Connection, cursor: tuple[int, int], scope: list[str] | None, ob
     """The facts after a cursor, oldest first."""
     return sql.rows(
         conn,
-        f"{_SELECT} WHERE {_VISIBLE} AND (xid, id) > (CAST(:xid AS xid8), CAST(:id AS bigint)){_FILTERS}"
+        f"{_SELECT} WHERE {_VISIBLE} AND (xid, id) > (CAST(:xid AS bigint), CAST(:id AS bigint)){_FILTERS}"
         " ORDER BY events.xid, id LIMIT :limit",
-        xid=str(cursor[0]),
+        xid=cursor[0],
         id=cursor[1],
         scope=scope,
         object=object_id,

@@ -166,14 +166,14 @@ def lock_hosts(conn: Connection, ids: Iterable[str]) -> Sequence[Row]:
     return sql.rows(conn, f"{_PLACED} WHERE h.id = ANY(CAST(:ids AS uuid[])) ORDER BY h.id FOR NO KEY UPDATE OF h", ids=sorted(set(ids)))
 
 
-def changed_hosts(conn: Connection, since: str) -> tuple[str, Sequence[Row]]:
-    """Hosts changed since a snapshot, with the snapshot to ask from next time ("0" for all).
+def changed_hosts(conn: Connection, since: int) -> tuple[int, Sequence[Row]]:
+    """Hosts changed since a snapshot, with the snapshot to ask from next time (0 for all).
 
     The mark is the oldest transaction still running: whatever commits later than this read has that number or a higher one, so nothing is
     missed.
     """
-    mark = sql.scalar(conn, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
-    return mark, sql.rows(conn, f"{_PLACED} WHERE h.changed_xid >= CAST(:since AS xid8)", since=since)
+    mark = sql.scalar(conn, "SELECT oldest_xid()")
+    return mark, sql.rows(conn, f"{_PLACED} WHERE h.changed_xid >= CAST(:since AS bigint)", since=since)
 
 
 def page_hosts(conn: Connection, filters: Mapping[str, str | None], after: str, limit: int) -> Sequence[Row]:

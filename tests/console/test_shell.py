@@ -124,7 +124,7 @@ def test_completion_completes(words: str, expected: list[str], shell_env: dict[s
     assert sorted(line.split(",")[-1] for line in ran.stdout.splitlines()) == expected
 
 
-@pytest.mark.parametrize("command", ["serve", "migrate", "bootstrap"])
+@pytest.mark.parametrize("command", ["serve", "migrate", "bootstrap", "stop-database"])
 def test_the_controllers_own_commands_become_the_controller_with_all_their_arguments(
     command: str, shell_env: dict[str, str], tmp_path: Path
 ) -> None:

@@ -93,12 +93,17 @@ def _over_capacity(conn: Connection) -> list[str]:
 
 
 def _owners(conn: Connection) -> list[str]:
-    """Each live instance has one allocation that counts, on its host; each hold belongs to a request that waits."""
+    """Each live instance has one allocation that counts, on its host and of its size; each hold belongs to a request that waits."""
     rows = sql.rows(
         conn,
         "SELECT 'instance ' || i.name || ' (' || i.state || ') has ' || count(a.id) || ' allocations' AS text FROM instances i"
         " LEFT JOIN allocations a ON a.instance_id = i.id AND a.counted AND a.host_id = i.host_id"
         " GROUP BY i.id HAVING count(a.id) <> CASE WHEN i.state = 'deleted' THEN 0 ELSE 1 END"
+        " UNION ALL SELECT 'instance ' || i.name || ' (' || i.state || ') is not as large as its allocation' FROM instances i"
+        " JOIN allocations a ON a.instance_id = i.id AND a.counted"
+        " WHERE least(a.vcpus - i.vcpus, a.memory_mib - i.memory_mib, a.disk_gib - i.disk_gib, a.gpus - i.gpus) < 0"
+        "    OR (i.state IN ('active', 'stopped') AND i.observed_generation = i.generation"
+        "        AND (a.vcpus, a.memory_mib, a.disk_gib, a.gpus) <> (i.vcpus, i.memory_mib, i.disk_gib, i.gpus))"
         " UNION ALL SELECT 'request ' || r.id || ' is ' || r.state || ' and holds' FROM requests r"
         " WHERE r.state <> 'pending' AND EXISTS (SELECT 1 FROM allocations a WHERE a.request_id = r.id AND a.instance_id IS NULL)",
     )

@@ -1,7 +1,7 @@
 """Any order of what people may ask, over small numbers: no limit is ever passed, no host overfull, and every sum is its recount.
 
-The machine keeps no model of the ledger: `ledger.wrong` recounts it from its rows after every step. What was promised is kept by a rule that
-may not fail: a request that is pending can be approved, whatever else happened since.
+The machine keeps no model of the ledger: `ledger.wrong` recounts it from its rows after every step. What was promised is kept by a rule
+that may not fail: a request that is pending can be approved, whatever else happened since.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, ClassVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
@@ -25,7 +25,7 @@ from tests.controller.stepping import Stepper
 
 REFUSALS = (errors.QuotaExceeded, errors.NoCapacity, errors.AlreadyExists)
 AUTO = {"instances": 2, "vcpus": 4, "memory_mib": 4096, "disk_gib": 40}
-flavors = st.sampled_from(["small", "medium", "large"])
+flavors = st.sampled_from(["small", "wide", "large"])
 resources = st.sampled_from(["instances", "vcpus", "memory_mib"])
 which = st.integers(0, 9)
 
@@ -131,13 +131,11 @@ class Asking(RuleBasedStateMachine):
 
 
 def test_no_order_of_asking_passes_a_limit_or_loses_count(cloud: Cloud) -> None:
+    cloud.flavor("wide", 3, 1024, 10)  # with the disk of `small`, so that one may become the other and back
     bureau = cloud.project("health", auto=AUTO)
     Asking.paths = [bureau, cloud.project("booking", bureau), cloud.project("education", auto=AUTO)]
     Asking.cloud, Asking.admission = cloud, cloud.admission()
     Asking.approver, _ = cloud.user("li", ROOT, Role.APPROVER)
-    run_state_machine_as_test(
-        Asking,
-        settings=settings(
-            max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-        ),
-    )
+    # No shrinking: a failing run of 30 steps is short enough to read, and shrinking it takes minutes.
+    quick = settings(max_examples=40, stateful_step_count=30, deadline=None, derandomize=True, phases=[Phase.generate])
+    run_state_machine_as_test(Asking, settings=settings(quick, suppress_health_check=list(HealthCheck)))

@@ -25,7 +25,7 @@ from scheduler.constraints import GROUP_RULES, RULES
 
 ROOT = Path(__file__).parents[2]
 EVENT = re.compile(r"(project|limit|role|user|token|flavor|image|pool|endpoint|host|request|instance)\.[a-z_]+")
-GIVEN_TO_ALL = {"name", "why"}  # an event's object has a name; a reason without `why` says nothing more
+GIVEN_TO_ALL = {"name", "why", "detail"}  # an event's object has a name; the others may be left out, for there is nothing to say or to show
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,16 @@ def reasons_given() -> Iterator[Use]:
         yield from (Use(text, where, given) for text in _texts(call.args[0]))
 
 
+def reasons_in_tables() -> Iterator[Use]:
+    """Pairs of a condition and why, and reasons written as they are kept: {"code": …, "params": {…}}."""
+    for file, tree in trees().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Tuple) and len(node.elts) == 2 and ast.unparse(node.elts[0]).startswith("Condition."):
+                yield from (Use(text, f"{file}:{node.lineno}", None) for text in _texts(node.elts[1]))
+            if isinstance(node, ast.Dict) and _dict_keys(node) == {"code", "params"}:
+                yield from (Use(text, f"{file}:{node.lineno}", _dict_keys(node.values[1])) for text in _texts(node.values[0]))
+
+
 def _dict_keys(node: ast.expr) -> frozenset[str] | None:
     if not isinstance(node, ast.Dict) or any(not isinstance(key, ast.Constant) for key in node.keys):
         return None
@@ -128,8 +138,9 @@ def rendered() -> Iterator[Use]:
             yield from (Use(text, where, given) for text in _texts(call.args[0]))
 
 
+@cache
 def uses() -> list[Use]:
-    return [*errors_raised(), *reasons_given(), *events_told(), *rendered()]
+    return [*errors_raised(), *reasons_given(), *reasons_in_tables(), *events_told(), *rendered()]
 
 
 def varying() -> Iterator[re.Pattern[str]]:
@@ -140,14 +151,16 @@ def varying() -> Iterator[re.Pattern[str]]:
                 for argument in node.args:
                     if isinstance(argument, ast.JoinedStr):
                         parts = [re.escape(str(one.value)) if isinstance(one, ast.Constant) else r"\w+" for one in argument.values]
-                        if re.fullmatch(r"[\w.\\+]+", "".join(parts)) and any(isinstance(one, ast.Constant) for one in argument.values):
+                        if re.fullmatch(r"[\w.\\+]+", "".join(parts)) and re.search(r"[a-z]{3}", "".join(parts)):
                             yield re.compile("".join(parts))
 
 
 def changes_proposed() -> set[str]:
     tree = ast.parse((ROOT / "scheduler" / "explain.py").read_text())
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    return {f"change.{text}" for text in texts if re.fullmatch(r"(fewer|less|other|drop|relax)_\w+", text)}
+    made = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name(node) == "Change"]
+    named = {text for call in made for text in _texts(call.args[0])}
+    return {f"change.{text}" for text in texts if text in named or re.fullmatch(r"(fewer|less|other|drop|relax)_\w+", text)}
 
 
 def test_every_sentence_that_the_code_names_is_in_the_catalogue() -> None:
@@ -216,3 +229,4 @@ def test_a_reason_shows_its_details_to_those_who_see_the_fleet_alone(lang: str) 
     assert hidden is not None
     assert DETAIL in shown["text"]
     assert DETAIL not in hidden["text"]
+    assert hidden["text"] == {"en": "The host does not answer.", "zh": "主机没有响应。"}[lang]

@@ -71,6 +71,8 @@ def _endpoint(conn: Connection, row: Mapping[str, Any], call: Call) -> dict[str,
 def enrol_endpoint(call: TheCall, given: EndpointIn) -> Json:
     """Connect to an endpoint and take its hosts into our care. One that does not answer is refused, and nothing has changed."""
     identity, database = call.identity, call.services.database
+    if (known := call.repeated()) is not None:
+        return known
     database.run(lambda conn: actions.check_enrol(conn, identity, given.name, given.pool))
     if given.driver not in DRIVERS:
         raise errors.InvalidRequest("unknown_driver", driver=given.driver, drivers=", ".join(sorted(DRIVERS)))

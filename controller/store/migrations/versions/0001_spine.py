@@ -16,6 +16,15 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+# Transaction numbers begin anew on a server that a dump is restored to; the offset (see `store.numbering`) lets ours go on growing.
+NUMBERING = """
+CREATE FUNCTION xid_offset() RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT 0::bigint';
+CREATE FUNCTION this_xid() RETURNS bigint LANGUAGE sql VOLATILE
+    AS 'SELECT pg_current_xact_id()::text::bigint + xid_offset()';
+CREATE FUNCTION oldest_xid() RETURNS bigint LANGUAGE sql STABLE
+    AS 'SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint + xid_offset()';
+"""
+
 TABLES = """
 CREATE TABLE cloud (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
@@ -159,7 +168,7 @@ CREATE TABLE hosts (
     cordoned boolean NOT NULL DEFAULT false,
     state text NOT NULL CHECK (state IN ('up', 'unreachable', 'retired')),
     generation bigint NOT NULL DEFAULT 1,
-    changed_xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    changed_xid bigint NOT NULL DEFAULT this_xid(),
     created_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (endpoint_id, backend_name)
 ) WITH (fillfactor = 50);
@@ -251,7 +260,7 @@ CREATE INDEX allocations_group ON allocations (spread_group) WHERE spread_group 
 
 CREATE TABLE events (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    xid bigint NOT NULL DEFAULT this_xid(),
     at timestamptz NOT NULL DEFAULT now(),
     kind text NOT NULL,
     object_kind text NOT NULL,
@@ -326,7 +335,7 @@ TRIGGERS = """
 CREATE FUNCTION hosts_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.generation := OLD.generation + 1;
-    NEW.changed_xid := pg_current_xact_id();
+    NEW.changed_xid := this_xid();
     RETURN NEW;
 END $$;
 CREATE TRIGGER hosts_changed BEFORE UPDATE ON hosts FOR EACH ROW EXECUTE FUNCTION hosts_changed();
@@ -342,6 +351,7 @@ CREATE TRIGGER events_are_facts BEFORE UPDATE OR DELETE OR TRUNCATE ON events
 
 def upgrade() -> None:
     """Make all of it."""
+    op.get_bind().exec_driver_sql(NUMBERING)
     op.get_bind().exec_driver_sql(TABLES)
     for name, event, delta, referencing in (
         ("added", "INSERT", ADDED, "REFERENCING NEW TABLE AS new_rows"),
