@@ -57,4 +57,9 @@ VERBS = {
     "completion": Verb(completion, (arg("shell", type=click.Choice(("bash", "zsh", "fish"))),)),
     "version": Verb(version),
 }
-RAW: dict[str, Callable[[str, Say], click.Command]] = {"serve": _controller, "migrate": _controller, "bootstrap": _controller, "stop-database": _controller}
+RAW: dict[str, Callable[[str, Say], click.Command]] = {
+    "serve": _controller,
+    "migrate": _controller,
+    "bootstrap": _controller,
+    "stop-database": _controller,
+}
