@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from uvicorn import Config
 
 log = structlog.get_logger()
+_SWITCH_S = 0.001  # a thread that computes lets others go on after this time: a look at 100,000 instances must not be felt by readers
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,14 +72,17 @@ def serve(settings: Settings, _given: argparse.Namespace) -> int:
     database = open_database(settings)
     check_or_migrate(database, settings)
     controller = Controller(settings, database)
+    sys.setswitchinterval(_SWITCH_S)
     server = uvicorn.Server(_server_config(settings, controller.application()))
     stopping = threading.Event()
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
         stopping.set()
-        server.should_exit = True
+        controller.soon_ends()
+        uvicorn.Server.handle_exit(server, number, frame)
 
     controller.start()
+    server.handle_exit = stop  # type: ignore[assignment]  # uvicorn puts its own handlers in our handlers' place while it runs
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     log.info("serving", address=settings.listen)

@@ -73,7 +73,8 @@ class Controller:
 
     def application(self) -> FastAPI:
         """The API of this controller."""
-        services = Services(self.database, self.env, self.admitter, self.connections, Identities(self.database), self.instances.wake)
+        identities = Identities(self.database)
+        services = Services(self.database, self.env, self.admitter, self.connections, identities, self.instances.wake, self._ending.is_set)
         return build(services, self.settings.max_body_bytes)
 
     def start(self) -> None:
@@ -83,6 +84,10 @@ class Controller:
         self.endpoints.start()
         self.housekeeping.start()
         self._importer.start()
+
+    def soon_ends(self) -> None:
+        """Let go of what would hold the end up: event streams and downloads, which both go on elsewhere or later."""
+        self._ending.set()
 
     def stop(self) -> None:
         """Finish what is under way, then end."""

@@ -77,6 +77,7 @@ class Services:
     connections: Connections
     identities: Identities
     wake: Callable[[], None]
+    ending: Callable[[], bool]
 
 
 @dataclass(slots=True)

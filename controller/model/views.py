@@ -33,13 +33,13 @@ def reason(of: Row | None, reader: Reader) -> dict[str, Any] | None:
     """A reason with its sentence; where hosts are not for the reader, its parameters are not either."""
     if not of:
         return None
-    text = render(of["code"], of["params"] if reader.fleet else _public(of["params"]), reader.lang).rstrip(" :：")
+    text = render(of["code"], shown(of["params"], reader), reader.lang)
     return {"code": of["code"], "text": text}
 
 
-def _public(params: Row) -> dict[str, Any]:
-    """Parameters that name no host and quote no backend."""
-    return {key: value for key, value in params.items() if key not in ("detail", "host", "endpoint", "where")}
+def shown(params: Row, reader: Reader) -> Row:
+    """Parameters for this reader: who may not see hosts gets none that names one or quotes a backend."""
+    return params if reader.fleet else {key: value for key, value in params.items() if key not in ("detail", "host", "endpoint", "where")}
 
 
 def project(row: Row) -> dict[str, Any]:
@@ -189,7 +189,7 @@ def instance(row: Row, reader: Reader) -> dict[str, Any]:
 
 def event(row: Row, projects: Mapping[str, str], reader: Reader) -> dict[str, Any]:
     """An event with its sentence. `projects`: paths by id."""
-    params = row["params"] if reader.fleet else _public(row["params"])
+    params = shown(row["params"], reader)
     return {
         "id": f"{row['xid']}.{row['id']}",
         "at": time(row["at"]),

@@ -150,6 +150,7 @@ UPDATE instances i SET
   FROM json_to_recordset(CAST(:records AS json)) AS r(id uuid, state text, condition text, reason jsonb, addresses text[], built integer,
        attempts integer, generation bigint, observed_generation bigint, settled boolean, again_s double precision)
  WHERE i.id = r.id AND i.state <> 'deleted' AND (i.generation = r.generation OR r.state <> 'deleted')
+   AND i.observed_generation <= r.generation
 RETURNING i.id
 """
 
@@ -157,9 +158,18 @@ RETURNING i.id
 def record(conn: Connection, outcomes: Sequence[Mapping[str, Any]]) -> set[str]:
     """Write what passes found.
 
-    An instance of which more was asked meanwhile is due again at once, and is never deleted by an older pass.
+    An instance of which more was asked meanwhile is due again at once, and is never deleted by an older pass. What a paused controller
+    found before another ended a newer change is dropped: the instance is only looked at again.
     """
-    return {row["id"] for row in sql.rows(conn, _RECORD, records=sql.document(outcomes))}
+    written = {row["id"] for row in sql.rows(conn, _RECORD, records=sql.document(outcomes))}
+    outdated = [one["id"] for one in outcomes if one["id"] not in written]
+    if outdated:
+        sql.run(
+            conn,
+            "UPDATE instances SET due_at = now(), leased_until = NULL WHERE id = ANY(CAST(:ids AS uuid[])) AND state <> 'deleted'",
+            ids=outdated,
+        )
+    return written
 
 
 def free(conn: Connection, ids: Iterable[str]) -> None:

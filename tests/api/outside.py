@@ -10,7 +10,7 @@ import itertools
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,6 @@ class Cloud:
     database_url: str
     data_dir: Path
     log: Path
-    seen: dict[str, Any] = field(default_factory=dict)
 
     def as_(self, token: str | None, name: str = "") -> Caller:
         return Caller(self.admin.http, token, name)

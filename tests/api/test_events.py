@@ -163,7 +163,7 @@ def test_a_cursor_of_events_that_is_garbage_is_refused(cloud: Cloud) -> None:
     for junk in ("x", "1", "1.", ".1", "-1.0", "1.1.1", "1 .1", "", "9" * 30 + ".1", "٣.٤", "99999999999999999999.1"):
         cloud.admin.refused(400, "bad_cursor", "GET /v1/events", after=junk)
         cloud.admin.refused(400, "bad_cursor", "GET /v1/events", None, {"Accept": "text/event-stream"}, after=junk)
-    assert cloud.admin.ask("GET /v1/events", after="9999999999999999999.999999999999999999")["items"] == []
+    assert cloud.admin.ask("GET /v1/events", after="999999999999999999.999999999999999999")["items"] == []
     cloud.admin.refused(400, "invalid_request", "GET /v1/events", object="web-1")
     cloud.admin.refused(404, "not_found", "GET /v1/events", project=fresh("nowhere"))
 

@@ -107,6 +107,7 @@ def test_what_is_no_qcow2_or_points_at_the_hosts_files_is_refused(cloud: Cloud, 
     assert not _left(cloud)
 
 
+@pytest.mark.real
 def test_images_made_by_qemu_img_are_taken_or_refused(cloud: Cloud, tmp_path: Path) -> None:
     base, child, data = tmp_path / "base.qcow2", tmp_path / "child.qcow2", tmp_path / "data.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", base, "2G"], check=True)

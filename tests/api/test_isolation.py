@@ -127,6 +127,28 @@ def test_hosts_are_named_to_nobody_but_those_who_see_the_fleet(cloud: Cloud, the
     assert host not in json.dumps(department.member.refused(409, "no_capacity", "POST /v1/instances", wish))
 
 
+def test_a_host_that_does_not_answer_is_not_named_to_its_departments(cloud: Cloud) -> None:
+    name, department = fresh("rack"), cloud.department(PLENTY)
+    cloud.admin.ask("POST /v1/pools", {"name": name, "zone": fresh("zone")})
+    backend = cloud.data_dir / name
+    endpoint = {"name": name, "driver": "fake", "uri": f"fake://{backend}?hosts=1", "pool": name}
+    (host,) = cloud.admin.ask("POST /v1/endpoints", endpoint)["hosts"]
+    wish = {"project": department.path, "flavor": "tiny", "image": "debian", "pool": name}
+    id_ = department.member.settled(department.member.ask("POST /v1/instances", wish)["id"], "active")["id"]
+    (backend / "silent" / "host-0001").touch()
+    seen = department.member.until(f"GET /v1/instances/{id_}", lambda one: one["condition"] == "unknown")
+    assert (seen["state"], seen["reason"]) == ("active", {"code": "host_unreachable", "text": "The host does not answer."})
+    refusal = department.member.refused(503, "unavailable", f"GET /v1/instances/{id_}/console")
+    assert refusal["message"] == "The host does not answer."
+    for address in (f"GET /v1/instances/{id_}", f"GET /v1/instances/{id_}/explain", f"GET /v1/instances/{id_}/console", "GET /v1/events"):
+        text = department.member.call(address).text
+        assert not [word for word in ("host-0001", host, str(backend)) if word in text], f"{address} names the host: {text}"
+    told = cloud.admin.refused(503, "host_unreachable", f"GET /v1/instances/{id_}/console")["message"]
+    assert told > "The host does not answer: ", "those who see the fleet read the details"
+    (backend / "silent" / "host-0001").unlink()
+    department.member.until(f"GET /v1/instances/{id_}", lambda one: one["condition"] == "running")
+
+
 def test_a_user_without_any_role_sees_the_catalogue_and_nothing_else(cloud: Cloud) -> None:
     stranger = cloud.user()
     for address in ("GET /v1/projects", "GET /v1/instances", "GET /v1/requests"):

@@ -39,6 +39,26 @@ def test_the_same_key_and_body_give_the_same_answer_and_another_body_is_refused(
     cloud.admin.refused(409, "key_reused", "POST /v1/users", {"name": fresh("user")}, key)
 
 
+def test_a_repeated_call_gets_its_answer_even_where_it_would_be_refused_by_now(cloud: Cloud, free_department: Department) -> None:
+    """The first answer was lost on its way; meanwhile names went and bounds changed."""
+    flavor, path = fresh("flavor"), free_department.path
+    cloud.admin.ask("POST /v1/flavors", {"name": flavor, "vcpus": 1, "memory_mib": 128, "disk_gib": 1})
+    key, wish = _key(), {"project": path, "flavor": flavor, "image": "debian"}
+    first = free_department.member.ask("POST /v1/instances", wish, key)
+    cloud.admin.ask(f"DELETE /v1/flavors/{flavor}")
+    assert free_department.member.ask("POST /v1/instances", wish, key) == first
+    cloud.admin.ask(f"PATCH /v1/projects/{path}", {"policy": {"auto_approve": None}})
+    assert free_department.member.ask("POST /v1/instances", wish, key) == first
+    free_department.member.refused(409, "key_reused", "POST /v1/instances", wish | {"reason": "x"}, key)
+
+    key, pool, name = _key(), fresh("pool"), fresh("rack")
+    cloud.admin.ask("POST /v1/pools", {"name": pool, "zone": "z"})
+    body = {"name": name, "driver": "fake", "uri": f"fake:{name}?hosts=0", "pool": pool}
+    first = cloud.admin.ask("POST /v1/endpoints", body, key)
+    assert cloud.admin.ask("POST /v1/endpoints", body, key) == first
+    cloud.admin.refused(409, "key_reused", "POST /v1/endpoints", body | {"options": {"hosts": "1"}}, key)
+
+
 def test_a_refused_call_does_not_use_its_key_up(cloud: Cloud, free_department: Department) -> None:
     key, name = _key(), fresh("flavor")
     wish = {"project": free_department.path, "flavor": name, "image": "debian"}

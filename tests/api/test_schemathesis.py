@@ -23,6 +23,7 @@ from tests.api.server import controller, furnish, new_database
 
 DOCUMENT: dict[str, Any] = build(None, 1 << 20).openapi()  # type: ignore[arg-type]  # the document needs no services
 schema = schemathesis.openapi.from_dict(DOCUMENT)
+pytestmark = pytest.mark.slow
 CHECKS = [
     not_a_server_error,
     checks.status_code_conformance,

@@ -150,7 +150,7 @@ def test_an_approver_does_not_decide_on_what_he_asked_for_himself(cloud: Cloud) 
 def test_what_does_not_fit_is_refused_with_the_rule_and_what_would_fit(cloud: Cloud, free_department: Department) -> None:
     cloud.admin.ask("POST /v1/flavors", {"name": "giant", "vcpus": 512, "memory_mib": 1024, "disk_gib": 10})
     cloud.admin.ask(f"PATCH /v1/projects/{free_department.path}", {"policy": {"auto_approve": PLENTY | {"vcpus": 10_000}}})
-    wish = {"project": free_department.path, "flavor": "giant", "image": "debian"}
+    wish = {"project": free_department.path, "flavor": "giant", "image": "debian", "pool": "general"}
     refusal = free_department.member.refused(409, "no_capacity", "POST /v1/instances", wish)
     assert {"rule": "vcpus", "excluded": 4, "text": "have too few free vCPUs"} in refusal["details"]["rules"]
     (change,) = [one for one in refusal["details"]["changes"] if one["change"] == "fewer_vcpus"]

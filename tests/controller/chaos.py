@@ -1,12 +1,12 @@
-"""Two controllers that are killed again and again, many clients that ask again and again, and the sums that must hold at every moment.
+"""Two controllers that are killed again and again, many clients that ask again and again, and what must hold at every moment.
 
-`python -m tests.controller.chaos --operations 5000` is the full soak; `test_chaos.py` runs a short one. Enters: a database's URL, a folder, how much
-to do. Leaves: a `Report`; `wrong` in it lists everything that should never have been, and is empty after a good run. Two `python -m controller
-serve` share the database and one fake world in a directory; clients talk HTTP only; nobody writes SQL. What can be killed is killed
-with SIGKILL, so that nothing is tidied up on the way.
+`python -m tests.controller.chaos --operations 5000` is the full soak; `test_chaos.py` runs a short one. Enters: a database's URL, a folder,
+how much to do. Leaves: a `Report`; `wrong` in it lists everything that should never have been, and is empty after a good run. Two
+`python -m controller serve` share the database and one fake world in a directory; clients talk HTTP only; nobody writes SQL. Controllers
+are ended with SIGKILL, so that nothing is tidied up on the way.
 
-Clients repeat what got no definite answer with the same Idempotency-Key, at whichever controller answers, as any sound client does. Each create carries
-its key as the request's reason, so that the database itself can be asked what came of each key.
+Clients repeat what got no definite answer with the same Idempotency-Key, at whichever controller answers, as any sound client does. Each
+create carries its key as the request's reason, so that the database itself can be asked what came of each key.
 """
 
 from __future__ import annotations
@@ -24,18 +24,17 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import httpx2
 
 from controller.store import embedded, sql
 from controller.store.database import Database
 from drivers.fake.world import World, forget, world
 from tests.controller import ledger
+from tests.controller.chaos_clients import FLAVORS, HELD, PROJECTS, Caller, Report, Shared, run_client
 
 ROOT = Path(__file__).parents[2]
 SHAPE = "hosts=6&vcpus=16&memory_mib=65536&disk_gib=1000&overcommit_vcpus=1.0&build_s=0.3&stop_s=0.1&fail=0.03"
@@ -50,28 +49,17 @@ retry_max_s = 1.0
 lease_s = 2.0
 log_level = "warning"
 """
-FLAVORS = {"small": (1, 1024, 10), "wide": (3, 1024, 10), "large": (4, 4096, 40)}
-PROJECTS = {"health": 30, "health/booking": 12, "health/records": 12, "education": 25, "transport": 15}  # vcpus at and below
 ROOT_VCPUS = 60
-HELD = "transport"  # every request there waits for an approver
-GIVE_UP_S = 60.0  # one call, repeats included
 
 
-@dataclass(slots=True)
-class Report:
-    """What happened, and what should not have."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How much to do. `seconds`: about how long the clients take, as far as their own pauses go."""
 
-    operations: Counter[str] = field(default_factory=Counter)
-    answers: Counter[str] = field(default_factory=Counter)
-    kills: int = 0
-    snapshots: int = 0
-    seconds: float = 0.0
-    wrong: list[str] = field(default_factory=list)
-
-    def blame(self, what: str) -> None:
-        """Note something that should never be; each sort of thing a few times only."""
-        if len(self.wrong) < 50:
-            self.wrong.append(what)
+    operations: int
+    clients: int = 64
+    seconds: float = 40.0
+    seed: int = 1
 
 
 # -- controllers -----------------------------------------------------------------------------------------------------------------
@@ -133,47 +121,7 @@ def _serving(url: str, folder: Path) -> Iterator[tuple[list[Server], str]]:
             server.kill()
 
 
-# -- calls -----------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Caller:
-    """One client: asks any controller that answers, until the answer is definite."""
-
-    servers: Sequence[Server]
-    token: str
-    report: Report
-    dice: random.Random
-    http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=20))
-
-    def ask(self, method: str, path: str, body: Any = None, key: str | None = None, content: bytes | None = None) -> tuple[int, Any]:
-        """Status and body. 503 and a broken connection are no answer; 500 is one that must not be."""
-        headers = {"Authorization": f"Bearer {self.token}", **({"Idempotency-Key": key} if key else {})}
-        until = time.monotonic() + GIVE_UP_S
-        while time.monotonic() < until:
-            server = self.dice.choice(self.servers)
-            try:
-                url = f"http://127.0.0.1:{server.port}/v1{path}"
-                answer = self.http.request(method, url, headers=headers, json=body, content=content)
-            except httpx2.TransportError:
-                self.report.answers["broken off"] += 1
-                time.sleep(self.dice.uniform(0.05, 0.4))
-                continue
-            found = answer.json() if answer.content else None
-            self.report.answers[str(answer.status_code)] += 1
-            if answer.status_code == 500:
-                self.report.blame(f"{method} {path}: 500 {found}")
-            elif answer.status_code != 503:
-                return answer.status_code, found
-            time.sleep(self.dice.uniform(0.05, 0.4))
-        self.report.blame(f"{method} {path}: no definite answer within {GIVE_UP_S:.0f} s")
-        return 0, None
-
-    def must(self, method: str, path: str, body: Any = None, content: bytes | None = None) -> Any:
-        """An answer of 2xx."""
-        status, found = self.ask(method, path, body, content=content)
-        assert 200 <= status < 300, (method, path, status, found)
-        return found
+# -- setting up ----------------------------------------------------------------------------------------------------------------
 
 
 def _set_up(caller: Caller, folder: Path) -> str:
@@ -196,104 +144,6 @@ def _set_up(caller: Caller, folder: Path) -> str:
     caller.must("POST", "/users", {"name": "approver"})
     caller.must("PUT", "/projects/hubei/roles", {"user": "approver", "role": "approver"})
     return str(caller.must("POST", "/users/approver/tokens", {"name": "chaos"})["token"])
-
-
-# -- clients ---------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Shared:
-    """What all clients know together."""
-
-    report: Report
-    taken: dict[str, list[str]] = field(default_factory=dict)  # by key of an accepted create: its instances
-    live: list[str] = field(default_factory=list)  # instances that nobody has asked to delete yet
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def pick(self, dice: random.Random) -> str | None:
-        with self.lock:
-            return dice.choice(self.live) if self.live else None
-
-
-def _body(dice: random.Random, key: str, project: str) -> dict[str, Any]:
-    return {"project": f"hubei/{project}", "flavor": dice.choice(sorted(FLAVORS)), "image": "debian", "reason": key}
-
-
-def _create(caller: Caller, shared: Shared, _approver: Caller) -> None:
-    key = f"c-{caller.dice.getrandbits(64):x}"
-    body = _body(caller.dice, key, caller.dice.choice([path for path in PROJECTS if path != HELD]))
-    status, found = caller.ask("POST", "/instances", body, key)
-    if status == 201:
-        with shared.lock:
-            shared.taken[key] = [found["id"]]
-            shared.live.append(found["id"])
-        if caller.dice.random() < 0.3:
-            again = caller.ask("POST", "/instances", body, key)
-            if again != (201, found):
-                shared.report.blame(f"key {key} was answered {found['id']} first and {again} when it was repeated")
-    elif status not in (0, 409):
-        shared.report.blame(f"create: {status} {found}")
-
-
-def _apply(caller: Caller, shared: Shared, approver: Caller) -> None:
-    """A request that waits, and its decision by somebody else."""
-    key = f"r-{caller.dice.getrandbits(64):x}"
-    one = _body(caller.dice, key, HELD)
-    body = {name: one.pop(name) for name in ("project", "reason")} | {"items": [{**one, "count": caller.dice.randint(1, 3)}]}
-    status, found = caller.ask("POST", "/requests", body, key)
-    if status != 201:
-        return
-    with shared.lock:
-        shared.taken[key] = []
-    id_, approved = found["id"], caller.dice.random() < 0.6
-    verb, reason = ("approve", {}) if approved else ("refuse", {"reason": "no"})
-    status, found = approver.ask("POST", f"/requests/{id_}/{verb}", reason, key + "-decided")
-    if status != 200:
-        shared.report.blame(f"{verb}: {status} {found}")
-    elif approved:
-        with shared.lock:
-            shared.taken[key] = list(found["instances"])
-            shared.live += found["instances"]
-
-
-def _change(caller: Caller, shared: Shared, _approver: Caller) -> None:
-    id_ = shared.pick(caller.dice)
-    if id_ is None:
-        return
-    verb = caller.dice.choice(["stop", "start", "reboot", "resize", "resize", "rebuild"])
-    body = {"flavor": caller.dice.choice(sorted(FLAVORS))} if verb == "resize" else None
-    status, found = caller.ask("POST", f"/instances/{id_}/{verb}", body, f"a-{caller.dice.getrandbits(64):x}")
-    if status not in (0, 200, 400, 409):  # 400: a disk does not shrink
-        shared.report.blame(f"{verb}: {status} {found}")
-
-
-def _delete(caller: Caller, shared: Shared, _approver: Caller) -> None:
-    id_ = shared.pick(caller.dice)
-    if id_ is None:
-        return
-    status, found = caller.ask("DELETE", f"/instances/{id_}")
-    if status != 202:
-        shared.report.blame(f"delete: {status} {found}")
-    with shared.lock:
-        if id_ in shared.live:
-            shared.live.remove(id_)
-
-
-OPERATIONS: Mapping[Callable[[Caller, Shared, Caller], None], int] = {_create: 45, _apply: 8, _change: 30, _delete: 17}
-
-
-def _client(caller: Caller, approver: Caller, shared: Shared, left: Iterator[int], pause_s: float) -> None:
-    while True:
-        with shared.lock:
-            if next(left, None) is None:
-                return
-        time.sleep(caller.dice.uniform(0, 2 * pause_s))
-        (operation,) = caller.dice.choices(list(OPERATIONS), list(OPERATIONS.values()))
-        shared.report.operations[operation.__name__.strip("_")] += 1
-        try:
-            operation(caller, shared, approver)
-        except Exception as error:  # noqa: BLE001 - a client that breaks is something wrong too
-            shared.report.blame(f"client: {operation.__name__} {type(error).__name__} {error}")
 
 
 # -- watching and killing --------------------------------------------------------------------------------------------------------
@@ -387,42 +237,45 @@ def _delete_all(caller: Caller, database: Database, backend: World, report: Repo
         report.blame(f"left after deleting all: {len(left)} instances, {len(held)} allocations, {len(backend.records())} in the backend")
 
 
-def soak(url: str, folder: Path, operations: int, clients: int = 64, seconds: float = 40.0, seed: int = 1) -> Report:
-    """The whole run. `seconds`: about how long the clients take, as far as their own pauses go."""
-    report = Report()
-    shared = Shared(report)
-    began = time.monotonic()
+def _load(shared: Shared, database: Database, servers: Sequence[Server], pairs: Sequence[tuple[Caller, Caller]], run: Run) -> None:
+    """Clients, watcher and killer side by side, until the clients have done what there is to do."""
+    ending, left = threading.Event(), iter(range(run.operations))
+    pause_s = run.seconds * run.clients / run.operations
+    working = [threading.Thread(target=run_client, args=(*pair, shared, left, pause_s), name="client") for pair in pairs]
+    dice = random.Random(run.seed)  # noqa: S311 - to be repeated, not to be secret
+    about = [
+        threading.Thread(target=_watch, args=(database, shared.report, ending), name="watcher"),
+        threading.Thread(target=_kill_again_and_again, args=(servers, shared.report, dice, ending), name="killer"),
+    ]
+    for thread in (*working, *about):
+        thread.start()
+    for thread in working:
+        thread.join()
+    ending.set()
+    for thread in about:
+        thread.join()
+
+
+def soak(url: str, folder: Path, run: Run) -> Report:
+    """The whole run, on an empty database and a folder of its own."""
+    shared, began = Shared(Report()), time.monotonic()
+    report = shared.report
     with _serving(url, folder) as (servers, token):
-        dealer = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
+        dealer = random.Random(run.seed)  # noqa: S311
 
         def caller(token: str) -> Caller:
-            return Caller(servers, token, report, random.Random(dealer.getrandbits(32)))  # noqa: S311
+            return Caller([server.port for server in servers], token, report, random.Random(dealer.getrandbits(32)))  # noqa: S311
 
         admin = caller(token)
         approver = _set_up(admin, folder)
         database, backend = Database(url, 6), world(f"fake://{folder}/world")
-        ending, left = threading.Event(), iter(range(operations))
-        pause_s = seconds * clients / operations
-        working = [
-            threading.Thread(target=_client, args=(caller(token), caller(approver), shared, left, pause_s), name=f"client-{number}")
-            for number in range(clients)
-        ]
-        about = [
-            threading.Thread(target=_watch, args=(database, report, ending), name="watcher"),
-            threading.Thread(target=_kill_again_and_again, args=(servers, report, random.Random(seed), ending), name="killer"),  # noqa: S311
-        ]
-        for thread in (*working, *about):
-            thread.start()
-        for thread in working:
-            thread.join()
-        ending.set()
-        for thread in about:
-            thread.join()
+        _load(shared, database, servers, [(caller(token), caller(approver)) for _ in range(run.clients)], run)
         _settle(database, report, 60)
         report.wrong += _snapshot(database)
         _compare(database, backend, shared)
         _delete_all(admin, database, backend, report)
         report.wrong += _snapshot(database)
+        admin.http.close()
         database.close()
         forget(f"fake://{folder}/world")
     report.seconds = time.monotonic() - began
@@ -440,7 +293,8 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="chaos-", dir="/tmp"))  # a Unix socket's path must be short
     folder.chmod(0o755)
     try:
-        report = soak(embedded.start(folder), folder, given.operations, given.clients, given.seconds or given.operations / 15, given.seed)
+        run = Run(given.operations, given.clients, given.seconds or given.operations / 15, given.seed)
+        report = soak(embedded.start(folder), folder, run)
     finally:
         embedded.stop(folder)
     print(f"{sum(report.operations.values())} operations {dict(report.operations)} in {report.seconds:.0f} s")

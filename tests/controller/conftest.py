@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.controller.fixtures")
+pytest.register_assert_rewrite("tests.controller.fixtures", "tests.controller.asking")
 
 from tests.controller.fixtures import cloud, database, database_url, postgres, settings  # noqa: E402
 

@@ -103,10 +103,11 @@ class Stepper:
 
     def examine(self, row: Any) -> instance_pass.Outcome:
         """One pass over one picked instance; nothing is recorded yet."""
-        connect = partial(self._open, row["endpoint"])
+        connect = partial(self.open, row["endpoint"])
         return instance_pass.run(connect, row, self.cloud.settings, self.cloud.settings.image_dir)
 
-    def _open(self, endpoint: Any) -> Driver:
+    def open(self, endpoint: Any) -> Driver:
+        """The driver of an endpoint, mortal."""
         return Mortal(self._connections.driver(endpoint), self.points)
 
     def settle(self, timeout_s: float = 10.0) -> None:
@@ -122,11 +123,31 @@ class Stepper:
             assert time.monotonic() < until, self.cloud.rows("SELECT name, goal, state, condition, reason, attempts, due_at FROM instances")
 
     def looking(self) -> EndpointLoop:
-        """A loop that remembers what it told of, as one controller's does."""
-        return EndpointLoop(self.cloud.database, self._connections, self.cloud.env)
+        """A loop that remembers what it told of, as one controller's does; it dies where the Stepper does."""
+        return EndpointLoop(MortalDatabase(self), MortalConnections(self), self.cloud.env)
 
     def look(self, loop: EndpointLoop | None = None) -> None:
         """Look at every endpoint once, due or not."""
         self.cloud.run(lambda conn: fleet.look_now(conn, [row["id"] for row in fleet.page_endpoints(conn, "", 100)]))
         for endpoint in self.cloud.run(lambda conn: fleet.pick_endpoints(conn, 5.0, 32)):
             (loop or self.looking()).look(endpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class MortalDatabase:
+    """As a loop uses a database, with places to die around each commit."""
+
+    stepper: Stepper
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        return self.stepper.commit("commit", work)
+
+
+@dataclass(frozen=True, slots=True)
+class MortalConnections:
+    """As a loop uses connections, with places to die around each call."""
+
+    stepper: Stepper
+
+    def driver(self, endpoint: Any) -> Driver:
+        return self.stepper.open(endpoint)

@@ -25,7 +25,7 @@ from controller.store import events as store
 from controller.store import projects
 
 router = APIRouter(prefix="/v1/events", tags=["events"])
-_CURSOR = re.compile(r"([0-9]{1,19})\.([0-9]{1,18})")
+_CURSOR = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})")
 _EVERY_S = 0.5
 _BEAT_S = 15.0  # a comment now and then, so that proxies keep the stream open
 After = Annotated[str | None, Query(max_length=64, description="The `id` of the last event seen; without it, the newest events.")]
@@ -86,10 +86,10 @@ async def list_events(
 
 
 async def _stream(call: Call, project: str | None, object_id: str | None, cursor: tuple[int, int] | None) -> AsyncIterator[bytes]:
-    """Events as they happen. The identity is looked up anew at each look, so that a revoked token ends the stream."""
+    """Events as they happen, until the controller ends. The identity is looked up anew each time: a revoked token ends the stream too."""
     idle = 0.0
     first = cursor is None
-    while not await call.request.is_disconnected():
+    while not call.services.ending() and not await call.request.is_disconnected():
         try:
             found = await run_in_threadpool(_read, Call(call.request, call.services), project, object_id, cursor, 20 if first else 500)
         except errors.ControllerError as error:

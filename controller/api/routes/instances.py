@@ -127,7 +127,7 @@ def show_console(call: TheCall, instance_id: str, max_bytes: Annotated[int, Quer
             raise errors.InvalidState("no_console")
         return Json({"text": driver.console_log(row["id"], max_bytes).decode(errors="replace")})
     except DriverError as error:
-        raise errors.Unavailable(error.reason.code, None, **error.reason.params) from error
+        raise errors.Unavailable(error.reason.code, None, **views.shown(error.reason.params, call.reader)) from error
 
 
 def _whereabouts(conn: Connection, call: Call, instance_id: str) -> tuple[Row, Row]:
