@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -41,7 +41,7 @@ class Rejected(Exception):
 
 @dataclass(slots=True)
 class Intake:
-    """One file on its way in. Feed it chunks with `add`, then `check` and `place` it (`finish` does both); `abandon` at any time."""
+    """One file on its way in. Feed it chunks with `add`, then `check` and `place` it; `abandon` at any time."""
 
     directory: Path
     image_id: str
@@ -76,15 +76,6 @@ class Intake:
         self._sha256.update(chunk)
         self._sm3.update(chunk)
 
-    def finish(self, image: Mapping[str, Any], expected: int | None) -> dict[str, Any]:
-        """Check the whole against what was said of it and put it in place; what was measured.
-
-        Raises Rejected.
-        """
-        measured = self.check(image, expected)
-        self.place()
-        return measured
-
     def place(self) -> None:
         """Give a checked file its name. Of several that came at once only the one on record may: call it where the record is written."""
         self._partial.rename(self.directory / self.image_id)
@@ -112,7 +103,7 @@ class Intake:
         return {"size_bytes": self.size, "virtual_size_bytes": virtual, **digests}
 
     def abandon(self) -> None:
-        """Leave nothing behind; harmless after `finish`."""
+        """Leave nothing behind; harmless after `place`."""
         if self._file is not None:
             self._file.close()
         self._partial.unlink(missing_ok=True)
@@ -148,14 +139,26 @@ def fetch_waiting(database: Database, directory: Path, limit: int, ending: Calla
     for image in database.run(catalogue.images_importing):
         if ending():
             break
-        measured, reason = _fetch(Intake(directory, image["id"], limit), image)
-        database.run(_recording(image["id"], measured, reason))
+        intake = Intake(directory, image["id"], limit)
+        try:
+            measured, reason = _fetch(intake, image)
+            database.run(_recording(intake, image["id"], measured, reason))
+        finally:
+            intake.abandon()
         done += 1
     return done
 
 
-def _recording(image_id: str, measured: Mapping[str, Any] | None, reason: Mapping[str, Any] | None) -> Callable[[Connection], object]:
-    return lambda conn: end_import(conn, image_id, "chutian", measured, reason)
+def _recording(
+    intake: Intake, image_id: str, measured: Mapping[str, Any] | None, reason: Mapping[str, Any] | None
+) -> Callable[[Connection], None]:
+    """Record how a fetch ended; the file gets its name under the row's lock, so that of two controllers' the one on record stays."""
+
+    def record(conn: Connection) -> None:
+        if end_import(conn, image_id, "chutian", measured, reason) is not None and measured is not None:
+            intake.place()
+
+    return record
 
 
 def _fetch(intake: Intake, image: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
@@ -166,17 +169,10 @@ def _fetch(intake: Intake, image: Mapping[str, Any]) -> tuple[dict[str, Any] | N
         with httpx2.stream("GET", image["url"], follow_redirects=True, timeout=30) as response:
             response.raise_for_status()
             length = response.headers.get("content-length")
-            return take_in(intake, image, response.iter_bytes(1 << 20), int(length) if length else None), None
+            for chunk in response.iter_bytes(1 << 20):
+                intake.add(chunk)
+            return intake.check(image, int(length) if length else None), None
     except Rejected as error:
         return None, {"code": error.reason.code, "params": dict(error.reason.params)}
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
         return None, {"code": "download_failed", "params": {"detail": str(error)[:300]}}
-    finally:
-        intake.abandon()
-
-
-def take_in(intake: Intake, image: Mapping[str, Any], chunks: Iterable[bytes], expected: int | None) -> dict[str, Any]:
-    """A whole image from its chunks; what was measured. Raises Rejected."""
-    for chunk in chunks:
-        intake.add(chunk)
-    return intake.finish(image, expected)

@@ -42,6 +42,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "Bounds of {project} are set from above: this needs the right '{right}' on its parent.",
         "{project} 的限额由上级设定：需要上级项目的“{right}”权限。",
     ),
+    "bounds_looser": (
+        "Auto-approval bounds may not be looser than those of {project}. Ask whoever set those.",
+        "自动审批上限不能比 {project} 的更宽松，请联系其设定者。",
+    ),
     "own_request": (
         "You asked for this yourself; another approver has to decide.",
         "这是您本人提交的申请，须由其他审批人决定。",

@@ -13,6 +13,7 @@ from controller.actions import guard
 from controller.actions.env import Env
 from controller.model import naming
 from controller.model.identity import Identity, Right, Role
+from controller.model.request import within
 from controller.store import events, people, projects
 from controller.store.sql import Row
 from quotas import check as quota
@@ -29,6 +30,7 @@ def create(
         above = guard.project(conn, identity, parent, Right.SET_UP)
     if not naming.is_label(name):
         raise errors.InvalidRequest("not_a_label", name=name)
+    _no_looser(conn, identity, above, auto_approve)
     path = f"{above['path']}/{name}" if above else name
     if projects.get(conn, path):
         raise errors.AlreadyExists("project_exists", path=path)
@@ -62,6 +64,8 @@ def update(conn: Connection, identity: Identity, reference: str, generation: int
     guard.seen(row, generation)
     if "auto_approve" in changes:
         _from_above(identity, row)
+        parent = projects.get(conn, row["parent_id"]) if row["parent_id"] else None
+        _no_looser(conn, identity, parent, changes["auto_approve"])
         changes = dict(changes) | {
             "auto_approve": orjson.dumps(changes["auto_approve"]).decode() if changes["auto_approve"] is not None else None
         }
@@ -81,6 +85,19 @@ def _from_above(identity: Identity, row: Row) -> None:
     """Nobody loosens the bounds he is under himself: the right must come from above the project, where there is an above."""
     if row["parent_id"] is not None and not identity.may(Right.SET_UP, row["ancestors"][:-1]):
         raise errors.Forbidden("needs_right_above", right=Right.SET_UP, project=row["path"])
+
+
+def _no_looser(conn: Connection, identity: Identity, above: Row | None, bounds: Mapping[str, int] | None) -> None:
+    """A child's auto-approval bounds are no looser than those its parent is under, or making a child would be a way around them.
+
+    Who sets up a whole tree is under nobody's bounds.
+    """
+    if above is None or bounds is None or identity.may_overall(Right.SET_UP):
+        return
+    chain = projects.find(conn, above["ancestors"])
+    inherited = next((chain[id_]["auto_approve"] for id_ in reversed(above["ancestors"]) if chain[id_]["auto_approve"] is not None), None)
+    if not within(inherited, bounds):
+        raise errors.Forbidden("bounds_looser", project=above["path"])
 
 
 def delete(conn: Connection, identity: Identity, reference: str, generation: int | None) -> None:

@@ -30,8 +30,7 @@ def approve(conn: Connection, env: Env, identity: Identity, request_id: str, rea
 
     An approver doesn't approve what he asked for himself, unless he administers the project.
     """
-    row = _pending(conn, identity, request_id, generation)
-    guard.allow(identity, Right.DECIDE, row)
+    row = _pending(conn, identity, request_id, generation, Right.DECIDE)
     if row["created_by"] == identity.user_id and not identity.may(Right.SET_UP, row["ancestors"]):
         raise errors.Forbidden("own_request")
     held = requests.held(conn, row["id"])
@@ -76,8 +75,7 @@ def approve(conn: Connection, env: Env, identity: Identity, request_id: str, rea
 
 def refuse(conn: Connection, identity: Identity, request_id: str, reason: str, generation: int | None) -> Row:
     """Refuse, with a reason; what was held is free again."""
-    row = _pending(conn, identity, request_id, generation)
-    guard.allow(identity, Right.DECIDE, row)
+    row = _pending(conn, identity, request_id, generation, Right.DECIDE)
     if not reason.strip():
         raise errors.InvalidRequest("reason_needed")
     return _let_go(conn, identity, row, "refused", reason)
@@ -85,8 +83,7 @@ def refuse(conn: Connection, identity: Identity, request_id: str, reason: str, g
 
 def cancel(conn: Connection, identity: Identity, request_id: str, generation: int | None) -> Row:
     """Take one's request back."""
-    row = _pending(conn, identity, request_id, generation)
-    guard.allow(identity, Right.USE, row)
+    row = _pending(conn, identity, request_id, generation, Right.USE)
     return _let_go(conn, identity, row, "cancelled", None)
 
 
@@ -100,8 +97,9 @@ def _let_go(conn: Connection, identity: Identity, row: Row, state: str, reason: 
     return find(conn, identity, row["id"])
 
 
-def _pending(conn: Connection, identity: Identity, request_id: str, generation: int | None) -> Row:
+def _pending(conn: Connection, identity: Identity, request_id: str, generation: int | None, right: Right) -> Row:
     row = find(conn, identity, request_id, lock=True)
+    guard.allow(identity, right, row)
     guard.seen(row, generation)
     if row["state"] != "pending":
         raise errors.InvalidState("request_decided", state=row["state"])

@@ -1,8 +1,9 @@
 """Transaction numbers that go on growing, also after a restore.
 
-The order of events, and what changed since a snapshot, go by the number of the transaction that wrote a row. A dump that is restored to another server
-brings rows with higher numbers than that server has reached: new events would sort before old ones, and old ones stay invisible
-until the numbers caught up. So all numbers carry an offset, kept in the schema as a function (PostgreSQL folds it into every plan), and raised here.
+The order of events, and what changed since a snapshot, go by the number of the transaction that wrote a row. A dump that is restored to
+another server brings rows with higher numbers than that server has reached: new events would sort before old ones, and old ones stay
+invisible until the numbers caught up. So all numbers carry an offset, kept in the schema as a function (PostgreSQL folds it into every
+plan), and raised here.
 """
 
 from __future__ import annotations

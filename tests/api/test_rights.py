@@ -102,7 +102,7 @@ TABLE: dict[str, Row] = {
     "POST /v1/instances/{instance_id}/rebuild": Row(USERS),
     "POST /v1/instances/{instance_id}/protect": Row(USERS),
     "POST /v1/instances/{instance_id}/unprotect": Row(USERS),
-    "GET /v1/instances/{instance_id}/console": Row(READERS),
+    "GET /v1/instances/{instance_id}/console": Row(USERS | {"operator", "root operator"}),
     "GET /v1/instances/{instance_id}/explain": Row(READERS),
     "GET /v1/events": Row(EVERYBODY),
     "GET /metrics": Row(FLEET),

@@ -28,7 +28,7 @@ from controller.actions.env import Env, fresh_id
 from controller.actions.fleet_view import FleetView
 from controller.config import Settings
 from controller.connections import Connections
-from controller.images import Intake, take_in
+from controller.images import Intake
 from controller.model.identity import Identity, Role
 from controller.model.request import Item, SpreadRule, Submission
 from controller.store import embedded, schema, sql
@@ -173,7 +173,10 @@ class Cloud:
         record = {"name": name, "arch": "x86_64", "format": "raw", "state": "waiting"}
         defaults = {"os": "", "min_disk_gib": 0, "min_memory_mib": 0, "want_sha256": None, "want_sm3": None, "url": None}
         row = self.run(lambda conn: catalogue.create(conn, self.env, self.admin, "images", record | defaults))
-        measured = take_in(Intake(self.settings.image_dir, row["id"], 1 << 20), row, [content], len(content))
+        intake = Intake(self.settings.image_dir, row["id"], 1 << 20)
+        intake.add(content)
+        measured = intake.check(row, len(content))
+        intake.place()
         self.run(lambda conn: catalogue.end_import(conn, row["id"], self.admin.name, measured, None))
 
     def pool(self, name: str, zone: str, **more: Any) -> None:

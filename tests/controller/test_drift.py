@@ -1,4 +1,4 @@
-"""What happens behind the controller's back, in silence, and by time alone: it is noticed, told and mended, and nothing is freed too early."""
+"""What happens behind the controller's back, in silence, and by time alone: noticed, told and mended, and nothing is freed too early."""
 
 from __future__ import annotations
 

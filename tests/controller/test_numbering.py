@@ -16,8 +16,10 @@ def _add(database: Database, kind: str) -> None:
 def _restored(database: Database) -> None:
     """What a restore leaves behind: a fact with the number of a transaction that this server has not reached."""
     _add(database, "host.enrolled")
-    columns = "xid, kind, object_kind, object_id, object_name, actor"
-    add = f"INSERT INTO events ({columns}) VALUES (:xid, 'host.cordoned', 'host', :id, 'h', 'test')"
+    add = (
+        "INSERT INTO events (xid, kind, object_kind, object_id, object_name, actor)"
+        " VALUES (:xid, 'host.cordoned', 'host', :id, 'h', 'test')"
+    )
     database.run(lambda conn: sql.run(conn, add, xid=FAR, id=fresh_id()))
 
 

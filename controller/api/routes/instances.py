@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from controller import errors
 from controller.actions import fleet as fleet_actions
+from controller.actions import guard
 from controller.actions import instances as actions
 from controller.api.answers import ConsoleOut, InstanceOut, WhyOut, page_of, responses
 from controller.api.call import Call, TheCall
@@ -18,6 +19,7 @@ from controller.api.routes.requests import Explain, hand_in, submission
 from controller.api.schemas import InstanceIn, RebuildIn, ResizeIn
 from controller.messages import render
 from controller.model import views
+from controller.model.identity import Right
 from controller.store import events, fleet
 from controller.store import instances as store
 from controller.store.sql import Row
@@ -119,7 +121,7 @@ def delete_instance(call: TheCall, instance_id: str) -> Json:
 
 @router.get("/{instance_id}/console", responses=responses(ConsoleOut), response_model=None)
 def show_console(call: TheCall, instance_id: str, max_bytes: Annotated[int, Query(ge=1, le=1 << 20)] = 65536) -> Json:
-    """The end of its serial console's log."""
+    """The end of its serial console's log: for those who use the instance, and operators."""
     row, endpoint = call.services.database.run(lambda conn: _whereabouts(conn, call, instance_id))
     try:
         driver = call.services.connections.driver(endpoint)
@@ -132,6 +134,8 @@ def show_console(call: TheCall, instance_id: str, max_bytes: Annotated[int, Quer
 
 def _whereabouts(conn: Connection, call: Call, instance_id: str) -> tuple[Row, Row]:
     row = actions.find(conn, call.identity, instance_id)
+    if not call.identity.may(Right.OPERATE, row["ancestors"]):  # what a guest prints may be anything, secrets too
+        guard.allow(call.identity, Right.USE, row)
     if row["state"] == "deleted":
         raise errors.NotFound("instance_not_found", instance=instance_id)
     host = fleet.host(conn, row["host_id"])
