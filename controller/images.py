@@ -54,7 +54,7 @@ class Intake:
     _partial: Path = field(init=False)
 
     def __post_init__(self) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._partial = self.directory / f"{self.image_id}.{os.getpid()}.{id(self):x}.partial"
 
     def add(self, chunk: bytes) -> None:

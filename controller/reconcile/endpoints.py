@@ -27,7 +27,7 @@ from controller.model.lifecycle import SETTLED, State
 from controller.store import events, fleet, instances
 from controller.store.database import Database
 from drivers.base import Condition, Inventory, Observation
-from drivers.errors import DriverError
+from drivers.errors import DriverError, HostUnreachable, Timeout
 
 log = structlog.get_logger()
 Row = Mapping[str, Any]
@@ -81,9 +81,13 @@ class EndpointLoop:
             driver = self._connections.driver(endpoint)
             inventory = driver.inventory()
             seen = {one.instance_id: one for one in driver.observe_all()}
-        except DriverError as error:
+        except (HostUnreachable, Timeout) as error:
             log.warning("endpoint_silent", endpoint=endpoint["name"], reason=str(error))
             self._database.run(partial(silent, endpoint=endpoint, error=error, again_s=self._settings.observe_interval_s))
+            return
+        except DriverError as error:  # it answers, if not as it should: no reason to call what runs there unknown
+            log.warning("endpoint_troubled", endpoint=endpoint["name"], reason=str(error))
+            self._database.run(partial(troubled, endpoint=endpoint, error=error, again_s=self._settings.observe_interval_s / 3))
             return
         strangers = self._database.run(lambda conn: self._compare(conn, endpoint, inventory, seen))
         for id_, row in strangers.items():
@@ -146,6 +150,13 @@ def differs(row: Row, seen: Observation | None) -> bool:
 
 def _other_addresses(row: Row, seen: Observation) -> bool:
     return seen.condition is Condition.RUNNING and bool(seen.addresses) and list(seen.addresses) != row["addresses"]
+
+
+def troubled(conn: Connection, endpoint: Row, error: DriverError, again_s: float) -> None:
+    """Record why a look at an endpoint failed that does answer; it stays as it was, and is looked at again sooner."""
+    current = fleet.endpoint(conn, endpoint["id"])
+    if current is not None and current["state"] != "retired":
+        fleet.endpoint_seen(conn, endpoint["id"], current["state"], orjson.dumps(translate.reason(error.reason)).decode(), again_s)
 
 
 def silent(conn: Connection, endpoint: Row, error: DriverError, again_s: float) -> None:

@@ -46,6 +46,8 @@ def start(data_dir: Path) -> str:
     Raises Unavailable with PostgreSQL's own last words where it can't start.
     """
     home = data_dir.absolute() / "postgres"
+    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.chmod(data_dir.stat().st_mode | 0o011)  # PostgreSQL's account must be able to pass through, whatever the umask
     if len(str(home)) > _LONGEST:
         raise Unavailable("data_dir_too_long", longest=_LONGEST - len("/postgres"))
     home.mkdir(parents=True, exist_ok=True)

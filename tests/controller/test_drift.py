@@ -230,6 +230,19 @@ def test_an_endpoint_that_falls_silent_in_the_middle_of_a_look_makes_nobody_abse
 # -- what time brings ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("verb", ["inventory", "observe_all"])
+def test_an_endpoint_that_answers_with_an_error_stays_connected_and_says_why(cloud: Cloud, verb: str) -> None:
+    running(cloud)
+    cloud.world.fail_next(verb, Transient(detail="a hiccup"))
+    Stepper(cloud).look()
+    (endpoint,) = cloud.rows("SELECT state, reason FROM endpoints")
+    assert endpoint["state"] == "connected"
+    assert endpoint["reason"]["params"]["detail"] == "a hiccup"
+    assert {row["state"] for row in cloud.rows("SELECT state FROM hosts")} == {"up"}
+    Stepper(cloud).look()
+    assert cloud.rows("SELECT reason FROM endpoints") == [{"reason": None}], "the next look went well"
+
+
 def test_what_is_overdue_is_said_and_said_again_only_later(cloud: Cloud) -> None:
     hasty = quickly(cloud, build_deadline_s=1, change_deadline_s=1)
     hasty = replace(hasty, env=replace(cloud.env, settings=hasty.settings))
