@@ -256,3 +256,14 @@ def test_a_limit_is_never_set_below_what_is_in_use(cloud: Cloud, free_department
     cloud.admin.ask(address, {"limits": [{"resource": "vcpus", "amount": None}]})
     free_department.member.ask("POST /v1/instances", wish)
     free_department.admin.refused(403, "needs_right_above", address, {"limits": [{"resource": "vcpus", "amount": 100}]})
+
+
+def test_a_department_s_administrator_makes_no_child_with_looser_bounds_than_his_own(cloud: Cloud) -> None:
+    department = cloud.department(auto_approve={"instances": 2, "vcpus": 4, "memory_mib": 4096, "disk_gib": 20})
+    child = {"name": "child", "parent": department.path, "policy": {"auto_approve": {"instances": 3, "vcpus": 4}}}
+    error = department.admin.refused(403, "forbidden", "POST /v1/projects", child)
+    assert department.path in error["message"]
+    child["policy"]["auto_approve"]["instances"] = 1
+    path = department.admin.ask("POST /v1/projects", child)["path"]
+    department.admin.refused(403, "forbidden", f"PATCH /v1/projects/{path}", {"policy": {"auto_approve": {"vcpus": 5}}})
+    cloud.admin.ask(f"PATCH /v1/projects/{path}", {"policy": {"auto_approve": {"vcpus": 5}}})

@@ -383,8 +383,9 @@ def test_expiry_lets_go_of_quota_capacity_and_name(cloud: Cloud, settings: Setti
     assert usage(cloud, ROOT) == (0, 0)
     (row,) = cloud.rows("SELECT state FROM requests WHERE id = CAST(:id AS uuid)", id=late.request["id"])
     assert row["state"] == "expired"
+    approver = an_approver(cloud)
     with pytest.raises(errors.InvalidState):
-        cloud.run(lambda conn: requests.approve(conn, cloud.env, cloud.admin, late.request["id"], None, None))
+        cloud.run(lambda conn: requests.approve(conn, cloud.env, approver, late.request["id"], None, None))
     accepted(cloud, submission(cloud.admin, project, count=2, name="web"))
     balanced(cloud)
 
