@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import faulthandler
 import ipaddress
 import json
 import logging
@@ -68,6 +69,7 @@ def serve(settings: Settings, _given: argparse.Namespace) -> int:
 
     from controller.wiring import Controller, check_or_migrate, open_database
 
+    faulthandler.enable()  # should a C library end the process, the log says where
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     database = open_database(settings)
     check_or_migrate(database, settings)

@@ -1,11 +1,14 @@
-"""One connection to one libvirtd that may die and come back.
+"""Connections to one libvirtd that may die and come back.
 
 In: a URI. Out: `use()`, a context that lends an open connection and turns what libvirt raises into `drivers.errors`. Invariants:
 
+* No two threads use one connection at once: libvirt's client before 10.3 leaves a pointer into one thread's stack behind when another wakes
+  it, and the whole process dies of it (CVE-2024-4418; Debian 12 has 9.0). So each use borrows a connection of its own, and as many are
+  kept as were needed at once. None is ever closed by hand: the binding closes it when its last user has let go.
 * Nobody waits for a dead host longer than about ten seconds: opening happens in a thread of its own with a deadline (libvirt's `open`
-  has none), and keepalive breaks a connection whose host has stopped answering, which fails every call under way.
-* A broken connection is replaced at the next use. Nothing is remembered that a new connection would lack but `on_open`, which sets the
-  event callback anew and returns its number.
+  has none), and keepalive breaks a connection whose host has stopped answering, which fails the call under way.
+* A broken connection is replaced at the next use, and `epoch` counts up: what was found out before may hold no more. One connection at a
+  time listens for events (`on_open` sets the callback and returns its number).
 
 Keepalive and events need libvirt's event loop: one daemon thread for the whole process, started before the first connection. The rejected
 alternative, libvirtaio, needs an asyncio loop, which this program has nowhere else.
@@ -17,6 +20,7 @@ import queue
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -43,47 +47,77 @@ class Connection:
         self._on_open = on_open
         self._lock = threading.Lock()
         self._stuck = threading.BoundedSemaphore(STUCK_ATTEMPTS)
-        self._open: libvirt.virConnect | None = None
-        self._callback: int | None = None
+        self._idle: deque[libvirt.virConnect] = deque()
+        self._listener: tuple[libvirt.virConnect, int] | None = None
         self._closed = False
+        self.epoch = 0
 
     @contextmanager
     def use(self) -> Iterator[libvirt.virConnect]:
-        """An open connection. Raises HostUnreachable, or what libvirt's error means."""
-        connection = self._get()
+        """An open connection, for this thread alone. Raises HostUnreachable, or what libvirt's error means."""
+        connection = self._borrow()
         try:
             yield connection
         except libvirt.libvirtError as error:
             raise translate(error, _alive(connection)) from error
+        finally:
+            self._give_back(connection)
 
     def close(self) -> None:
         """For good: later uses raise HostUnreachable."""
         with self._lock:
             self._closed = True
-            self._let_go()
+        self._drop_idle()
 
-    def _get(self) -> libvirt.virConnect:
-        with self._lock:
-            if self._closed:
-                raise HostUnreachable(detail="this connection is closed")
-            if self._open is None or not _alive(self._open):
-                self._let_go()
-                self._open = self._open_within(OPEN_S)
-                with suppress(libvirt.libvirtError):  # losing events costs time, never truth
-                    self._callback = self._on_open(self._open)
-            return self._open
+    def _borrow(self) -> libvirt.virConnect:
+        while True:
+            with self._lock:
+                if self._closed:
+                    raise HostUnreachable(detail="this connection is closed")
+                connection = self._idle.popleft() if self._idle else None
+            if connection is None:
+                connection = self._open_within(OPEN_S)
+            elif not _alive(connection):
+                self._discard(connection)
+                continue
+            self._listen(connection)
+            return connection
 
-    def _let_go(self) -> None:
-        """A registered callback would keep even a broken connection in memory, with its socket."""
-        connection, self._open = self._open, None
-        callback, self._callback = self._callback, None
-        if connection is None:
+    def _give_back(self, connection: libvirt.virConnect) -> None:
+        if not _alive(connection):
+            self._discard(connection)
             return
-        if callback is not None:
-            with suppress(libvirt.libvirtError):
-                connection.domainEventDeregisterAny(callback)
+        with self._lock:
+            self._idle.append(connection)
+            closed = self._closed
+        if closed:
+            self._drop_idle()
+
+    def _listen(self, connection: libvirt.virConnect) -> None:
+        """Where nobody listens for events, this connection does. Losing events costs time, never truth."""
+        with self._lock:
+            if self._listener is None:
+                with suppress(libvirt.libvirtError):
+                    self._listener = (connection, self._on_open(connection))
+
+    def _discard(self, connection: libvirt.virConnect) -> None:
+        """Drop our reference. A registered callback would keep even a broken connection in memory, with its socket."""
+        with self._lock:
+            self.epoch += 1
+            listener = self._listener
+            if listener is None or listener[0] is not connection:
+                return
+            self._listener = None
         with suppress(libvirt.libvirtError):
-            connection.close()
+            connection.domainEventDeregisterAny(listener[1])
+
+    def _drop_idle(self) -> None:
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return
+                connection = self._idle.popleft()
+            self._discard(connection)
 
     def _open_within(self, timeout_s: float) -> libvirt.virConnect:
         start_event_loop()

@@ -52,8 +52,8 @@ class LibvirtDriver:
         self._owner, self._options, self._find_pool = owner, options, find_pool
         self._watching: list[Callable[[str], None]] = []
         self._virt_lock = threading.Lock()
-        self._identity: tuple[libvirt.virConnect, str, str] | None = None
-        self._virt: tuple[libvirt.virConnect, str, tuple[Reason, ...]] | None = None
+        self._identity: tuple[int, str, str] | None = None  # with the epoch it was found in, as below
+        self._virt: tuple[int, str, tuple[Reason, ...]] | None = None
         self._connection = Connection(uri, self._listen)
 
     def connect(self) -> None:
@@ -131,10 +131,10 @@ class LibvirtDriver:
     # -- within one connection ---------------------------------------------------------------------------------------------------------
 
     def _who(self, connection: libvirt.virConnect) -> tuple[str, str]:
-        """The host's name and architecture. Asked once per connection: libvirtd asks the DNS each time."""
-        known = self._identity
-        if known is None or known[0] is not connection:
-            known = (connection, str(connection.getHostname()), str(connection.getInfo()[0]))
+        """The host's name and architecture. Asked again after a connection broke: libvirtd asks the DNS each time."""
+        known, epoch = self._identity, self._connection.epoch
+        if known is None or known[0] != epoch:
+            known = (epoch, str(connection.getHostname()), str(connection.getInfo()[0]))
             self._identity = known
         return known[1:]
 
@@ -180,10 +180,11 @@ class LibvirtDriver:
         return machine_for(self._virtualization(connection)[0], arch)
 
     def _virtualization(self, connection: libvirt.virConnect) -> tuple[str, tuple[Reason, ...]]:
-        """What guests run on, and what an operator should know of it. Found out once per connection: it takes seconds."""
+        """What guests run on, and what an operator should know of it. Found out anew after a connection broke: it takes seconds."""
         with self._virt_lock:
-            if self._virt is None or self._virt[0] is not connection:
-                self._virt = (connection, *self._find_virtualization(connection))
+            epoch = self._connection.epoch
+            if self._virt is None or self._virt[0] != epoch:
+                self._virt = (epoch, *self._find_virtualization(connection))
             return self._virt[1:]
 
     def _find_virtualization(self, connection: libvirt.virConnect) -> tuple[str, tuple[Reason, ...]]:
