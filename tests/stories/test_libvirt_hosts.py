@@ -153,7 +153,8 @@ def test_a_flipped_byte_in_a_host_s_copy_of_an_image_refuses_the_boot_and_says_s
     member, host = province.department.member, province.host_of(one)
     member.ask(f"POST /v1/instances/{one['id']}/stop")
     member.settled_within(one["id"], "stopped", 60)
-    (base,) = [line for line in host.run("sh", "-c", "find /var/lib/libvirt/images -size +1M -name '*base*'").split() if line]
+    digest = province.cloud.admin.ask("GET /v1/images/tiny")["sha256"]
+    (base,) = host.run("sh", "-c", f"find /var/lib/libvirt/images -size +1M -name '*{digest}*'").split()
     offset = 1_000_000
     before = host.run("sh", "-c", f"dd if={base} bs=1 skip={offset} count=1 status=none | od -An -tu1").strip()
     flip = f"printf '\\{(int(before) ^ 1):o}' | dd of={base} bs=1 seek={offset} conv=notrunc status=none"
