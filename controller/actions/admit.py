@@ -28,7 +28,7 @@ from controller.actions.fleet_view import FleetView
 from controller.actions.refusals import no_capacity, quota_exceeded
 from controller.model import naming, translate
 from controller.model.identity import Right
-from controller.model.lifecycle import Goal, State
+from controller.model.instance import begin
 from controller.model.request import Item, Submission, within
 from controller.store import answers, catalogue, events, fleet, instances, projects, requests, sql
 from quotas import check as quota
@@ -343,12 +343,13 @@ def _still_fits(changed: Sequence[Row], drafts: Sequence[Draft], results: Sequen
 def _write(conn: Connection, admission: Admission, drafts: Sequence[Draft], now: datetime) -> None:
     asked = [_request_row(draft, now, admission.request_ttl_s) for draft in drafts]
     requests.insert(conn, asked)
+    allocations = [[_allocation_row(draft, unit, p) for unit, p in _pairs(draft)] for draft in drafts]
     made = [
-        [instance_row(unit, p, draft.request_id, draft.submission, draft.project, now) for unit, p in _pairs(draft)] if draft.auto else []
-        for draft in drafts
+        [begin(request, row, now) for row in rows] if draft.auto else []
+        for draft, request, rows in zip(drafts, asked, allocations, strict=True)
     ]
     instances.insert(conn, [row for rows in made for row in rows], admission.build_deadline_s)
-    requests.allocate(conn, [_allocation_row(draft, unit, p) for draft in drafts for unit, p in _pairs(draft)])
+    requests.allocate(conn, [row for rows in allocations for row in rows])
     events.add(conn, [fact for draft in drafts for fact in _facts(draft)])
     kept = []
     for draft, request, rows in zip(drafts, asked, made, strict=True):
@@ -403,34 +404,6 @@ def _meant(draft: Draft, number: int) -> dict[str, Any]:
     """What an item's names meant when it was handed in: a name may mean something else by the time it is approved."""
     unit = next(unit for unit in draft.units if unit.item == number)
     return {"flavor": unit.flavor["name"], "image": unit.image["name"], "image_id": unit.image["id"], "arch": unit.image["arch"]}
-
-
-def instance_row(
-    unit: Unit, placement: scheduler.Placement, request_id: str, submission: Submission, project: Row, now: datetime
-) -> dict[str, Any]:
-    """A new instance, placed and counted; building begins when the reconciler sees it."""
-    item = submission.items[unit.item]
-    return {
-        "id": unit.id,
-        "project_id": project["id"],
-        "request_id": request_id,
-        "created_by": submission.identity.user_id,
-        "name": unit.name,
-        "kind": item.kind,
-        "flavor": unit.flavor["name"],
-        **{size: unit.flavor[size] for size in translate.SIZES},
-        "arch": unit.image["arch"],
-        "image_id": unit.image["id"],
-        "host_id": placement.host_id,
-        "spread": item.spread.document() if item.spread else None,
-        "user_data": item.user_data,
-        "ssh_keys": list(item.ssh_keys),
-        "goal": Goal.RUNNING,
-        "state": State.PENDING,
-        "since": now,
-        "asked_at": now,
-        "created_at": now,
-    }
 
 
 def _surroundings(admission: Admission, draft: Draft, unit: Unit, placement: scheduler.Placement) -> dict[str, Any]:

@@ -10,9 +10,8 @@ from sqlalchemy import Connection
 from controller import errors
 from controller.actions import guard
 from controller.actions.env import Env
-from controller.model import translate
 from controller.model.identity import Identity, Right
-from controller.model.lifecycle import Goal, State
+from controller.model.instance import begin
 from controller.store import events, instances, requests, sql
 from controller.store.sql import Row
 
@@ -35,32 +34,7 @@ def approve(conn: Connection, env: Env, identity: Identity, request_id: str, rea
         raise errors.Forbidden("own_request")
     held = requests.held(conn, row["id"])
     now = sql.scalar(conn, "SELECT now()")
-    made = []
-    for hold in held:
-        item = row["items"][hold["item"]]
-        made.append(
-            {
-                "id": hold["id"],
-                "project_id": row["project_id"],
-                "request_id": row["id"],
-                "created_by": row["created_by"],
-                "name": hold["name"],
-                "kind": hold["kind"],
-                "flavor": item["flavor"],
-                **{size: hold[size] for size in translate.SIZES},
-                "arch": item["arch"],
-                "image_id": item["image_id"],
-                "host_id": hold["host_id"],
-                "spread": item["spread"],
-                "user_data": item["user_data"],
-                "ssh_keys": item["ssh_keys"],
-                "goal": Goal.RUNNING,
-                "state": State.PENDING,
-                "since": now,
-                "asked_at": now,
-                "created_at": now,
-            }
-        )
+    made = [begin(row, hold, now) for hold in held]
     requests.decide(conn, row["id"], "approved", identity.user_id, reason)
     instances.insert(conn, made, env.settings.build_deadline_s)
     requests.occupy(conn, [(one["id"], one["id"]) for one in made])
