@@ -23,6 +23,7 @@ from urllib.parse import quote
 from controller.errors import Unavailable
 
 ACCOUNT = "chutian-postgres"
+_ACCOUNTS_LOCK = Path("/run/chutian-accounts.lock")  # root's alone
 _LONGEST = 85  # a Unix socket's path has at most 107 bytes
 _SETTINGS = """
 # Chutian's: local socket alone, durable, sized for a controller beside other things
@@ -51,7 +52,7 @@ def start(data_dir: Path) -> str:
     if len(str(home)) > _LONGEST:
         raise Unavailable("data_dir_too_long", longest=_LONGEST - len("/postgres"))
     home.mkdir(parents=True, exist_ok=True)
-    with _only_one(home):
+    with _only_one(home / "lock"):
         account = _account()
         binaries = _binaries(home, account)
         data, sockets = home / "data", home / "run"
@@ -74,35 +75,42 @@ def stop(data_dir: Path) -> None:
     """Stop the server, if it runs."""
     home = data_dir / "postgres"
     if (home / "data" / "PG_VERSION").exists():
-        with _only_one(home):
+        with _only_one(home / "lock"):
             account = _account()
             _pg_ctl(_binaries(home, account), home / "data", account, "-w", "-m", "fast", "stop")
 
 
 @contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    lock = home / "lock"
+def _only_one(lock: Path) -> Iterator[None]:
     lock.touch(mode=0o600)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
+def system_account(name: str) -> pwd.struct_passwd:
+    """The system account of that name, made where there is none yet (as root).
+
+    One at a time on this machine: useradd looks whether the name is taken before it locks anything, so the second of two at once would give
+    the account that the first already uses another number. Raises Unavailable.
+    """
+    with _only_one(_ACCOUNTS_LOCK):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            made = subprocess.run(
+                ["/usr/sbin/useradd", "--system", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", name],
+                capture_output=True,
+                check=False,
+            )
+            if made.returncode != 0:
+                raise Unavailable("postgres_start_failed", detail=made.stderr.decode(errors="replace").strip()) from None
+            return pwd.getpwnam(name)
+
+
 def _account() -> pwd.struct_passwd:
     """The account PostgreSQL runs as: ours, or a system account where we are root."""
-    if os.geteuid() != 0:
-        return pwd.getpwuid(os.geteuid())
-    try:
-        return pwd.getpwnam(ACCOUNT)
-    except KeyError:
-        made = subprocess.run(
-            ["/usr/sbin/useradd", "--system", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", ACCOUNT],
-            capture_output=True,
-            check=False,
-        )
-        if made.returncode not in (0, 9):  # 9: another controller was quicker
-            raise Unavailable("postgres_start_failed", detail=made.stderr.decode(errors="replace").strip()) from None
-        return pwd.getpwnam(ACCOUNT)
+    return pwd.getpwuid(os.geteuid()) if os.geteuid() != 0 else system_account(ACCOUNT)
 
 
 def _binaries(home: Path, account: pwd.struct_passwd) -> Path:
