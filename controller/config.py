@@ -33,6 +33,10 @@ class Settings(BaseSettings):
     )
     tls_cert: Path | None = Field(None, description="PEM certificate chain of the API.")
     tls_key: Path | None = Field(None, description="PEM private key of the API.")
+    seal_keys: Path | None = Field(
+        None,
+        description="File with the keys that seal secrets in the database; else `data_dir/keys/seal.keys`, made at the first start.",
+    )
     database_connections: int = Field(20, ge=6, le=200, description="Most connections to the database that one controller opens.")
     workers: int = Field(24, ge=1, le=256, description="Threads that talk to endpoints.")
     workers_per_endpoint: int = Field(
@@ -69,6 +73,11 @@ class Settings(BaseSettings):
     def image_dir(self) -> Path:
         """Where image files are kept, one per image id."""
         return self.data_dir / "images"
+
+    @property
+    def seal_path(self) -> Path:
+        """Where the keys are that seal secrets."""
+        return self.seal_keys or self.data_dir / "keys" / "seal.keys"
 
     @property
     def address(self) -> tuple[str, int]:

@@ -185,6 +185,14 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "The database's schema ({have}) is newer than this controller knows ({want}). Run a newer controller.",
         "数据库结构（{have}）新于控制器所知（{want}）。请使用更新版本的控制器。",
     ),
+    "seal_keys_unreadable": (
+        "{path} is not a file of keys (NAME and 32 hexadecimal digits on each line). Restore it from its backup.",
+        "{path} 不是密钥文件（每行为名称与 32 位十六进制数）。请从备份恢复。",
+    ),
+    "seal_keys_others": (
+        "The database was sealed with other keys: {detail}. Restore the key file that belongs to it, or share the first controller's.",
+        "数据库由其他密钥密封：{detail}。请恢复与之对应的密钥文件，或使用首个控制器的密钥文件。",
+    ),
     "postgres_start_failed": ("The embedded PostgreSQL did not start: {detail}", "内置 PostgreSQL 启动失败：{detail}"),
     "data_dir_too_long": (
         "data_dir is too long for a socket's path: at most {longest} characters.",
@@ -205,6 +213,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "disk_missing": (
         "The root disk is gone from the host; it is not replaced by an empty one. Restore it, or rebuild the instance.",
         "主机上的系统盘已丢失；不会以空盘替代。请恢复磁盘，或重建实例。",
+    ),
+    "user_data_sealed": (
+        "The user data can't be opened: {detail}. Put the key back into the controller's key file, then start or rebuild the instance.",
+        "无法解开用户数据：{detail}。请将密钥放回控制器的密钥文件，再启动或重建实例。",
     ),
     "not_supported": ("The backend can't do that: {detail}", "后端不支持：{detail}"),
     "guest_crashed": ("The guest crashed.", "客户机崩溃。"),

@@ -10,7 +10,8 @@ import orjson
 import structlog
 from fastapi import FastAPI
 
-from controller import images
+from controller import images, sealing
+from controller.actions import keys
 from controller.actions.admit import Accepted, Admission
 from controller.actions.env import Env, fresh_id
 from controller.actions.fleet_view import FleetView
@@ -63,10 +64,12 @@ class Controller:
         self.env = Env(settings, fresh_id)
         owner = database.run(lambda conn: str(sql.scalar(conn, "SELECT owner FROM cloud")))
         self.connections = Connections(owner, lambda id_: self.instances.wake(id_))  # noqa: PLW0108 - made two lines below
-        self.instances = InstanceLoop(database, self.connections, settings)
+        seal = sealing.load(settings.seal_path)
+        database.run(lambda conn: keys.check(conn, seal))
+        self.instances = InstanceLoop(database, self.connections, settings, seal)
         self.endpoints = EndpointLoop(database, self.connections, self.env)
         self.housekeeping = HousekeepingLoop(database, settings)
-        admission = Admission(FleetView(), fresh_id, settings.request_ttl_s, settings.build_deadline_s, answer)
+        admission = Admission(FleetView(), fresh_id, settings.request_ttl_s, settings.build_deadline_s, answer, seal)
         self.admitter = Admitter(database, admission, self.instances.wake)
         self._ending = threading.Event()
         self._importer = threading.Thread(target=self._import, name="importer", daemon=True)

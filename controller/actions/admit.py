@@ -30,6 +30,7 @@ from controller.model import naming, translate
 from controller.model.identity import Right
 from controller.model.instance import begin
 from controller.model.request import Item, Submission, within
+from controller.sealing import Seal
 from controller.store import answers, catalogue, events, fleet, instances, projects, requests, sql
 from quotas import check as quota
 from scheduler import types as scheduler
@@ -96,6 +97,7 @@ class Admission:
     request_ttl_s: int
     build_deadline_s: int
     render: Render
+    seal: Seal
 
 
 def admit(conn: Connection, admission: Admission, submissions: Sequence[Submission]) -> list[Outcome]:
@@ -341,7 +343,7 @@ def _still_fits(changed: Sequence[Row], drafts: Sequence[Draft], results: Sequen
 
 
 def _write(conn: Connection, admission: Admission, drafts: Sequence[Draft], now: datetime) -> None:
-    asked = [_request_row(draft, now, admission.request_ttl_s) for draft in drafts]
+    asked = [_request_row(draft, now, admission) for draft in drafts]
     requests.insert(conn, asked)
     allocations = [[_allocation_row(draft, unit, p) for unit, p in _pairs(draft)] for draft in drafts]
     made = [
@@ -383,7 +385,7 @@ def _pairs(draft: Draft) -> list[tuple[Unit, scheduler.Placement]]:
     return list(zip(draft.units, draft.placements, strict=True))
 
 
-def _request_row(draft: Draft, now: datetime, ttl_s: int) -> dict[str, Any]:
+def _request_row(draft: Draft, now: datetime, admission: Admission) -> dict[str, Any]:
     submission = draft.submission
     return {
         "id": draft.request_id,
@@ -392,18 +394,26 @@ def _request_row(draft: Draft, now: datetime, ttl_s: int) -> dict[str, Any]:
         "state": "approved" if draft.auto else "pending",
         "reason": submission.reason,
         "term_days": submission.term_days,
-        "items": [item.document() | _meant(draft, number) for number, item in enumerate(submission.items)],
+        "items": [_kept(draft, number, item, admission.seal) for number, item in enumerate(submission.items)],
         "decided_at": now if draft.auto else None,
-        "expires_at": None if draft.auto else now + timedelta(seconds=ttl_s),
+        "expires_at": None if draft.auto else now + timedelta(seconds=admission.request_ttl_s),
         "generation": 1,
         "created_at": now,
     }
 
 
-def _meant(draft: Draft, number: int) -> dict[str, Any]:
-    """What an item's names meant when it was handed in: a name may mean something else by the time it is approved."""
+def _kept(draft: Draft, number: int, item: Item, seal: Seal) -> dict[str, Any]:
+    """An item as it is kept: its user data sealed, its names as what they meant then (they may mean something else when it is approved)."""
     unit = next(unit for unit in draft.units if unit.item == number)
-    return {"flavor": unit.flavor["name"], "image": unit.image["name"], "image_id": unit.image["id"], "arch": unit.image["arch"]}
+    user_data = seal.close(item.user_data, draft.request_id) if item.user_data else ""
+    return item.document() | {
+        "user_data": user_data,
+        "user_data_bytes": len(item.user_data.encode()),
+        "flavor": unit.flavor["name"],
+        "image": unit.image["name"],
+        "image_id": unit.image["id"],
+        "arch": unit.image["arch"],
+    }
 
 
 def _surroundings(admission: Admission, draft: Draft, unit: Unit, placement: scheduler.Placement) -> dict[str, Any]:

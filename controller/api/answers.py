@@ -243,7 +243,10 @@ class RequestOut(Identified):
     state: Literal["pending", "approved", "refused", "expired", "cancelled"]
     reason: str = Field(examples=["挂号系统上线"])
     term_days: int | None = Field(examples=[365])
-    items: list[dict[str, Any]] = Field(examples=[[{"kind": "vm", "name": "web", "flavor": "small", "image": "debian-12", "count": 3}]])
+    items: list[dict[str, Any]] = Field(
+        description="As handed in, but for user data, which may hold secrets: only its size (`user_data_bytes`) is told.",
+        examples=[[{"kind": "vm", "name": "web", "flavor": "small", "image": "debian-12", "count": 3, "user_data_bytes": 412}]],
+    )
     instances: list[str] = Field(examples=[[ID]])
     decision: DecisionOut | None
     expires_at: datetime | None = Field(description="When what it holds is let go, unless it is decided before.", examples=[AT])

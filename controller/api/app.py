@@ -14,7 +14,7 @@ from fastapi_offline import FastAPIOffline
 
 from controller.api import errors as api_errors
 from controller.api import metrics, parameters
-from controller.api.call import Services
+from controller.api.call import Services, caller
 from controller.api.json import Json
 from controller.api.routes import catalogue, events, fleet, health, instances, people, projects, requests
 from controller.messages import render
@@ -46,7 +46,7 @@ def build(services: Services, max_body_bytes: int) -> FastAPI:
     app.state.services = services
     for router in _ROUTERS:
         app.router.routes.extend(router.routes)  # flat: `include_router` would match every call three times on its way down
-    api_errors.install(app)
+    api_errors.install(app, caller)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     app.add_middleware(Measured)
     app.add_middleware(Bounded, most=max_body_bytes)

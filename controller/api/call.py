@@ -93,10 +93,7 @@ class Call:
     def identity(self) -> Identity:
         """Who calls. Raises Unauthenticated."""
         if self._identity is None:
-            scheme, _, token = self.request.headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not token.strip():
-                raise errors.Unauthenticated
-            self._identity = self.services.identities.find(token.strip())
+            self._identity = caller(self.request)
         return self._identity
 
     @property
@@ -189,6 +186,15 @@ class Call:
         if row is None or not self.identity.may(Right.READ, row["ancestors"]):
             raise errors.NotFound("project_not_found", project=project)
         return projects.subtree(conn, [row["id"]])
+
+
+def caller(request: Request) -> Identity:
+    """Who calls. Raises Unauthenticated."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise errors.Unauthenticated
+    services: Services = request.app.state.services
+    return services.identities.find(token.strip())
 
 
 async def _call(request: Request) -> Call:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -43,8 +45,8 @@ def language(request: Request) -> str:
 
 
 def body(error: errors.ControllerError, lang: str) -> dict[str, Any]:
-    """What the caller is told."""
-    details = _sentences(error.details, lang)
+    """What the caller is told: the code of its class, and in the details the `reason`, which tells causes of one class apart."""
+    details = {"reason": error.text} | _sentences(error.details, lang)
     return {
         "error": {
             "code": error.code if error.code != "conflict" else error.text,
@@ -63,42 +65,55 @@ def _sentences(details: dict[str, Any], lang: str) -> dict[str, Any]:
     return shown
 
 
-def install(app: FastAPI) -> None:
-    """Hang the handlers into the application."""
+def install(app: FastAPI, authenticate: Callable[[Request], object]) -> None:
+    """Hang the handlers into the application. `authenticate` raises Unauthenticated: whoever isn't known is told nothing but that."""
+    app.add_exception_handler(errors.ControllerError, _controller_error)
+    app.add_exception_handler(RequestValidationError, partial(_invalid, authenticate))
+    app.add_exception_handler(DataError, _bad_data)
+    app.add_exception_handler(UnicodeEncodeError, _bad_data)
+    app.add_exception_handler(HTTPException, partial(_http, authenticate))
+    app.add_exception_handler(Exception, _broken)
 
-    def controller_error(request: Request, error: Exception) -> Response:
-        assert isinstance(error, errors.ControllerError)  # noqa: S101 - registered for this class
-        headers = {"Retry-After": "1"} if isinstance(error, errors.Unavailable) else {}
-        if isinstance(error, errors.Unauthenticated):
-            headers["WWW-Authenticate"] = "Bearer"
-        return Json(body(error, language(request)), status_of(error), headers)
 
-    def invalid(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)  # noqa: S101
-        found = [{"where": ".".join(str(part) for part in one["loc"]), "what": one["msg"]} for one in error.errors()[:20]]
-        first = f"{found[0]['where']}: {found[0]['what']}" if found else ""
-        return controller_error(request, errors.InvalidRequest(details={"errors": found}, detail=first))
+def _controller_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.ControllerError)  # noqa: S101 - registered for this class
+    headers = {"Retry-After": "1"} if isinstance(error, errors.Unavailable) else {}
+    if isinstance(error, errors.Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    return Json(body(error, language(request)), status_of(error), headers)
 
-    def bad_data(request: Request, error: Exception) -> Response:
-        log.info("data_refused", error=str(error)[:200])
-        return controller_error(request, errors.InvalidRequest(detail="a value is out of range or has a character that can't be kept"))
 
-    def http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)  # noqa: S101
-        if error.status_code == 404:
-            return controller_error(request, errors.NotFound("route_not_found"))
-        if error.status_code == 405:
-            message = render("method_not_allowed", {"method": request.method}, language(request))
-            return Json({"error": {"code": "method_not_allowed", "message": message, "details": {}}}, 405, dict(error.headers or {}))
-        return controller_error(request, errors.InvalidRequest("body_not_json", detail=str(error.detail)))
+def _malformed(request: Request, authenticate: Callable[[Request], object], refusal: errors.InvalidRequest) -> Response:
+    """Refuse a body: FastAPI reads it before anybody asks who sent it."""
+    try:
+        authenticate(request)
+    except errors.Unauthenticated as error:
+        return _controller_error(request, error)
+    return _controller_error(request, refusal)
 
-    def broken(request: Request, error: Exception) -> Response:
-        log.error("request_broke", path=request.url.path, exc_info=error)
-        return controller_error(request, errors.ControllerError())
 
-    app.add_exception_handler(errors.ControllerError, controller_error)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(DataError, bad_data)
-    app.add_exception_handler(UnicodeEncodeError, bad_data)
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, broken)
+def _invalid(authenticate: Callable[[Request], object], request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    found = [{"where": ".".join(str(part) for part in one["loc"]), "what": one["msg"]} for one in error.errors()[:20]]
+    first = f"{found[0]['where']}: {found[0]['what']}" if found else ""
+    return _malformed(request, authenticate, errors.InvalidRequest(details={"errors": found}, detail=first))
+
+
+def _bad_data(request: Request, error: Exception) -> Response:
+    log.info("data_refused", error=str(error)[:200])
+    return _controller_error(request, errors.InvalidRequest(detail="a value is out of range or has a character that can't be kept"))
+
+
+def _http(authenticate: Callable[[Request], object], request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    if error.status_code == 404:
+        return _controller_error(request, errors.NotFound("route_not_found"))
+    if error.status_code == 405:
+        message = render("method_not_allowed", {"method": request.method}, language(request))
+        return Json({"error": {"code": "method_not_allowed", "message": message, "details": {}}}, 405, dict(error.headers or {}))
+    return _malformed(request, authenticate, errors.InvalidRequest("body_not_json", detail=str(error.detail)))
+
+
+def _broken(request: Request, error: Exception) -> Response:
+    log.error("request_broke", path=request.url.path, exc_info=error)
+    return _controller_error(request, errors.ControllerError())

@@ -71,8 +71,8 @@ def spread(rule: SpreadRule | None, group: str) -> scheduler.Spread | None:
     return None if rule is None else scheduler.Spread(group, rule.mode, rule.domain, rule.max_per_domain)
 
 
-def spec(row: Mapping[str, Any], image_dir: Path, force: bool) -> InstanceSpec:
-    """An instance picked by the reconciler, for its driver."""
+def spec(row: Mapping[str, Any], image_dir: Path, force: bool, user_data: str) -> InstanceSpec:
+    """An instance picked by the reconciler, for its driver; `user_data`: the row's, opened."""
     return InstanceSpec(
         instance_id=row["id"],
         project_id=row["project_id"],
@@ -99,6 +99,6 @@ def spec(row: Mapping[str, Any], image_dir: Path, force: bool) -> InstanceSpec:
         reboots=row["reboots"],
         force=force,
         built=row["built"] >= row["build"],
-        user_data=row["user_data"],
+        user_data=user_data,
         ssh_keys=tuple(row["ssh_keys"]),
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -17,6 +16,7 @@ import structlog
 from controller.config import Settings
 from controller.model import translate
 from controller.model.lifecycle import SETTLED, UNBUILT, Act, Goal, Look, State, Step, next_step
+from controller.sealing import Broken, Seal
 from controller.store.events import Event, event
 from drivers.base import Condition, Driver, Observation, Reason
 from drivers.errors import DriverError, HostUnreachable, Permanent
@@ -24,6 +24,12 @@ from drivers.errors import DriverError, HostUnreachable, Permanent
 log = structlog.get_logger()
 _BUSY_S, _BUSY_MAX_S = 0.2, 2.0  # pauses between looks at something under way: doubled each time
 _ADDRESS_S, _ADDRESS_FOR_S = 2.0, 120.0  # a guest that has just booted gets its address a little later
+
+
+class UserDataSealed(Permanent):
+    """The instance's user data can't be opened with the controller's keys. Parameters: `detail`."""
+
+    code = "user_data_sealed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class Outcome:
     unreachable: bool = False
 
 
-def run(connect: Callable[[], Driver], row: Mapping[str, Any], settings: Settings, image_dir: Path) -> Outcome:
+def run(connect: Callable[[], Driver], row: Mapping[str, Any], settings: Settings, seal: Seal) -> Outcome:
     """Do one pass. Never raises: a driver that can't be opened or used is an outcome too."""
     seen: Observation | None = None
     facts: tuple[Event, ...] = ()
@@ -49,7 +55,7 @@ def run(connect: Callable[[], Driver], row: Mapping[str, Any], settings: Setting
         if step.act is Act.REMOVE:
             driver.remove(row["id"])
         else:
-            driver.ensure(translate.spec(row, image_dir, step.force))
+            driver.ensure(translate.spec(row, settings.image_dir, step.force, _opened(row, seal)))
         seen = driver.observe(row["id"])
         after = next_step(_look(row, seen, settings))
         return _result(row, seen, after if after.done else Step(Act.NOTHING, step.state), facts, settings)
@@ -58,6 +64,14 @@ def run(connect: Callable[[], Driver], row: Mapping[str, Any], settings: Setting
     except Exception as error:
         log.exception("driver_broke", instance=row["id"])
         return _failed(row, seen, DriverError(detail=f"{type(error).__name__}: {error}"[:300]), facts, settings)
+
+
+def _opened(row: Mapping[str, Any], seal: Seal) -> str:
+    """The instance's user data in clear, for the moment it is needed."""
+    try:
+        return seal.open(row["user_data"], row["request_id"]) if row["user_data"] else ""
+    except Broken as error:
+        raise UserDataSealed(detail=str(error)) from error
 
 
 def _look(row: Mapping[str, Any], seen: Observation, settings: Settings) -> Look:

@@ -13,7 +13,6 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -22,6 +21,7 @@ from controller.config import Settings
 from controller.connections import Connections
 from controller.model.lifecycle import SETTLED, State
 from controller.reconcile.instance_pass import Outcome, run
+from controller.sealing import Seal
 from controller.store import events, fleet, instances
 from controller.store.database import Database
 
@@ -35,9 +35,8 @@ _QUEUE_LONG = 96  # picked but waiting instances of one endpoint, beyond which n
 class InstanceLoop:
     """The threads that reconcile instances in one controller."""
 
-    def __init__(self, database: Database, connections: Connections, settings: Settings) -> None:
-        self._database, self._connections, self._settings = database, connections, settings
-        self._image_dir: Path = settings.image_dir
+    def __init__(self, database: Database, connections: Connections, settings: Settings, seal: Seal) -> None:
+        self._database, self._connections, self._settings, self._seal = database, connections, settings, seal
         self._lock = threading.Lock()
         self._waiting: dict[str, deque[Row]] = defaultdict(deque)  # by endpoint
         self._running: dict[str, int] = defaultdict(int)  # threads by endpoint
@@ -146,7 +145,7 @@ class InstanceLoop:
                     self._running[endpoint_id] -= 1
                     return
                 row = self._waiting[endpoint_id].popleft()
-            self._found.append(run(partial(self._connections.driver, row["endpoint"]), row, self._settings, self._image_dir))
+            self._found.append(run(partial(self._connections.driver, row["endpoint"]), row, self._settings, self._seal))
             self._results.set()
 
     # -- record ------------------------------------------------------------------------------------------------------------------

@@ -88,3 +88,16 @@ def test_an_authorization_header_in_another_shape_is_no_token(cloud: Cloud) -> N
         answer = cloud.nobody.call("GET /v1/whoami", headers={"Authorization": value.encode("latin-1")})  # type: ignore[dict-item]
         assert answer.status_code == 401, value
     assert cloud.nobody.call("GET /v1/whoami", headers={"Authorization": f"bearer {token}"}).status_code == 200
+
+
+def test_a_caller_without_a_token_is_told_nothing_about_his_body(cloud: Cloud) -> None:
+    json = {"Content-Type": "application/json"}
+    for body in (b"{", b"[]", b'{"nonsense": 1}', b"\xff"):
+        cloud.nobody.refused(401, "unauthenticated", "POST /v1/requests", body, json)
+        cloud.admin.refused(400, "invalid_request", "POST /v1/requests", body, json)
+
+
+def test_the_reason_of_an_error_tells_causes_of_one_class_apart(cloud: Cloud) -> None:
+    missing = {"GET /v1/projects/nowhere": "project_not_found", "GET /v1/requests/none": "request_not_found"}
+    for line, reason in missing.items():
+        assert cloud.admin.refused(404, "not_found", line)["details"] == {"reason": reason}

@@ -21,6 +21,7 @@ import psycopg
 import pytest
 from sqlalchemy import Connection
 
+from controller import sealing
 from controller.actions import catalogue, fleet, people, projects
 from controller.actions.admit import Admission
 from controller.actions.bootstrap import first_administrator
@@ -199,7 +200,14 @@ class Cloud:
 
     def admission(self) -> Admission:
         """What one controller's admitter has."""
-        return Admission(FleetView(), fresh_id, self.settings.request_ttl_s, self.settings.build_deadline_s, answer)
+        return Admission(
+            FleetView(),
+            fresh_id,
+            self.settings.request_ttl_s,
+            self.settings.build_deadline_s,
+            answer,
+            sealing.load(self.settings.seal_path),
+        )
 
 
 def identify(conn: Connection, token: str) -> Identity:
@@ -236,8 +244,8 @@ def cloud(database: Database, settings: Settings) -> Iterator[Cloud]:
 def submission(
     identity: Identity, project: str = ROOT, flavor: str = "small", name: str | None = None, count: int = 1, **more: Any
 ) -> Submission:
-    """An application for one item; `more`: its other fields, and its item's `spread`, `zone`, `pool`."""
+    """An application for one item; `more`: its other fields, and its item's `spread`, `zone`, `pool`, `user_data`."""
     spread: SpreadRule | None = more.pop("spread", None)
     zone, pool = more.pop("zone", None), more.pop("pool", None)
-    item = Item("vm", name, flavor, "debian", count, pool, zone, spread, "", ())
+    item = Item("vm", name, flavor, "debian", count, pool, zone, spread, more.pop("user_data", ""), ())
     return Submission(identity, project, more.pop("reason", "test"), more.pop("term_days", None), (item,), **more)

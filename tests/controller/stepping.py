@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from controller import sealing
 from controller.reconcile import instance_pass
 from controller.reconcile.endpoints import EndpointLoop
 from controller.reconcile.instances import write
@@ -104,7 +105,7 @@ class Stepper:
     def examine(self, row: Any) -> instance_pass.Outcome:
         """One pass over one picked instance; nothing is recorded yet."""
         connect = partial(self.open, row["endpoint"])
-        return instance_pass.run(connect, row, self.cloud.settings, self.cloud.settings.image_dir)
+        return instance_pass.run(connect, row, self.cloud.settings, sealing.load(self.cloud.settings.seal_path))
 
     def open(self, endpoint: Any) -> Driver:
         """The driver of an endpoint, mortal."""

@@ -29,6 +29,7 @@ TABLES = """
 CREATE TABLE cloud (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     owner uuid NOT NULL,
+    sealed_sample text,
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
