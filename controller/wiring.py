@@ -28,6 +28,7 @@ from controller.reconcile.housekeeping import HousekeepingLoop
 from controller.reconcile.instances import InstanceLoop
 from controller.store import embedded, numbering, schema, sql
 from controller.store.database import Database
+from scheduler.warm import warm
 
 log = structlog.get_logger()
 
@@ -82,6 +83,7 @@ class Controller:
 
     def start(self) -> None:
         """Begin to work."""
+        warm()
         self.admitter.start()
         self.instances.start()
         self.endpoints.start()

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from scheduler.constraints import masks, members_of
+from scheduler.columns import GPUS, Ints
+from scheduler.constraints import BIT, fails, members_of
 from scheduler.fleet import Fleet
 from scheduler.place import capacity, place
 from scheduler.search import sort_of
-from scheduler.types import SIZES, Change, Item, NoValidHost
+from scheduler.types import SIZES, WHOLE_GPU, Change, Item, NoValidHost
 
 Params = Mapping[str, str | int]
 
@@ -154,14 +155,12 @@ def _whole_again(fleet: Fleet, gang: Sequence[Item], refused: Item, offer: Chang
     return offer
 
 
-def _free_but_for(fleet: Fleet, item: Item, rules: set[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """What is free, a column per host that passes every rule but `rules`; four rows, as in SIZES."""
-    ok = np.ones(len(fleet), np.bool_)
-    for name, mask in masks(fleet, item, members_of(fleet, item, {})).items():
-        if mask is not None and name not in rules:
-            ok &= mask
-    rows = np.flatnonzero(ok)
-    return fleet.free[:, rows]
+def _free_but_for(fleet: Fleet, item: Item, rules: set[str]) -> Ints:
+    """What is free, a column per host that passes every rule but `rules`; four rows, as in SIZES (GPUs: whole ones)."""
+    found = fails(fleet, item, members_of(fleet, item, {}))
+    free: Ints = fleet.columns.free[(found & ~sum(BIT[name] for name in rules)) == 0].T
+    free[GPUS] //= WHOLE_GPU
+    return free
 
 
 def _largest(fleet: Fleet, gang: Sequence[Item], refused: Item, least: int, most: int, offer: Callable[[int], Change]) -> Iterator[Change]:

@@ -1,33 +1,47 @@
-"""All hosts as numpy columns: what placing looks at, changed at the cost of what changes.
+"""All hosts as columns: what placing looks at, changed at the cost of what changes.
 
-In: `Host` values, claims and releases. Out: columns that the rules and scores read (`free`, `capacity`, codes of pools, ...), one row per
-host. Invariant: rows 0..len-1 are exactly the hosts; `free = capacity - used` for every one of them. The order of rows says nothing: a
-dropped host's row is filled by the last one. `log` names every row touched, so that whoever keeps something per row brings it up to date
-from there. Rejected: a list of host objects and loops over it (fifty times slower at a thousand hosts); a pandas frame (copies on every
-change). Used by one thread at a time.
+In: `Host` values, claims and releases. Out: `columns`, and for each shape of item the keys kept in `index`. Invariant: a row with the
+flag TAKEN is a host, `rows` has its number, and `free = capacity - used` for every one of them; rows of one block have the same
+labels. The order of rows says nothing. Rejected: a list of host objects and loops over it (fifty times slower at a thousand hosts), a
+pandas frame (copies on every change). Used by one thread at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from hashlib import blake2b
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scheduler.types import SIZES, Host, Resources
+from scheduler import fitting
+from scheduler.batches import Places, places
+from scheduler.columns import (
+    BLOCK,
+    EXCLUDED,
+    GPUS,
+    NEVER,
+    ON,
+    OPEN,
+    STEPS,
+    TAKEN,
+    TIE_BITS,
+    UP,
+    Columns,
+    Index,
+    Ints,
+    columns,
+    enlarged,
+    index,
+    milli,
+)
+from scheduler.labels import Labels, fails, labels_of, wish_of
+from scheduler.scores import ORDER, Shape, needs_of, shape_of, weights_row
+from scheduler.types import SIZES, WHOLE_GPU, Cell, Host, Item, Resources
 
-TIE_BITS = 24
-_LOG_LIMIT = 100_000
-
-
-@dataclass(slots=True)
-class Ranking:
-    """What `scores` keeps for items of one shape: a key per row, true up to `seen` in the fleet's log."""
-
-    keys: NDArray[np.int64]
-    seen: int
+_INDEX_BYTES = 64 << 20  # of keys kept: 80 shapes at 100,000 hosts
+_FEWEST_SLOTS, _MOST_SLOTS = 16, 256
+_MOST_WISHES = 1024
 
 
 class Fleet:
@@ -35,135 +49,256 @@ class Fleet:
 
     def __init__(self, hosts: Iterable[Host] = ()) -> None:
         self.rows: dict[str, int] = {}
-        self.hosts: list[Host] = []  # as upserted: `used` in here is old, `free` is true
-        self.codes: dict[str, dict[str, int]] = {"pool": {}, "zone": {}, "arch": {}}
-        self.log: list[int] = []
-        self.rankings: dict[Hashable, Ranking] = {}
-        self.free = np.zeros((len(SIZES), 16), np.int64)
-        self.capacity = np.zeros((len(SIZES), 16), np.int64)
-        self.per_capacity = np.zeros((len(SIZES), 16), np.float64)  # 1 / capacity, 0 where there is none
-        self.labels = {name: np.zeros(16, np.int32) for name in self.codes}
-        self.tie = np.zeros(16, np.int64)
-        self.up = np.zeros(16, np.bool_)
-        self.open = np.zeros(16, np.bool_)  # not cordoned
-        self.kinds: dict[str, NDArray[np.bool_]] = {}
-        self.traits: dict[str, NDArray[np.bool_]] = {}
+        self.columns: Columns = columns(BLOCK, 0, 0)
+        self.classes: list[Labels] = []
+        self._numbers: dict[Labels, int] = {}  # of classes
+        self._order_steps = np.zeros(0, np.int64)
+        self._racks: dict[str, int] = {"": 0}
+        self._rack_names = [""]
+        self._cells: dict[int, tuple[Cell, ...]] = {}  # as upserted, of the rows that have any
+        self._empty: dict[int, list[int]] = {}  # rows without a host in blocks of a class
+        self._blocks = 0  # that have a class
+        self._ids: list[str] = [""] * BLOCK
+        self._names: list[str] = [""] * BLOCK
+        self._generations = np.zeros(BLOCK, np.int64)
+        self._capacity = np.zeros((BLOCK, len(SIZES)), np.int64)
+        self._forget_derived()
         self.upsert(hosts)
 
+    def _forget_derived(self) -> None:
+        """What is kept beside the columns is found anew: they moved."""
+        rows = len(self.columns.flags)
+        self.index: Index = index(max(_FEWEST_SLOTS, min(_MOST_SLOTS, _INDEX_BYTES // (rows * 8))), rows)
+        self._slots: dict[Shape, int] = {}
+        self._wishes: dict[tuple[object, ...], Ints] = {}
+        self._places: Places | None = None
+
     def __len__(self) -> int:
-        return len(self.hosts)
+        return len(self.rows)
+
+    # -- changes -----------------------------------------------------------------------------------------------------------------
 
     def upsert(self, hosts: Iterable[Host]) -> None:
         """Take in new hosts and new versions of known ones; a known one's `used` is what the new version says."""
         for host in hosts:
+            labels = labels_of(host)
+            number = self._numbers.get(labels)
+            if number is None:
+                number = self._numbers[labels] = len(self.classes)
+                self.classes.append(labels)
+                self._wishes, self._places = {}, None
             row = self.rows.get(host.id)
-            if row is None:
-                row = self.rows[host.id] = len(self.hosts)
-                if row == len(self.tie):
-                    self._grow()
-                self.hosts.append(host)
-            else:
-                self._clear_flags(row)
-                self.hosts[row] = host
-            self._write(row, host)
+            if row is not None and self.columns.classes[row // BLOCK] != number:
+                self._vacate(row)
+                row = None
+            self._write(self._row_for(number) if row is None else row, host)
 
     def drop(self, host_id: str) -> None:
         """Forget a host. Raises KeyError for one that is not there."""
-        row = self.rows.pop(host_id)
-        used = self._used(len(self.hosts) - 1)
-        self._clear_flags(row)
-        self._clear_flags(len(self.hosts) - 1)
-        last = self.hosts.pop()
-        if last.id != host_id:
-            self.rows[last.id] = row
-            self.hosts[row] = last
-            self._write(row, replace(last, used=used))
+        self._vacate(self.rows[host_id])
 
     def claim(self, host_id: str, resources: Resources) -> None:
-        """Count as used. Checks nothing: whoever claims has decided."""
-        self.take(self.rows[host_id], resources)
+        """Count as used; GPUs as whole ones. Checks nothing: whoever claims has decided."""
+        needs, extras = needs_of(resources)
+        fitting.take(self.columns, self.rows[host_id], needs, extras)
+
+    def claim_all(self, claims: Iterable[tuple[str, Item]]) -> None:
+        """Count items as used on hosts."""
+        pairs = [(self.rows[host_id], *shape_of(item)[:2]) for host_id, item in claims]
+        if pairs:
+            rows, needs, extras = (np.array(column, np.int64) for column in zip(*pairs, strict=True))
+            fitting.take_all(self.columns, rows, needs, extras)
 
     def release(self, host_id: str, resources: Resources) -> None:
         """Count as free again."""
-        self.give(self.rows[host_id], resources)
+        row = self.rows[host_id]
+        needs, extras = needs_of(resources)
+        busy = [device for device, free in enumerate(self.columns.gpus[row].tolist()) if free == 0]
+        bits = sum(1 << device for device in busy[: resources.gpus])
+        fitting.give(self.columns, row, needs, extras, bits, 0)
 
-    def take(self, row: int, resources: Resources) -> None:
-        """`claim` by row."""
-        free = self.free
-        free[0, row] -= resources.vcpus
-        free[1, row] -= resources.memory_mib
-        free[2, row] -= resources.disk_gib
-        free[3, row] -= resources.gpus
-        self._touch(row)
+    # -- what is known of a host -------------------------------------------------------------------------------------------------
 
-    def give(self, row: int, resources: Resources) -> None:
-        """`release` by row."""
-        free = self.free
-        free[0, row] += resources.vcpus
-        free[1, row] += resources.memory_mib
-        free[2, row] += resources.disk_gib
-        free[3, row] += resources.gpus
-        self._touch(row)
+    def in_rows(self, rows: Ints) -> list[tuple[str, int]]:
+        """Id and generation of the hosts in some rows; NEVER stands for none, and gets what nobody may read."""
+        return list(zip([self._ids[row] for row in rows.tolist()], self._generations[rows].tolist(), strict=True))
 
     def generation(self, host_id: str) -> int:
         """The generation at which the host was last upserted."""
-        return self.hosts[self.rows[host_id]].generation
+        return int(self._generations[self.rows[host_id]])
+
+    def labels(self, host_id: str) -> Labels:
+        """The labels of a host. Raises KeyError."""
+        return self.classes[int(self.columns.classes[self.rows[host_id] // BLOCK])]
 
     def host(self, host_id: str) -> Host:
         """The host as it is now, claims included. Raises KeyError."""
         row = self.rows[host_id]
-        return replace(self.hosts[row], used=self._used(row))
+        labels, flags = self.labels(host_id), int(self.columns.flags[row])
+        capacity, free = self._capacity[row].tolist(), self.columns.free[row].tolist()
+        used = [total - left for total, left in zip(capacity, free, strict=True)]
+        shares = tuple(WHOLE_GPU - left for left in self.columns.gpus[row].tolist() if left != NEVER)
+        return Host(
+            id=host_id,
+            name=self._names[row],
+            pool=labels.pool,
+            zone=labels.zone,
+            site=labels.site,
+            arch=labels.arch,
+            traits=labels.traits,
+            kinds=labels.kinds,
+            capacity=_resources(capacity),
+            used=_resources(used),
+            cordoned=not flags & OPEN,
+            up=bool(flags & UP),
+            generation=int(self._generations[row]),
+            rack=self._rack_names[self.columns.rack[row]],
+            baselines=labels.baselines,
+            level=labels.level,
+            tenants=labels.tenants,
+            cells=self._cells_now(row),
+            gpu_model=labels.gpu_model,
+            gpu_shares=shares if any(0 < share < WHOLE_GPU for share in shares) else (),
+            on=bool(flags & ON),
+            order=labels.order,
+        )
+
+    def _cells_now(self, row: int) -> tuple[Cell, ...]:
+        free = self.columns.cells[row].tolist()
+        return tuple(
+            Cell(cell.vcpus, cell.memory_mib, cell.vcpus - left[0], cell.memory_mib - left[1])
+            for cell, left in zip(self._cells.get(row, ()), free, strict=False)
+        )
 
     def copy(self) -> Fleet:
         """An independent fleet of the same hosts, for what-if."""
-        return Fleet(replace(host, used=self._used(row)) for row, host in enumerate(self.hosts))
+        return Fleet(self.host(id_) for id_ in self.rows)
 
     def names(self, label: str) -> tuple[str, ...]:
-        """All values that hosts have of a label ("pool", "zone", "arch"), sorted."""
-        used = set(self.labels[label][: len(self.hosts)].tolist())
-        return tuple(sorted(name for name, code in self.codes[label].items() if code in used))
+        """All values that hosts have of a label ("pool", "zone", "arch", ...), sorted."""
+        taken = self.columns.flags.reshape(-1, BLOCK).any(axis=1)
+        used = set(self.columns.classes[taken].tolist())
+        return tuple(sorted({getattr(self.classes[number], label) for number in used}))
 
-    def _used(self, row: int) -> Resources:
-        return Resources(*(self.capacity[:, row] - self.free[:, row]).tolist())
+    def sums(self) -> tuple[list[int], list[int]]:
+        """Free and whole capacity of all hosts together, as in SIZES (GPUs in thousandths)."""
+        return np.maximum(self.columns.free, 0).sum(axis=0).tolist(), self._capacity.sum(axis=0).tolist()
+
+    # -- for placing -------------------------------------------------------------------------------------------------------------
+
+    def slot(self, item: Item) -> int:
+        """The slot of the index that keeps the keys for the item's shape. The slot unused for longest is given up where all are in use."""
+        shape = shape_of(item)
+        found = self._slots.pop(shape, None)
+        if found is None:
+            found = len(self._slots)
+            if found == len(self.index.seen):
+                found = self._slots.pop(next(iter(self._slots)))
+            needs, extras, weights = shape
+            self.index.needs[found], self.index.extras[found], self.index.weights[found] = needs, extras, weights_row(weights)
+            self.index.seen[found] = NEVER
+        self._slots[shape] = found
+        return found
+
+    def make_slots(self, number: int) -> None:
+        """See to it that so many shapes can be kept at once, and as many again."""
+        if 2 * number > len(self.index.seen):
+            self.index, self._slots = index(2 * number, len(self.columns.flags)), {}
+
+    def label_fails(self, item: Item) -> Ints:
+        """[classes] the label rules that each class fails, as bits."""
+        wish = wish_of(item)
+        found = self._wishes.get(wish)
+        if found is None:
+            if len(self._wishes) >= _MOST_WISHES:
+                self._wishes.clear()
+            found = self._wishes[wish] = np.array([fails(labels, item) for labels in self.classes], np.int64)
+        return found
+
+    def allowed(self, item: Item) -> Ints:
+        """[classes] what the labels of a class add to an item's key; EXCLUDED where they forbid it."""
+        return np.where(self.label_fails(item) == 0, self._orders(), EXCLUDED)
+
+    def _orders(self) -> Ints:
+        """[classes] what `Host.order` adds to a key."""
+        if len(self._order_steps) != len(self.classes):
+            steps = [int(ORDER * labels.order) * STEPS << TIE_BITS for labels in self.classes]
+            self._order_steps = np.array(steps, np.int64)
+        return self._order_steps
+
+    def places(self) -> Places:
+        """Room to count members of groups in."""
+        if self._places is None:
+            zones = {name: number for number, name in enumerate(sorted({labels.zone for labels in self.classes}))}
+            sites = {name: number for number, name in enumerate(sorted({labels.site for labels in self.classes}))}
+            numbers = [zones[labels.zone] for labels in self.classes], [sites[labels.site] for labels in self.classes]
+            self._places = places(*numbers, len(self._racks), len(self.columns.flags))
+        return self._places
+
+    # -- rows --------------------------------------------------------------------------------------------------------------------
+
+    def _row_for(self, number: int) -> int:
+        """An empty row among hosts of a class."""
+        empty = self._empty.setdefault(number, [])
+        if not empty:
+            if self._blocks == len(self.columns.classes):
+                self._grow(2 * len(self.columns.flags))
+            first = self._blocks * BLOCK
+            self.columns.classes[self._blocks] = number
+            self._blocks += 1
+            empty.extend(range(first + BLOCK - 1, first - 1, -1))
+        return empty.pop()
+
+    def _vacate(self, row: int) -> None:
+        del self.rows[self._ids[row]]
+        self._cells.pop(row, None)
+        self.columns.flags[row] = 0
+        self.columns.free[row] = self._capacity[row] = 0
+        self._empty.setdefault(int(self.columns.classes[row // BLOCK]), []).append(row)
+        fitting.touch(self.columns, row)
 
     def _write(self, row: int, host: Host) -> None:
-        for number, size in enumerate(SIZES):
-            capacity = getattr(host.capacity, size)
-            self.capacity[number, row] = capacity
-            self.free[number, row] = capacity - getattr(host.used, size)
-            self.per_capacity[number, row] = 1 / capacity if capacity else 0.0
-        for label, codes in self.codes.items():
-            name = getattr(host, label)
-            self.labels[label][row] = codes.setdefault(name, len(codes))
-        self.tie[row] = crc32(host.id.encode()) & ((1 << TIE_BITS) - 1)
-        self.up[row] = host.up
-        self.open[row] = not host.cordoned
-        for columns, names in ((self.kinds, host.kinds), (self.traits, host.traits)):
-            for name in names:
-                if name not in columns:
-                    columns[name] = np.zeros(len(self.tie), np.bool_)
-                columns[name][row] = True
-        self._touch(row)
+        gpus, cells = self.columns.gpus.shape[1], self.columns.cells.shape[1]
+        if host.capacity.gpus > gpus or len(host.cells) > cells:
+            self._grow(len(self.columns.flags), max(gpus, host.capacity.gpus), max(cells, len(host.cells)))
+        if host.rack not in self._racks:
+            self._racks[host.rack] = len(self._rack_names)
+            self._rack_names.append(host.rack)
+            self._places = None
+        self.rows[host.id], self._ids[row], self._names[row], self._generations[row] = row, host.id, host.name, host.generation
+        shares = host.gpu_shares or tuple(WHOLE_GPU if device < host.used.gpus else 0 for device in range(host.capacity.gpus))
+        capacity = [*(getattr(host.capacity, name) for name in SIZES[:GPUS]), milli(host.capacity.gpus)]
+        used = [*(getattr(host.used, name) for name in SIZES[:GPUS]), sum(host.gpu_shares) or milli(host.used.gpus)]
+        into = self.columns
+        self._capacity[row] = capacity
+        into.free[row] = [total - taken for total, taken in zip(capacity, used, strict=True)]
+        into.share[row] = [1 / total if total else 0.0 for total in capacity]
+        into.flags[row] = TAKEN | UP * host.up | OPEN * (not host.cordoned) | ON * host.on
+        into.tie[row] = crc32(host.id.encode()) & ((1 << TIE_BITS) - 1)
+        into.rest[row] = int.from_bytes(blake2b(host.id.encode(), digest_size=8).digest(), "big") >> 1
+        into.rack[row] = self._racks[host.rack]
+        into.gpus[row] = NEVER
+        into.gpus[row, : host.capacity.gpus] = [WHOLE_GPU - share for share in shares]
+        into.cells[row] = NEVER
+        if host.cells:
+            self._cells[row] = host.cells
+            into.cells[row, : len(host.cells)] = [
+                [cell.vcpus - cell.used_vcpus, cell.memory_mib - cell.used_memory_mib] for cell in host.cells
+            ]
+        fitting.touch(into, row)
 
-    def _clear_flags(self, row: int) -> None:
-        host = self.hosts[row]
-        for columns, names in ((self.kinds, host.kinds), (self.traits, host.traits)):
-            for name in names:
-                columns[name][row] = False
+    def _grow(self, rows: int, gpus: int | None = None, cells: int | None = None) -> None:
+        old = self.columns
+        self.columns = enlarged(old, rows, old.gpus.shape[1] if gpus is None else gpus, old.cells.shape[1] if cells is None else cells)
+        more = rows - len(self._ids)
+        self._ids += [""] * more
+        self._names += [""] * more
+        self._generations = np.pad(self._generations, (0, more))
+        self._capacity = np.pad(self._capacity, ((0, more), (0, 0)))
+        self._forget_derived()
 
-    def _touch(self, row: int) -> None:
-        self.log.append(row)
-        if len(self.log) > _LOG_LIMIT:
-            self.log.clear()
-            self.rankings.clear()
 
-    def _grow(self) -> None:
-        room = len(self.tie)
-        wide = ((0, 0), (0, room))
-        self.free, self.capacity = np.pad(self.free, wide), np.pad(self.capacity, wide)
-        self.per_capacity = np.pad(self.per_capacity, wide)
-        self.tie, self.up, self.open = np.pad(self.tie, (0, room)), np.pad(self.up, (0, room)), np.pad(self.open, (0, room))
-        for columns in (self.kinds, self.traits):
-            columns.update({name: np.pad(column, (0, room)) for name, column in columns.items()})
-        self.labels = {name: np.pad(column, (0, room)) for name, column in self.labels.items()}
-        self.rankings.clear()
+def _resources(sizes: list[int]) -> Resources:
+    """A row of `free` or of capacities, with whole GPUs."""
+    vcpus, memory_mib, disk_gib, gpus = sizes
+    return Resources(vcpus, memory_mib, disk_gib, gpus // WHOLE_GPU)

@@ -1,47 +1,68 @@
-"""Deciding where things go: `place` proposes for a whole batch, `apply` counts what was taken, `capacity` says how much more would fit.
+"""Deciding where things go: `propose` decides for a whole batch and claims, `place` decides alone, `capacity` says how much more would fit.
 
 In: the fleet and gangs (each all or nothing), in the order in which they are served. Out: a placement per item, or why not. Invariants:
-no host is ever given more than its capacity; what an earlier gang was given is gone for later ones; the fleet is as it was when `place`
-returns, also when it raises. Equal hosts are told apart by a hash of their id, then by the id (see `scores`), so that the order in which
-hosts were read never shows. Rejected: claiming while placing, because the caller's transaction may fail, and a fleet that is wrong is
-worse than one that is a moment old.
+no host is ever given more than its capacity; what an earlier gang was given is gone for later ones; a proposal taken back leaves the
+fleet as it was. Equal hosts are told apart by hashes of their ids, so that the order in which hosts were read never shows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from scheduler.constraints import members_of, room
 from scheduler.fleet import Fleet
-from scheduler.search import Batch, solve, undo
+from scheduler.search import Batch, batch_of, solve
 from scheduler.types import Item, NoValidHost, Placement
 
 
-def place(fleet: Fleet, gangs: Sequence[Sequence[Item]]) -> list[list[Placement] | NoValidHost]:
-    """For each gang, placements in the order of its items, or the refusal of the item that could not be placed."""
-    batch = Batch(fleet)
+@dataclass(slots=True)
+class Proposal:
+    """What was decided for each gang: placements in the order of its items, or the refusal of the item that could not be placed.
+
+    All that is placed is claimed in the fleet until `take_back`.
+    """
+
+    results: list[list[Placement] | NoValidHost]
+    _batch: Batch | None
+
+    def take_back(self) -> None:
+        """Give back every claim; the second time nothing happens."""
+        if self._batch is not None:
+            self._batch.drop_all()
+            self._batch = None
+
+
+def propose(fleet: Fleet, gangs: Sequence[Sequence[Item]]) -> Proposal:
+    """Decide, and claim in the fleet. When it raises, nothing is claimed."""
+    if not fleet.classes:
+        return Proposal([NoValidHost(gang[0].key, 0, (), ()) if gang else [] for gang in gangs], None)
+    batch = batch_of(fleet, gangs)
     try:
-        return [_placed(batch, gang) for gang in gangs]
-    finally:
-        undo(batch, 0)
+        refusals = solve(batch)
+    except BaseException:
+        batch.drop_all()
+        raise
+    placements = [Placement(item.key, *host) for item, host in zip(batch.items, fleet.in_rows(batch.units.rows), strict=True)]
+    starts = [0, *batch.ends.tolist()]
+    results = [refusals.get(number) or placements[starts[number] : starts[number + 1]] for number in range(len(gangs))]
+    return Proposal(results, batch)
 
 
-def _placed(batch: Batch, gang: Sequence[Item]) -> list[Placement] | NoValidHost:
-    rows = solve(batch, gang)
-    if isinstance(rows, NoValidHost):
-        return rows
-    chosen = [batch.fleet.hosts[row] for row in rows]
-    return [Placement(item.key, host.id, host.generation) for item, host in zip(gang, chosen, strict=True)]
+def place(fleet: Fleet, gangs: Sequence[Sequence[Item]]) -> list[list[Placement] | NoValidHost]:
+    """Decide; the fleet is as it was."""
+    proposal = propose(fleet, gangs)
+    proposal.take_back()
+    return proposal.results
 
 
 def apply(fleet: Fleet, items: Sequence[Item], placements: Sequence[Placement]) -> None:
     """Count placements as used, once they are claimed for good. Raises ValueError where they are not the items'."""
     if [item.key for item in items] != [placement.key for placement in placements]:
         raise ValueError("placements belong to other items")
-    for item, placement in zip(items, placements, strict=True):
-        fleet.claim(placement.host_id, item.resources)
+    fleet.claim_all((placement.host_id, item) for item, placement in zip(items, placements, strict=True))
 
 
 def capacity(fleet: Fleet, item: Item) -> int:
     """How many of the item would fit now, each counting for the others, under its spread rule."""
-    return room(fleet, item, members_of(fleet, item, {}))
+    return room(fleet, item, members_of(fleet, item, {})) if fleet.classes else 0

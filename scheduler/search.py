@@ -1,12 +1,11 @@
-"""Finding hosts for one gang: all of its items, or none.
+"""Finding rows for a gang: all of its items, or none.
 
-In: a batch (the fleet with the claims of this batch on it) and a gang. Out: a row per item, with their claims left on the fleet, or the
-refusal of the item that failed, with nothing left on it. Tried in this order, until one succeeds or it is proven that none can:
+In: the fleet, and gangs to be placed with all before them in place. Out: rows, with the claims made, or the refusal of one item with no
+claim of that gang left. In rising order of cost:
 
-1. equal items without a spread rule: fill the best host, then the next (exact, and quick for thousands);
-2. the items one after another, each on its best host;
-3. the same, largest item first, a gang that must share a zone once per zone;
-4. a depth-first search over the hosts, largest item first, within a number of looks.
+1. the items one after another, each on its best host (exact for one item, and for equal ones; all that most gangs ever need);
+2. the same, largest item first, a gang that must share a zone once per zone;
+3. a depth-first search over the hosts, largest item first, within a number of looks.
 
 For one item, for equal items, and for gangs small enough for the looks (up to four items on five hosts, whatever their rules), the answer
 is complete: a gang that fits is placed. A larger mixed gang may be refused although a clever arrangement exists, and then one host more
@@ -16,196 +15,208 @@ may change a yes into a no. Rejected: a solver library (a dependency, and second
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice, product
 
 import numpy as np
 
-from scheduler.constraints import Members, eligible, masks, members_of, room
+from scheduler import choosing, fitting
+from scheduler.batches import Encoder, Groups, GroupTable, Places, Units, together
+from scheduler.columns import BLOCK, EXCLUDED, NEVER, Ints
+from scheduler.constraints import RULES, Members, eligible, fails, room
 from scheduler.fleet import Fleet
-from scheduler.scores import EXCLUDED, best, keys, ranking, shape
-from scheduler.types import SIZES, Item, NoValidHost, Resources, RuleCount
+from scheduler.labels import wish_of
+from scheduler.scores import shape_of
+from scheduler.types import Item, NoValidHost, RuleCount
 
-LOOKS = 800  # hosts tried per gang in step 4: 150 ms at most
-BATCH_LOOKS = 1600  # and per batch: a gang after that gets steps 1 to 3 only
+LOOKS = 800  # hosts tried per gang in step 3
+BATCH_LOOKS = 1600  # and per batch: a gang after that gets steps 1 and 2 only
 _MOST_ZONINGS = 32
 _MOST_SEARCHED = 200  # items; the search goes as deep as there are items
 
 
 @dataclass(slots=True)
 class Batch:
-    """The fleet, what this batch has claimed on it, and where members of each group went."""
+    """The fleet, the items of all gangs as arrays, and which of them are placed."""
 
     fleet: Fleet
-    groups: dict[str, dict[int, int]] = field(default_factory=dict)
-    claims: list[tuple[int, Resources, str | None]] = field(default_factory=list)
+    items: Sequence[Item]
+    ends: Ints  # of the gangs, as numbers of units
+    units: Units
+    groups: Groups
+    places: Places
     looks: int = BATCH_LOOKS
 
+    def choose(self, unit: int, item: Item) -> int:
+        """The best row for a unit, asked for as `item`; NEVER where none will do."""
+        fleet, only = self.fleet, self.units.only[self.units.only_from[unit] : self.units.only_to[unit]]
+        slot, allowed = fleet.slot(item), fleet.allowed(item)
+        return int(choosing.choose(fleet.columns, fleet.index, self.groups, self.places, slot, allowed, self.units.groups[unit], only))
 
-def solve(batch: Batch, gang: Sequence[Item]) -> list[int] | NoValidHost:
-    """Rows for all items, claimed; or why not, with no claim of the gang left."""
-    if len(gang) > 1 and gang[0].spread is None and len({shape(item) for item in gang}) == 1:
-        return _fill(batch, gang)
-    in_order = range(len(gang))
-    mark = len(batch.claims)
-    tried = _one_by_one(batch, gang, in_order)
-    if isinstance(tried, list):
-        return tried
-    refusal = _refusal(batch, gang[tried])
-    undo(batch, mark)
-    if _greedy_is_exact(batch, gang) or _cannot(batch, gang):
+    def take(self, unit: int, row: int) -> None:
+        """Claim a row for a unit."""
+        choosing.take_unit(self.fleet.columns, self.fleet.index, self.groups, self.units, unit, row)
+
+    def drop(self, units: Sequence[int]) -> None:
+        """Take claims back; `units` as they were taken."""
+        for unit in reversed(units):
+            choosing.drop_unit(self.fleet.columns, self.fleet.index, self.groups, self.units, unit)
+
+    def drop_all(self) -> None:
+        """Take all claims back."""
+        choosing.drop_all(self.fleet.columns, self.fleet.index, self.groups, self.units)
+
+    def members(self, unit: int) -> Members:
+        """The members of a unit's group as they are now, by row."""
+        found: dict[int, int] = {}
+        group = int(self.units.groups[unit])
+        entry = int(self.groups.first[group]) if group != NEVER else NEVER
+        while entry != NEVER:
+            row = int(self.groups.rows[entry])
+            found[row] = found.get(row, 0) + 1
+            entry = int(self.groups.after[entry])
+        return found
+
+
+def batch_of(fleet: Fleet, gangs: Sequence[Sequence[Item]]) -> Batch:
+    """Gangs as arrays, one after another."""
+    items = [item for gang in gangs for item in gang]
+    table, encoder, rows = GroupTable(), Encoder(), fleet.rows
+    for gang in gangs:
+        for item, lead in zip(gang, _leads(gang), strict=True):
+            only = [rows.get(id_, NEVER) for id_ in item.hosts] if item.hosts else ()
+            encoder.add(item, table.number(item) if item.spread else NEVER, lead, only)
+    fleet.make_slots(len(encoder.shapes))
+    slots = [fleet.slot(item) for _, item in encoder.shapes.values()]
+    units = encoder.units(slots, [fleet.allowed(item) for _, item in encoder.wishes.values()], len(fleet.classes))
+    ends = np.cumsum([len(gang) for gang in gangs], dtype=np.int64)
+    return Batch(fleet, items, ends, units, table.arrays(rows, len(items)), fleet.places())
+
+
+def _leads(gang: Sequence[Item]) -> Sequence[Item | None]:
+    """For each item that must share a host with those of its group behind it, all of them together."""
+    found: list[Item | None] = [None] * len(gang)
+    if len(gang) == 1:
+        return found
+    seen: set[str] = set()
+    for position, item in enumerate(gang):
+        spread = item.spread
+        if spread is not None and spread.mode == "affinity" and spread.domain == "host" and spread.group not in seen:
+            seen.add(spread.group)
+            found[position] = together(item, gang[position:])
+    return found
+
+
+def solve(batch: Batch) -> dict[int, NoValidHost]:
+    """Place all gangs: their rows are in `batch.units`, claimed. Refusals by number of the gang; those claim nothing."""
+    refusals: dict[int, NoValidHost] = {}
+    gang, fleet = 0, batch.fleet
+    while gang < len(batch.ends):
+        gang, stopped = choosing.place_gangs(fleet.columns, fleet.index, batch.groups, batch.places, batch.units, batch.ends, gang)
+        if gang < len(batch.ends):
+            start = int(batch.ends[gang - 1]) if gang else 0
+            refusal = _otherwise(batch, start, int(batch.ends[gang]), int(stopped))
+            if refusal is not None:
+                refusals[int(gang)] = refusal
+            gang += 1
+    return refusals
+
+
+def _otherwise(batch: Batch, start: int, end: int, stopped: int) -> NoValidHost | None:
+    """Another way, where taking the best host for each in turn failed at unit `stopped`."""
+    gang = batch.items[start:end]
+    refusal = _refusal(batch, stopped)
+    batch.drop(range(start, stopped))
+    if _greedy_is_exact(batch, start, gang) or _cannot(batch, start, gang):
         return refusal
-    order = sorted(in_order, key=lambda number: (-_bulk(batch.fleet, gang[number]), number))
-    zonings = list(_zonings(batch, gang))
+    order = sorted(range(len(gang)), key=lambda number: (-_bulk(batch.fleet, gang[number]), number))
+    zonings = list(_zonings(batch, start, gang))
     for zoned in zonings:
-        tried = _one_by_one(batch, zoned, order)
-        if isinstance(tried, list):
-            return tried
-        undo(batch, mark)
+        if _one_by_one(batch, start, zoned, order):
+            return None
     looks = min(LOOKS, batch.looks) if len(gang) <= _MOST_SEARCHED else 0
     for zoned in zonings:
-        rows = [-1] * len(gang)
-        left = _search(batch, zoned, order, rows, looks)
+        left = _search(batch, start, zoned, order, looks)
         batch.looks -= looks - abs(left)
         if left > 0:
-            return rows
+            return None
         looks = -left
     return refusal
 
 
-def undo(batch: Batch, mark: int) -> None:
-    """Take back the claims after the first `mark`."""
-    while len(batch.claims) > mark:
-        row, resources, group = batch.claims.pop()
-        batch.fleet.give(row, resources)
-        if group is not None:
-            members = batch.groups[group]
-            members[row] -= 1
-            if not members[row]:
-                del members[row]
-
-
-def _take(batch: Batch, item: Item, row: int) -> None:
-    group = item.spread.group if item.spread else None
-    batch.fleet.take(row, item.resources)
-    batch.claims.append((row, item.resources, group))
-    if group is not None:
-        members = batch.groups.setdefault(group, {})
-        members[row] = members.get(row, 0) + 1
-
-
-def _members(batch: Batch, item: Item) -> Members:
-    return members_of(batch.fleet, item, batch.groups.get(item.spread.group, {})) if item.spread else {}
-
-
-def _refusal(batch: Batch, item: Item) -> NoValidHost:
+def _refusal(batch: Batch, unit: int) -> NoValidHost:
     """Count, at this moment, which rule excludes how many hosts."""
-    count = len(batch.fleet)
-    alive = np.ones(count, np.bool_)
-    rules, alone = [], []
-    for name, mask in masks(batch.fleet, item, _members(batch, item)).items():
-        if mask is None:
-            continue
-        excluded, first = count - int(np.count_nonzero(mask)), int(np.count_nonzero(alive & ~mask))
-        alive &= mask
-        if first:
-            rules.append(RuleCount(name, first))
-        if excluded:
-            alone.append(RuleCount(name, excluded))
-    return NoValidHost(item.key, count, tuple(rules), tuple(alone))
+    fleet, item = batch.fleet, batch.items[unit]
+    first, alone = np.zeros(len(RULES), np.int64), np.zeros(len(RULES), np.int64)
+    fitting.count_fails(fails(fleet, item, batch.members(unit)), first, alone)
+    return NoValidHost(item.key, len(fleet), _counted(first), _counted(alone))
 
 
-def _fill(batch: Batch, gang: Sequence[Item]) -> list[int] | NoValidHost:
-    """Equal items: as many as fit on the best host, the rest on the next."""
-    fleet, mark, size = batch.fleet, len(batch.claims), gang[0].resources
-    ranked = ranking(fleet, gang[0]).copy()
-    rows: list[int] = []
-    while len(rows) < len(gang):
-        row = best(fleet, ranked)
-        if row is None:
-            refusal = _refusal(batch, gang[len(rows)])
-            undo(batch, mark)
-            return refusal
-        ranked[row] = EXCLUDED
-        needs = [(free, getattr(size, name)) for free, name in zip(fleet.free[:, row].tolist(), SIZES, strict=True)]
-        number = min([len(gang) - len(rows), *(free // need for free, need in needs if need)])
-        together = Resources(*(need * number for _, need in needs))
-        fleet.take(row, together)
-        batch.claims.append((row, together, None))
-        rows += [row] * number
-    return rows
+def _counted(counts: Ints) -> tuple[RuleCount, ...]:
+    return tuple(RuleCount(name, count) for name, count in zip(RULES, counts.tolist(), strict=True) if count)
 
 
-def _one_by_one(batch: Batch, gang: Sequence[Item], order: Sequence[int]) -> list[int] | int:
-    """Each item of `order` on its best host. Rows by item, or the number of the first item that found none; claims are left either way."""
-    rows = [-1] * len(gang)
+def _one_by_one(batch: Batch, start: int, gang: Sequence[Item], order: Sequence[int]) -> bool:
+    """Each item of `order` on its best host; whether all found one. Where not, no claim is left."""
+    taken: list[int] = []
     for position, number in enumerate(order):
-        item = gang[number]
-        members = _members(batch, item)
-        row = None
-        if item.spread and item.spread.mode == "affinity" and item.spread.domain == "host" and not members:
-            row = best(batch.fleet, keys(batch.fleet, _together(gang, order[position:]), members))
-        if row is None:
-            row = best(batch.fleet, keys(batch.fleet, item, members))
-        if row is None:
-            return number
-        _take(batch, item, row)
-        rows[number] = row
-    return rows
-
-
-def _together(gang: Sequence[Item], rest: Sequence[int]) -> Item:
-    """The first of `rest` as large as all of its group in `rest`: they must share its host."""
-    first = gang[rest[0]]
-    group = [gang[number] for number in rest if gang[number].spread and gang[number].spread == first.spread]
-    sizes = (sum(getattr(item.resources, name) for item in group) for name in SIZES)
-    return replace(first, resources=Resources(*sizes), traits=frozenset().union(*(item.traits for item in group)))
+        item, unit, row = gang[number], start + number, NEVER
+        lead = _leads([gang[other] for other in order[position:]])[0]
+        if lead is not None and batch.groups.first[batch.units.groups[unit]] == NEVER:
+            row = batch.choose(unit, lead)
+        if row == NEVER:
+            row = batch.choose(unit, item)
+        if row == NEVER:
+            batch.drop(taken)
+            return False
+        batch.take(unit, row)
+        taken.append(unit)
+    return True
 
 
 def sort_of(item: Item) -> Hashable:
     """Equal for items that may take each other's place."""
-    return shape(item), item.spread, frozenset(item.members.items())
+    return shape_of(item), wish_of(item), item.hosts, item.spread, frozenset(item.members.items())
 
 
-def _greedy_is_exact(batch: Batch, gang: Sequence[Item]) -> bool:
+def _greedy_is_exact(batch: Batch, start: int, gang: Sequence[Item]) -> bool:
     """Whether taking the best host for each item finds a place whenever there is one: one item, or equal ones that do not
-    have to choose a zone together."""
+    have to choose a domain together."""
     if len(gang) == 1:
         return True
     spread = gang[0].spread
-    chooses_zone = spread is not None and spread.mode == "affinity" and spread.domain == "zone" and not _members(batch, gang[0])
-    return not chooses_zone and len({sort_of(item) for item in gang}) == 1
+    chooses = spread is not None and spread.mode == "affinity" and spread.domain != "host" and not batch.members(start)
+    return not chooses and len({sort_of(item) for item in gang}) == 1
 
 
-def _cannot(batch: Batch, gang: Sequence[Item]) -> bool:
+def _cannot(batch: Batch, start: int, gang: Sequence[Item]) -> bool:
     """Proof that no arrangement exists: too little room for one sort of item, or too little of one resource for all together."""
     fleet = batch.fleet
-    sorts: dict[Hashable, list[Item]] = {}
-    for item in gang:
-        sorts.setdefault(sort_of(item), []).append(item)
-    useful = np.zeros(len(fleet), np.bool_)
-    for items in sorts.values():
-        if room(fleet, items[0], _members(batch, items[0])) < len(items):
+    sorts: dict[Hashable, list[int]] = {}
+    for number, item in enumerate(gang):
+        sorts.setdefault(sort_of(item), []).append(number)
+    useful = np.zeros(len(fleet.columns.flags), np.bool_)
+    for numbers in sorts.values():
+        if room(fleet, gang[numbers[0]], batch.members(start + numbers[0])) < len(numbers):
             return True
-        useful |= eligible(fleet, items[0], slice(0, len(fleet)))
-    free = np.maximum(fleet.free[:, : len(fleet)], 0) @ useful
-    needs = [sum(getattr(item.resources, name) for item in gang) for name in SIZES]
-    return any(need > have for need, have in zip(needs, free.tolist(), strict=True))
+        useful |= eligible(fleet, gang[numbers[0]])
+    free = np.maximum(fleet.columns.free, 0).T @ useful
+    needs = np.sum([shape_of(item)[0] for item in gang], axis=0)
+    return bool((needs > free).any())
 
 
 def _bulk(fleet: Fleet, item: Item) -> float:
     """The largest share of the fleet's free resources that the item takes."""
-    free = np.maximum(fleet.free[:, : len(fleet)], 0).sum(axis=1).tolist()
-    needs = (item.resources.vcpus, item.resources.memory_mib, item.resources.disk_gib, item.resources.gpus)
-    return float(max(need / max(have, 1) for need, have in zip(needs, free, strict=True)))
+    free = np.maximum(fleet.columns.free, 0).sum(axis=0).tolist()
+    return float(max(need / max(have, 1) for need, have in zip(shape_of(item)[0], free, strict=True)))
 
 
-def _zonings(batch: Batch, gang: Sequence[Item]) -> Iterator[Sequence[Item]]:
+def _zonings(batch: Batch, start: int, gang: Sequence[Item]) -> Iterator[Sequence[Item]]:
     """The gang, once per choice of zones for those of its groups that must share one and are nowhere yet."""
     free = {
         item.spread.group: None
-        for item in gang
-        if item.spread and item.spread.mode == "affinity" and item.spread.domain == "zone" and not _members(batch, item)
+        for number, item in enumerate(gang)
+        if item.spread and item.spread.mode == "affinity" and item.spread.domain == "zone" and not batch.members(start + number)
     }
     for choice in islice(product(batch.fleet.names("zone"), repeat=len(free)), _MOST_ZONINGS):
         zones = dict(zip(free, choice, strict=True))
@@ -220,32 +231,56 @@ def _in_zone(item: Item, zone: str | None) -> Item | None:
     return replace(item, zones=(zone,)) if not item.zones or zone in item.zones else None
 
 
-def _search(batch: Batch, gang: Sequence[Item], order: Sequence[int], rows: list[int], looks: int) -> int:
+def _search(batch: Batch, start: int, gang: Sequence[Item], order: Sequence[int], looks: int) -> int:
     """Depth-first over `order`. Looks left: positive where it succeeded (rows filled, claims left), else zero or negative."""
     if not order:
         return max(looks, 1)
-    fleet, item = batch.fleet, gang[order[0]]
-    ranked = keys(fleet, item, _members(batch, item)).copy()
-    apart = {row for members in batch.groups.values() for row in members}
+    fleet, item, unit = batch.fleet, gang[order[0]], start + order[0]
+    ranked = _ranked(batch, unit, item)
+    apart = {row for number in range(len(gang)) for row in batch.members(start + number)}
     apart |= {fleet.rows[host_id] for one in gang for host_id in (*one.hosts, *one.members) if host_id in fleet.rows}
     seen: set[Hashable] = set()
     while looks > 0:
-        row = best(fleet, ranked)
-        if row is None:
+        row = _best(fleet, ranked)
+        if row == NEVER:
             break
         looks -= 1
         ranked[row] = EXCLUDED
-        host = fleet.hosts[row]
-        twin = row if row in apart else (*fleet.free[:, row].tolist(), host.pool, host.zone, host.arch, host.traits, host.kinds)
+        twin = row if row in apart else _alike(fleet, row)
         if twin in seen:
             continue
         seen.add(twin)
-        mark = len(batch.claims)
-        _take(batch, item, row)
-        rows[order[0]] = row
-        left = _search(batch, gang, order[1:], rows, looks)
+        batch.take(unit, row)
+        left = _search(batch, start, gang, order[1:], looks)
         if left > 0:
             return left
-        undo(batch, mark)
+        batch.drop([unit])
         looks = -left
     return -looks
+
+
+def _ranked(batch: Batch, unit: int, item: Item) -> Ints:
+    """The keys of all rows for a unit, asked for as `item`."""
+    fleet, group = batch.fleet, batch.units.groups[unit]
+    out = np.empty(len(fleet.columns.flags), np.int64)
+    choosing.all_keys(fleet.columns, fleet.index, batch.groups, batch.places, fleet.slot(item), fleet.allowed(item), group, out)
+    if item.hosts:
+        others = np.ones(len(out), np.bool_)
+        others[[fleet.rows[id_] for id_ in item.hosts if id_ in fleet.rows]] = False
+        out[others] = EXCLUDED
+    return out
+
+
+def _best(fleet: Fleet, ranked: Ints) -> int:
+    """The row with the highest key, of equals the one with the smallest second hash; NEVER where every row is excluded."""
+    top = ranked.max(initial=EXCLUDED)
+    if top == EXCLUDED:
+        return NEVER
+    equals = np.flatnonzero(ranked == top)
+    return int(equals[fleet.columns.rest[equals].argmin()])
+
+
+def _alike(fleet: Fleet, row: int) -> Hashable:
+    """Equal for rows that no rule can tell apart."""
+    of = fleet.columns
+    return (int(of.classes[row // BLOCK]), int(of.rack[row]), of.free[row].tobytes(), of.gpus[row].tobytes(), of.cells[row].tobytes())

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 SIZES = ("vcpus", "memory_mib", "disk_gib", "gpus")
+WHOLE_GPU = 1000  # thousandths
+DEDICATED_LEVEL = 4  # GB/T 22240 level from which a system gets hosts of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,23 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """One NUMA cell of a host: what may be given out of it, and what is."""
+
+    vcpus: int
+    memory_mib: int
+    used_vcpus: int = 0
+    used_memory_mib: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
-    """One row of the fleet. `capacity` is what may be given out: overcommit and reserve are the caller's, and already in it."""
+    """One row of the fleet. `capacity` is what may be given out: overcommit and reserve are the caller's, and already in it.
+
+    `baselines`: the CPU baselines that a guest may be promised here. `level`: the protection level of its pool (等保定级; 0: none).
+    `tenants`: the projects that alone may use it (none: everybody). `gpu_shares`: thousandths in use, by device; where it is empty,
+    `used.gpus` whole devices are. `on`: powered on. `order`: hosts of a lower one are filled first (licences, pools to be emptied).
+    """
 
     id: str
     name: str
@@ -38,6 +55,15 @@ class Host:
     cordoned: bool
     up: bool
     generation: int
+    rack: str = ""
+    baselines: frozenset[str] = frozenset()
+    level: int = 0
+    tenants: frozenset[str] = frozenset()
+    cells: tuple[Cell, ...] = ()
+    gpu_model: str = ""
+    gpu_shares: tuple[int, ...] = ()
+    on: bool = True
+    order: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +79,17 @@ class Spread:
 
     group: str
     mode: str
-    domain: str = "host"  # "host" | "zone"
+    domain: str = "host"  # "host" | "rack" | "zone" | "site"
     max_per_domain: int = 1  # for anti_affinity
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing to place. Empty `pools`, `zones`, `hosts` mean any; every trait named must be there.
+    """One thing to place. Empty `pools`, `zones`, `sites`, `hosts`, `gpu_models` mean any; every trait named must be there.
+
+    `tenant`: the project that asks; it may use hosts dedicated to it. `level`: the pool's must be as high, and from DEDICATED_LEVEL on the
+    host must be dedicated to the tenant. `cells`: in how many NUMA cells, in equal parts (0: wherever). `gpu_milli`: how much of each of
+    `resources.gpus` devices, in thousandths.
 
     `members` counts, by host id, the members of the group that are placed already. One on a host that the fleet does not know counts for
     affinity (the item can't join it, so it is refused) and not for the other modes.
@@ -75,6 +105,13 @@ class Item:
     hosts: tuple[str, ...] = ()
     spread: Spread | None = None
     members: Mapping[str, int] = field(default_factory=dict)
+    sites: tuple[str, ...] = ()
+    tenant: str = ""
+    baseline: str | None = None
+    level: int = 0
+    cells: int = 0
+    gpu_milli: int = 1000
+    gpu_models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

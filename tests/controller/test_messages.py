@@ -21,7 +21,7 @@ from controller import errors
 from controller.messages import CATALOGUE, LANGUAGES, render
 from controller.model import views
 from drivers import errors as driver_errors
-from scheduler.constraints import GROUP_RULES, RULES
+from scheduler.constraints import RULES
 
 ROOT = Path(__file__).parents[2]
 EVENT = re.compile(r"(project|limit|role|user|token|flavor|image|pool|endpoint|host|request|instance)\.[a-z_]+")
@@ -186,14 +186,14 @@ def test_every_driver_error_and_its_class_has_a_sentence() -> None:
 
 
 def test_every_rule_and_every_change_of_the_scheduler_has_a_sentence() -> None:
-    rules = {f"rule.{name}" for name in (*RULES, *GROUP_RULES)}
+    rules = {f"rule.{name}" for name in RULES}
     assert rules <= CATALOGUE.keys(), rules - CATALOGUE.keys()
     assert changes_proposed() <= CATALOGUE.keys(), changes_proposed() - CATALOGUE.keys()
 
 
 def test_no_sentence_is_there_for_nothing() -> None:
     literals = {node.value for tree in trees().values() for node in ast.walk(tree) if isinstance(node, ast.Constant)}
-    named = {use.text for use in uses()} | changes_proposed() | {f"rule.{name}" for name in (*RULES, *GROUP_RULES)}
+    named = {use.text for use in uses()} | changes_proposed() | {f"rule.{name}" for name in RULES}
     named |= {kind.code for kind in _classes(driver_errors, driver_errors.DriverError).values()}  # type: ignore[attr-defined]
     patterns = list(varying())
     idle = [key for key in CATALOGUE if key not in named | literals and not any(one.fullmatch(key) for one in patterns)]

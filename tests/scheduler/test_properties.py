@@ -15,7 +15,7 @@ MANY = settings(max_examples=80, deadline=None)
 
 
 @given(st.data(), fleets())
-@MANY
+@settings(max_examples=5000, deadline=None)
 def test_a_gang_is_placed_exactly_when_trying_everything_finds_a_place(data: st.DataObject, fleet: list) -> None:
     wanted = data.draw(gangs(fleet))
     (result,) = place(Fleet(fleet), [wanted])

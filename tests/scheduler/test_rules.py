@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.constraints import GROUP_RULES, RULES
+from scheduler.constraints import RULES
 from scheduler.fleet import Fleet
 from scheduler.place import place
 from scheduler.types import SIZES, Host, Item, Resources, Spread
@@ -65,8 +65,9 @@ def test_gpus_are_a_resource_like_the_others() -> None:
 
 
 def test_the_rules_are_all_there_in_their_stable_order() -> None:
-    assert [*RULES, *GROUP_RULES] == [
-        "kind", "up", "cordon", "pool", "zone", "arch", "traits", "host", *SIZES, "affinity", "anti_affinity"
+    assert [*RULES] == [
+        "kind", "pool", "level", "dedicated", "site", "zone", "arch", "baseline", "traits", "gpu_model",
+        "up", "cordon", *SIZES, "cells", "host", "affinity", "anti_affinity",
     ]  # fmt: skip
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 from hypothesis import strategies as st
 
 from scheduler.fleet import Fleet
-from scheduler.types import SIZES, Host, Item, NoValidHost, Resources, Spread
+from scheduler.types import SIZES, Cell, Host, Item, NoValidHost, Resources, Spread
 
 HOST = Host(
     id="h1",
@@ -88,7 +88,23 @@ def hosts(draw: st.DrawFn, id_: str) -> Host:
         cordoned=draw(st.integers(0, 9)) == 0,
         up=draw(st.integers(0, 9)) != 0,
         generation=draw(st.integers(1, 5)),
+        rack=draw(st.sampled_from(["r1", "r2"])),
+        baselines=frozenset({"v2", "v3"} if draw(st.integers(0, 3)) else {"v2"}),
+        level=draw(st.sampled_from([0, 3, 4])),
+        tenants=frozenset({"t"}) if draw(st.integers(0, 4)) == 0 else frozenset(),
+        cells=draw(cells(capacity)) if draw(st.booleans()) else (),
+        gpu_model=draw(st.sampled_from(["", "G1"])),
+        on=draw(st.booleans()),
+        order=draw(st.integers(0, 1)),
     )
+
+
+@st.composite
+def cells(draw: st.DrawFn, whole: Resources) -> tuple[Cell, ...]:
+    """Two NUMA cells that share a host's vCPUs and memory, with something used."""
+    vcpus, memory_mib = draw(st.integers(0, whole.vcpus)), draw(st.integers(0, whole.memory_mib))
+    parts = (vcpus, memory_mib), (whole.vcpus - vcpus, whole.memory_mib - memory_mib)
+    return tuple(Cell(one, other, draw(st.integers(0, one)), draw(st.integers(0, other))) for one, other in parts)
 
 
 @st.composite
@@ -98,13 +114,25 @@ def fleets(draw: st.DrawFn, most: int = 4) -> list[Host]:
 
 
 @st.composite
+def rarely_asked(draw: st.DrawFn) -> dict[str, Any]:
+    """What few items ask for, one thing at a time."""
+    return draw(
+        st.sampled_from(
+            [{}] * 8
+            + [{"sites": ("s",)}, {"tenant": "t"}, {"level": 3}, {"level": 4, "tenant": "t"}, {"baseline": "v3"}]
+            + [{"cells": 1}, {"cells": 2}, {"gpu_milli": 400}, {"gpu_milli": 600}, {"gpu_models": ("G1",)}]
+        )
+    )
+
+
+@st.composite
 def gangs(draw: st.DrawFn, fleet: Sequence[Host], most: int = 4, name: str = "g") -> list[Item]:
     """Up to two groups, each with one rule, and items without."""
     ids = [one.id for one in fleet]
     groups: list[tuple[Spread | None, dict[str, int]]] = [(None, {})]
     for number in range(2):
         mode = draw(st.sampled_from(["affinity", "anti_affinity", "anti_affinity", "spread", "pack"]))
-        rule = Spread(f"{name}{number}", mode, draw(st.sampled_from(["host", "zone"])), draw(st.integers(1, 2)))
+        rule = Spread(f"{name}{number}", mode, draw(st.sampled_from(["host", "zone", "rack"])), draw(st.integers(1, 2)))
         members = draw(st.dictionaries(st.sampled_from(ids), st.integers(1, 2), max_size=2)) if ids and draw(st.booleans()) else {}
         groups.append((rule, members))
     sizes = draw(st.lists(resources(4, 4, 3, 1, least=1), min_size=1, max_size=2))
@@ -123,6 +151,7 @@ def gangs(draw: st.DrawFn, fleet: Sequence[Host], most: int = 4, name: str = "g"
                 hosts=tuple(draw(st.sets(st.sampled_from(ids), max_size=2))) if ids and draw(st.integers(0, 7)) == 0 else (),
                 spread=spread,
                 members=members,
+                **draw(rarely_asked()),
             )
         )
     return wanted
@@ -147,26 +176,64 @@ def _may(one: Host, wish: Item) -> bool:
         and (wish.arch is None or wish.arch == one.arch)
         and wish.traits <= one.traits
         and (not wish.hosts or one.id in wish.hosts)
+        and (not wish.sites or one.site in wish.sites)
+        and (wish.baseline is None or wish.baseline in one.baselines)
+        and one.level >= wish.level
+        and (wish.tenant in one.tenants if one.tenants or wish.level >= 4 else True)
+        and (not wish.gpu_models or not wish.resources.gpus or one.gpu_model in wish.gpu_models)
     )
 
 
 def allowed(fleet: Sequence[Host], wanted: Sequence[Item], chosen: Sequence[Host]) -> bool:
     """Whether this assignment satisfies the rules, capacity and groups included."""
     for one in set(chosen):
-        mine = [each.resources for each, to in zip(wanted, chosen, strict=True) if to is one]
-        for name in SIZES:
-            more = sum(getattr(size, name) for size in mine)
-            if more and getattr(one.used, name) + more > getattr(one.capacity, name):
-                return False
+        if not _holds(one, [each for each, to in zip(wanted, chosen, strict=True) if to is one]):
+            return False
     if not all(_may(to, each) for each, to in zip(wanted, chosen, strict=True)):
         return False
     groups = {each.spread: each.members for each in wanted if each.spread}
     return all(_group_holds(fleet, rule, members, wanted, chosen) for rule, members in groups.items())
 
 
+def _holds(one: Host, mine: Sequence[Item]) -> bool:
+    """Whether a host has room for all of these, in some division of its devices and cells among them."""
+    for name in SIZES[:3]:
+        more = sum(getattr(each.resources, name) for each in mine)
+        if more and getattr(one.used, name) + more > getattr(one.capacity, name):
+            return False
+    devices = [0 if number < one.used.gpus else 1000 for number in range(one.capacity.gpus)]
+    rooms = [(cell.vcpus - cell.used_vcpus, cell.memory_mib - cell.used_memory_mib) for cell in one.cells]
+    return _divides(devices, [each for each in mine if each.resources.gpus]) and _fits_cells(rooms, [each for each in mine if each.cells])
+
+
+def _divides(devices: Sequence[int], mine: Sequence[Item]) -> bool:
+    """Whether every item gets its GPUs: tries every choice for the first, then the rest."""
+    if not mine:
+        return True
+    first, rest = mine[0], mine[1:]
+    return any(
+        all(devices[number] >= first.gpu_milli for number in chosen)
+        and _divides([left - first.gpu_milli * (number in chosen) for number, left in enumerate(devices)], rest)
+        for chosen in combinations(range(len(devices)), first.resources.gpus)
+    )
+
+
+def _fits_cells(rooms: Sequence[tuple[int, int]], mine: Sequence[Item]) -> bool:
+    """Whether every item gets its cells, likewise."""
+    if not mine:
+        return True
+    first, rest = mine[0], mine[1:]
+    vcpus, memory_mib = -(-first.resources.vcpus // first.cells), -(-first.resources.memory_mib // first.cells)
+    return any(
+        all(rooms[number][0] >= vcpus and rooms[number][1] >= memory_mib for number in chosen)
+        and _fits_cells([(a - vcpus, b - memory_mib) if number in chosen else (a, b) for number, (a, b) in enumerate(rooms)], rest)
+        for chosen in combinations(range(len(rooms)), first.cells)
+    )
+
+
 def _group_holds(fleet: Sequence[Host], rule: Spread, members: Any, wanted: Sequence[Item], chosen: Sequence[Host]) -> bool:
     def domain(one: Host) -> str:
-        return one.id if rule.domain == "host" else one.zone
+        return {"host": one.id, "rack": one.rack, "zone": one.zone, "site": one.site}[rule.domain]
 
     before = [domain(one) for one in fleet for _ in range(members.get(one.id, 0))]
     fresh = [domain(to) for each, to in zip(wanted, chosen, strict=True) if each.spread == rule]

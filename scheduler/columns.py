@@ -1,0 +1,104 @@
+"""The arrays that compiled functions read and write: one row for each host, in blocks of hosts with the same labels.
+
+Plain shapes, so that everything about the memory layout stands here. `R` rows (a multiple of BLOCK; some are empty), `G` the most GPUs
+and `C` the most NUMA cells that any host has, `S` slots for shapes of items.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scheduler.types import SIZES, WHOLE_GPU
+
+BLOCK = 64
+TIE_BITS = 24
+EXCLUDED = -(1 << 62)
+STEPS = 1 << 20  # a key holds the score in steps of one millionth
+NEVER = -1  # a slot that was never filled; a group, member or host that there is none of
+
+TAKEN, UP, OPEN, ON = 1, 2, 4, 8  # flags of a row: a host is in it, it answers, is not cordoned, is powered on
+READY = TAKEN | UP | OPEN
+
+GPUS = SIZES.index("gpus")
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+class Columns(NamedTuple):
+    """What is known of hosts."""
+
+    free: Ints  # [R, 4] vcpus, memory_mib, disk_gib, thousandths of GPUs; below zero where more is used than there is
+    share: Floats  # [R, 4] 1 / capacity, 0 where there is none
+    flags: NDArray[np.uint8]  # [R]
+    tie: Ints  # [R] a hash of the id in TIE_BITS: what tells equal scores apart
+    rest: Ints  # [R] another hash of the id: what tells equal ties apart
+    rack: NDArray[np.int32]  # [R]
+    gpus: NDArray[np.int16]  # [R, G] free thousandths by device; NEVER where there is no such device
+    cells: Ints  # [R, C, 2] free vcpus and memory_mib by NUMA cell; NEVER where there is no such cell
+    classes: NDArray[np.int32]  # [R / BLOCK] the class of a block's hosts
+    log: NDArray[np.int32]  # [L] rows touched, the newest at (head - 1) % L
+    head: Ints  # [1] how many were ever touched
+    last: Ints  # [R] `head` when the row was last touched: an earlier entry of the log need not be looked at
+
+
+class Index(NamedTuple):
+    """The keys of all rows, for each shape of item that was asked for lately."""
+
+    keys: Ints  # [S, R] higher is better; EXCLUDED where it doesn't fit
+    tops: Ints  # [S, R / BLOCK] the highest key of a block
+    seen: Ints  # [S] up to where in the log the keys are true; NEVER where all have to be found anew
+    needs: Ints  # [S, 4] as in `free`
+    extras: Ints  # [S, 3] devices, thousandths of each, NUMA cells
+    weights: Floats  # [S, 4] as in `scores.Weights`
+
+
+def columns(rows: int, gpus: int, cells: int) -> Columns:
+    """Empty columns."""
+    sizes = len(SIZES)
+    return Columns(
+        free=np.zeros((rows, sizes), np.int64),
+        share=np.zeros((rows, sizes), np.float64),
+        flags=np.zeros(rows, np.uint8),
+        tie=np.zeros(rows, np.int64),
+        rest=np.zeros(rows, np.int64),
+        rack=np.zeros(rows, np.int32),
+        gpus=np.full((rows, gpus), NEVER, np.int16),
+        cells=np.full((rows, cells, 2), NEVER, np.int64),
+        classes=np.zeros(rows // BLOCK, np.int32),
+        log=np.zeros(max(1024, rows // 4), np.int32),
+        head=np.zeros(1, np.int64),
+        last=np.zeros(rows, np.int64),
+    )
+
+
+def index(slots: int, rows: int) -> Index:
+    """Slots, all of them to be filled; memory is used only once they are."""
+    return Index(
+        keys=np.empty((slots, rows), np.int64),
+        tops=np.empty((slots, rows // BLOCK), np.int64),
+        seen=np.full(slots, NEVER, np.int64),
+        needs=np.zeros((slots, len(SIZES)), np.int64),
+        extras=np.zeros((slots, 3), np.int64),
+        weights=np.zeros((slots, 4), np.float64),
+    )
+
+
+def enlarged(old: Columns, rows: int, gpus: int, cells: int) -> Columns:
+    """The same rows with room for more of them, or for hosts with more devices or cells."""
+    new = columns(rows, gpus, cells)
+    for name in ("free", "share", "flags", "tie", "rest", "rack", "classes"):
+        column = getattr(old, name)
+        getattr(new, name)[: len(column)] = column
+    new.gpus[: len(old.gpus), : old.gpus.shape[1]] = old.gpus
+    new.cells[: len(old.cells), : old.cells.shape[1]] = old.cells
+    return new
+
+
+def milli(gpus: int) -> int:
+    """Whole GPUs in thousandths."""
+    return gpus * WHOLE_GPU

@@ -1,0 +1,283 @@
+"""One host and one item, compiled: does it fit, how good would it be, take it, give it back; and the keys kept for each shape of item.
+
+Everything that reads or writes a row's room is here, once, for placing, explaining and planning alike. A key depends on its row and the
+shape of the item and on nothing else: that is what lets keys be kept, one slot of the index for each shape, and brought up to date at
+the cost of the rows that changed. `Index.tops` has the highest key of each block of rows, through which the best row is found. Rejected:
+a heap or tournament tree for each shape (updates cost the logarithm of the fleet, and a group's rule can't be asked of it: a block can
+simply be looked through), and scores that compare hosts with each other.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scheduler.columns import BLOCK, EXCLUDED, GPUS, NEVER, ON, OPEN, READY, STEPS, TAKEN, TIE_BITS, UP, Columns, Floats, Index, Ints
+from scheduler.compiled import compiled, inlined
+from scheduler.types import SIZES
+
+ROW_RULES = ("up", "cordon", *SIZES, "cells")  # as `add_fails` numbers them
+_MOST_POINTS = 16.0
+_NOTHING = -1e9  # less than any share
+
+
+# -- one row ---------------------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def devices(free: NDArray[np.int16], row: int, number: int, milli: int) -> int:
+    """Which `number` GPUs an item with `milli` of each gets, as bits: those with least left over. NEVER where there aren't as many."""
+    chosen = 0
+    for _ in range(number):
+        pick, least = NEVER, 1 << 15
+        for device in range(free.shape[1]):
+            left = free[row, device]
+            if left >= milli and left < least and not (chosen >> device) & 1:
+                pick, least = device, left
+        if pick == NEVER:
+            return NEVER
+        chosen |= 1 << pick
+    return chosen
+
+
+@compiled
+def cells(free: Ints, row: int, number: int, vcpus: int, memory: int) -> int:
+    """Which `number` NUMA cells an item gets, in equal parts, as bits: those with least left over. NEVER where there aren't as many."""
+    chosen = 0
+    part_vcpus, part_memory = -(-vcpus // number), -(-memory // number)
+    for _ in range(number):
+        pick, least = NEVER, 1 << 62
+        for cell in range(free.shape[1]):
+            left = free[row, cell, 0]
+            if left >= part_vcpus and free[row, cell, 1] >= part_memory and left < least and not (chosen >> cell) & 1:
+                pick, least = cell, left
+        if pick == NEVER:
+            return NEVER
+        chosen |= 1 << pick
+    return chosen
+
+
+@compiled
+def lacks(columns: Columns, row: int, needs: Ints, extras: Ints) -> int:
+    """Which resources a host has too little of, as bits: 0..3 as in SIZES, 4 for NUMA cells. An item that asks for none lacks none."""
+    short = 0
+    for size in range(len(needs)):
+        if needs[size] > 0 and columns.free[row, size] < needs[size]:
+            short |= 1 << size
+    if extras[0] > 0 and devices(columns.gpus, row, extras[0], extras[1]) == NEVER:
+        short |= 1 << GPUS
+    if extras[2] > 0 and cells(columns.cells, row, extras[2], needs[0], needs[1]) == NEVER:
+        short |= 1 << len(needs)
+    return short
+
+
+@inlined
+def points(free: Ints, share: Floats, powered: bool, row: int, needs: Ints, weights: Floats) -> float:
+    """How good a host would be for an item that fits: `scores.Weights` times what each of them is of."""
+    least, most = 1.0, _NOTHING
+    for size in range(len(needs)):
+        if needs[size] > 0:
+            left = (free[row, size] - needs[size]) * share[row, size]
+            least = min(least, left)
+            most = max(most, left)
+    total = weights[0] * (1.0 - least) + weights[1] * (most - least) if most != _NOTHING else 0.0
+    if needs[GPUS] == 0 and free[row, GPUS] > 0:
+        total += weights[2]
+    if not powered:
+        total += weights[3]
+    return min(max(total, -_MOST_POINTS), _MOST_POINTS)
+
+
+@inlined
+def key_by_size(free: Ints, share: Floats, flags: NDArray[np.uint8], tie: Ints, row: int, needs: Ints, weights: Floats) -> int:
+    """The row's key for one shape, but for devices and cells; EXCLUDED where it can't be used or has too little of something."""
+    if flags[row] & READY != READY:
+        return EXCLUDED
+    for size in range(len(needs)):
+        if needs[size] > 0 and free[row, size] < needs[size]:
+            return EXCLUDED
+    return (int(points(free, share, flags[row] & ON != 0, row, needs, weights) * STEPS) << TIE_BITS) + int(tie[row])
+
+
+@compiled
+def keys_of(columns: Columns, rows: Ints, needs: Ints, extras: Ints, weights: Floats) -> Ints:
+    """The keys of some rows for one shape. Two loops, since the mere possibility of calling `devices` makes the first ten times slower."""
+    out = np.empty(len(rows), np.int64)
+    free, share, flags, tie = columns.free, columns.share, columns.flags, columns.tie
+    for number in range(len(rows)):
+        out[number] = key_by_size(free, share, flags, tie, rows[number], needs, weights)
+    if extras[0] > 0 or extras[2] > 0:
+        for number in range(len(rows)):
+            if out[number] != EXCLUDED and lacks(columns, rows[number], needs, extras) != 0:
+                out[number] = EXCLUDED
+    return out
+
+
+@compiled
+def touch(columns: Columns, row: int) -> None:
+    """Note that a row changed."""
+    columns.log[columns.head[0] % len(columns.log)] = row
+    columns.last[row] = columns.head[0]
+    columns.head[0] += 1
+
+
+@compiled
+def take(columns: Columns, row: int, needs: Ints, extras: Ints) -> tuple[int, int]:
+    """Count an item as placed; its devices and cells, as bits. Checks nothing: where there is no room, what is free goes below zero."""
+    for size in range(len(needs)):
+        columns.free[row, size] -= needs[size]
+    device_bits = devices(columns.gpus, row, extras[0], extras[1]) if extras[0] > 0 else 0
+    cell_bits = cells(columns.cells, row, extras[2], needs[0], needs[1]) if extras[2] > 0 else 0
+    _move(columns, row, needs, extras, max(device_bits, 0), max(cell_bits, 0), -1)
+    touch(columns, row)
+    return device_bits, cell_bits
+
+
+@compiled
+def take_all(columns: Columns, rows: Ints, needs: Ints, extras: Ints) -> None:
+    """`take` for many."""
+    for number in range(len(rows)):
+        take(columns, rows[number], needs[number], extras[number])
+
+
+@compiled
+def give(columns: Columns, row: int, needs: Ints, extras: Ints, device_bits: int, cell_bits: int) -> None:
+    """Count an item as gone."""
+    for size in range(len(needs)):
+        columns.free[row, size] += needs[size]
+    _move(columns, row, needs, extras, max(device_bits, 0), max(cell_bits, 0), 1)
+    touch(columns, row)
+
+
+@compiled
+def _move(columns: Columns, row: int, needs: Ints, extras: Ints, device_bits: int, cell_bits: int, sign: int) -> None:
+    for device in range(columns.gpus.shape[1]):
+        if (device_bits >> device) & 1:
+            columns.gpus[row, device] += sign * extras[1]
+    for cell in range(columns.cells.shape[1]):
+        if (cell_bits >> cell) & 1:
+            columns.cells[row, cell, 0] += sign * -(-needs[0] // extras[2])
+            columns.cells[row, cell, 1] += sign * -(-needs[1] // extras[2])
+
+
+@compiled
+def copies(columns: Columns, row: int, needs: Ints, extras: Ints, most: int) -> int:
+    """How many of an item fit on a host, `most` at the most; the row is left as it was."""
+    if columns.flags[row] & READY != READY:
+        return 0
+    count = most
+    for size in range(len(needs)):
+        if needs[size] > 0:
+            count = min(count, max(columns.free[row, size], 0) // needs[size])
+    if extras[0] == 0 and extras[2] == 0:
+        return count
+    taken_devices, taken_cells = [0 for _ in range(0)], [0 for _ in range(0)]
+    while len(taken_devices) < count and lacks(columns, row, needs, extras) == 0:
+        device_bits, cell_bits = take(columns, row, needs, extras)
+        taken_devices.append(device_bits)
+        taken_cells.append(cell_bits)
+    for number in range(len(taken_devices)):
+        give(columns, row, needs, extras, taken_devices[number], taken_cells[number])
+    return len(taken_devices)
+
+
+@compiled
+def copies_on(columns: Columns, rows: Ints, needs: Ints, extras: Ints, most: int, out: Ints) -> None:
+    """`copies` for some rows."""
+    for number in range(len(rows)):
+        out[number] = copies(columns, rows[number], needs, extras, most)
+
+
+# -- a shape's keys --------------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def top_of(keys: Ints, block: int) -> int:
+    """The highest key in a block."""
+    top = EXCLUDED
+    for row in range(block * BLOCK, (block + 1) * BLOCK):
+        top = max(top, keys[row])
+    return top
+
+
+@compiled
+def put(keys: Ints, tops: Ints, row: int, new: int) -> None:
+    """Write one key, and the top of its block where that changes it."""
+    old, block = keys[row], row // BLOCK
+    keys[row] = new
+    if new >= tops[block]:
+        tops[block] = new
+    elif old == tops[block]:
+        tops[block] = top_of(keys, block)
+
+
+@compiled
+def refresh(columns: Columns, index: Index, slot: int) -> None:
+    """Bring a slot up to date: the rows touched since, or all of them."""
+    head, seen, extras = columns.head[0], index.seen[slot], index.extras[slot]
+    rows_touched = head - seen
+    if seen == NEVER or rows_touched > len(columns.log) or rows_touched * 4 > len(columns.flags):
+        _refresh_all(columns, index, slot)
+    elif extras[0] == 0 and extras[2] == 0:
+        _refresh_by_size(columns, index, slot)
+    else:
+        _refresh_some(columns, index, slot)
+    index.seen[slot] = head
+
+
+@compiled
+def _refresh_all(columns: Columns, index: Index, slot: int) -> None:
+    keys, tops = index.keys[slot], index.tops[slot]
+    keys[:] = keys_of(columns, np.arange(len(keys)), index.needs[slot], index.extras[slot], index.weights[slot])
+    for block in range(len(tops)):
+        tops[block] = top_of(keys, block)
+
+
+@compiled
+def _refresh_by_size(columns: Columns, index: Index, slot: int) -> None:
+    """For shapes without devices and cells, nearly all there are; a loop that might call `devices` would take three times as long."""
+    needs, weights, keys, tops = index.needs[slot], index.weights[slot], index.keys[slot], index.tops[slot]
+    log, free, share, flags, tie = columns.log, columns.free, columns.share, columns.flags, columns.tie
+    last, place = columns.last, index.seen[slot] % len(log)
+    for touched in range(index.seen[slot], columns.head[0]):
+        row = log[place]
+        if last[row] == touched:
+            put(keys, tops, row, key_by_size(free, share, flags, tie, row, needs, weights))
+        place = place + 1 if place + 1 < len(log) else 0
+
+
+@compiled
+def _refresh_some(columns: Columns, index: Index, slot: int) -> None:
+    rows = np.empty(columns.head[0] - index.seen[slot], np.int64)
+    for number in range(len(rows)):
+        rows[number] = columns.log[(index.seen[slot] + number) % len(columns.log)]
+    found = keys_of(columns, rows, index.needs[slot], index.extras[slot], index.weights[slot])
+    for number in range(len(rows)):
+        put(index.keys[slot], index.tops[slot], rows[number], found[number])
+
+
+# -- explaining ----------------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def add_fails(columns: Columns, needs: Ints, extras: Ints, first_bit: int, out: Ints) -> None:
+    """Add to every row's bits the ROW_RULES that it fails, from `first_bit` on."""
+    for row in range(len(out)):
+        flags = columns.flags[row]
+        if flags & TAKEN:
+            bits = (flags & UP == 0) | (flags & OPEN == 0) << 1 | lacks(columns, row, needs, extras) << 2
+            out[row] |= bits << first_bit
+
+
+@compiled
+def count_fails(fails: Ints, first: Ints, alone: Ints) -> None:
+    """Count rows that fail each rule: as the first that they fail, and alone. Rows without a host have every bit."""
+    for bits in fails:
+        if bits > 0:
+            before = False
+            for rule in range(len(alone)):
+                if (bits >> rule) & 1:
+                    alone[rule] += 1
+                    if not before:
+                        first[rule] += 1
+                        before = True
