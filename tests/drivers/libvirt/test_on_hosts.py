@@ -249,8 +249,11 @@ def test_a_guest_outlives_its_libvirtd_and_is_seen_again_without_a_restart_of_ou
     assert (seen.condition, seen.generation) == (Condition.RUNNING, 1)
     woken = threading.Event()
     driver.watch(lambda _: woken.set())
-    driver.ensure(replace(spec, power=Power.STOPPED, force=True, generation=2))
-    assert woken.wait(10), "no event on the new connection"
+    for generation, power in enumerate((Power.STOPPED, Power.RUNNING) * 3, 2):
+        driver.ensure(replace(spec, power=power, force=True, generation=generation))
+        if woken.wait(3):  # a libvirtd (9.0) that was killed now and then says nothing of the first change: events are hints
+            break
+    assert woken.is_set(), "no event on the new connection"
 
 
 @pytest.mark.parametrize("fault", ["being_cut", "being_frozen"])
