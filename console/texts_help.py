@@ -155,6 +155,7 @@ COMMANDS: dict[str, Pair] = {
     "help.instance.console": ("查看控制台输出", "Show what the guest wrote to its console"),
     "help.instance.wait": ("等待实例到达某个状态", "Wait for a state"),
     "help.explain.request": ("申请单能否满足（不会真的提交）", "Whether the request in a file would fit; nothing is done"),
+    "help.explain.refusals": ("哪些申请因没有空间被拒绝，为什么", "What was refused for lack of room, and why"),
     "help.explain.instance": ("实例为什么在这里、为什么是这个状态", "Why an instance is where it is and as it is"),
 }
 

@@ -18,7 +18,8 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from controller.actions.admit import Admission, Outcome, admit
+from controller.actions.admit import admit
+from controller.actions.draft import Admission, Outcome
 from controller.errors import ControllerError, Unavailable
 from controller.model.request import Submission
 from controller.store.database import Database

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from controller import images, sealing
 from controller.actions import keys
-from controller.actions.admit import Accepted, Admission
+from controller.actions.draft import Accepted, Admission
 from controller.actions.env import Env, fresh_id
 from controller.actions.fleet_view import FleetView
 from controller.admitter import Admitter

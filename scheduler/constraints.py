@@ -50,9 +50,10 @@ def fails(fleet: Fleet, item: Item, members: Members) -> Ints:
 
 
 def group_of(item: Item, members: Members) -> Groups:
-    """The item's group alone, with these members."""
+    """The item's group alone, with these members; no group at all for an item without."""
     table = GroupTable()
-    table.number(item)
+    if table.number(item) == NEVER:
+        return table.arrays({}, 0)
     groups = table.arrays({}, sum(members.values()))
     groups.first[0] = NEVER
     groups.used[0] = 0

@@ -123,6 +123,14 @@ class Fleet:
         """Id and generation of the hosts in some rows; NEVER stands for none, and gets what nobody may read."""
         return list(zip([self._ids[row] for row in rows.tolist()], self._generations[rows].tolist(), strict=True))
 
+    def name_in(self, row: int) -> str:
+        """The name of the host in a row."""
+        return self._names[row]
+
+    def host_name(self, host_id: str) -> str:
+        """The name of a host."""
+        return self._names[self.rows[host_id]]
+
     def generation(self, host_id: str) -> int:
         """The generation at which the host was last upserted."""
         return int(self._generations[self.rows[host_id]])

@@ -26,8 +26,9 @@ from scheduler.columns import BLOCK, EXCLUDED, NEVER, Ints
 from scheduler.constraints import RULES, Members, eligible, fails, room
 from scheduler.fleet import Fleet
 from scheduler.labels import wish_of
+from scheduler.reasons import counted
 from scheduler.scores import shape_of
-from scheduler.types import Item, NoValidHost, RuleCount
+from scheduler.types import Item, NoValidHost
 
 LOOKS = 800  # hosts tried per gang in step 3
 BATCH_LOOKS = 1600  # and per batch: a gang after that gets steps 1 and 2 only
@@ -149,11 +150,7 @@ def _refusal(batch: Batch, unit: int) -> NoValidHost:
     fleet, item = batch.fleet, batch.items[unit]
     first, alone = np.zeros(len(RULES), np.int64), np.zeros(len(RULES), np.int64)
     fitting.count_fails(fails(fleet, item, batch.members(unit)), first, alone)
-    return NoValidHost(item.key, len(fleet), _counted(first), _counted(alone))
-
-
-def _counted(counts: Ints) -> tuple[RuleCount, ...]:
-    return tuple(RuleCount(name, count) for name, count in zip(RULES, counts.tolist(), strict=True) if count)
+    return NoValidHost(item.key, len(fleet), counted(first), counted(alone))
 
 
 def _one_by_one(batch: Batch, start: int, gang: Sequence[Item], order: Sequence[int]) -> bool:

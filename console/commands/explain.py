@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from console import lookup, plans, render
-from console.app import App, tell
-from console.cells import clean
-from console.client import at
+from console import listing, lookup, plans, render
+from console.app import App, note, tell
+from console.cells import cell, clean
+from console.client import Body, at
 from console.commands.events import line
 from console.commands.request import load
-from console.verbs import Verb, arg, opt
+from console.verbs import LISTING, Verb, arg, opt
 
 
 def request(app: App, file: str, project: str | None) -> int:
@@ -23,11 +23,44 @@ def instance(app: App, instance: str, project: str | None) -> None:
         render.programs(app, body)
         return
     tell(clean(str(body.get("text", ""))))
+    if body.get("placement"):
+        _placement(app, body["placement"])
     for event in body.get("events") or []:
         tell("  " + line(event))
 
 
+def refusals(app: App, project: str | None, limit: int | None, cursor: str | None, everything: bool) -> None:
+    """What was refused for lack of room, and why."""
+    body = listing.fetch(app, at("placements"), limit, cursor, everything, project=project, placed=False)
+    if not app.for_people:
+        render.programs(app, body)
+        return
+    for placement in body["items"]:
+        names = ", ".join(placement["names"])
+        tell(app.say("explain.refused", at=cell(app.say, "at", placement["at"]), project=placement["project"], names=clean(names)))
+        _placement(app, placement)
+    if not body["items"]:
+        tell(app.say("message.nothing_found"))
+    elif body.get("next"):
+        note(app.say("message.more", cursor=body["next"]))
+
+
+def _placement(app: App, placement: Body) -> None:
+    """How many hosts there were, which rule left out how many; for those who may see them, the best and the nearest."""
+    tell("  " + app.say("explain.placement", hosts=placement["hosts"], fits=placement["fits"]))
+    for rule in placement["rules"]:
+        tell("    " + app.say("refusal.rule", rule=clean(str(rule["text"])), count=rule["excluded"]))
+    if placement.get("chosen"):
+        tell("  " + app.say("explain.chosen", hosts=clean(", ".join(dict.fromkeys(placement["chosen"])))))
+    for host in placement.get("best") or []:
+        tell("    " + app.say("explain.best", host=clean(str(host["host"])), points=f"{host['points']:.3f}"))
+    for host in placement.get("nearest") or []:
+        short = ", ".join(cell(app.say, name, {name: lack}, True) for name, lack in host["short"].items())
+        tell("    " + app.say("explain.nearest", host=clean(str(host["host"])), rules=", ".join(host["rules"]), short=short or "-"))
+
+
 VERBS = {
     "request": Verb(request, (arg("file"), opt("--project", "-p"))),
+    "refusals": Verb(refusals, (opt("--project", "-p"), *LISTING)),
     "instance": Verb(instance, (arg("instance"), opt("--project", "-p", text="in-project"))),
 }

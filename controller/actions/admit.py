@@ -16,88 +16,26 @@ beside the ledger (they drift).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
 from controller import errors
-from controller.actions.fleet_view import FleetView
+from controller.actions.admitted import placement_row, write
+from controller.actions.draft import Accepted, Admission, Draft, Explained, NewId, Outcome, Row, Unit
 from controller.actions.refusals import no_capacity, quota_exceeded
 from controller.model import naming, translate
 from controller.model.identity import Right
-from controller.model.instance import begin
 from controller.model.request import Item, Submission, within
-from controller.sealing import Seal
-from controller.store import answers, catalogue, events, fleet, instances, projects, requests, sql
+from controller.store import answers, catalogue, fleet, placements, projects, requests, sql
 from quotas import check as quota
 from scheduler import types as scheduler
 from scheduler.place import apply, place
 
-Row = Mapping[str, Any]
-NewId = Callable[[], str]
 GIB = 1 << 30
 _LOOKS = 5  # how often a placement is decided anew when hosts change under it
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A submission that was taken: the request's and instances' rows as written, and the answer (status, JSON) to give now and again."""
-
-    request: Row
-    instances: tuple[Row, ...] = ()
-    answer: tuple[int, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """What would happen: nothing did."""
-
-    refusal: errors.ControllerError | None
-
-
-Outcome = Accepted | Explained | errors.ControllerError
-Render = Callable[[Submission, Accepted], tuple[int, str]]
-
-
-@dataclass(slots=True)
-class Draft:
-    """A submission on its way: what its names mean, what it asks for, where its instances would go."""
-
-    submission: Submission
-    project: Row
-    auto: bool
-    request_id: str
-    units: list[Unit] = field(default_factory=list)
-    asked: dict[tuple[str, str], int] = field(default_factory=dict)
-    placements: list[scheduler.Placement] = field(default_factory=list)
-    outcome: Outcome | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """One instance-to-be."""
-
-    id: str
-    item: int
-    name: str
-    flavor: Row
-    image: Row
-    wish: scheduler.Item
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """What admission needs beside a connection."""
-
-    view: FleetView
-    new_id: NewId
-    request_ttl_s: int
-    build_deadline_s: int
-    render: Render
-    seal: Seal
 
 
 def admit(conn: Connection, admission: Admission, submissions: Sequence[Submission]) -> list[Outcome]:
@@ -114,7 +52,8 @@ def admit(conn: Connection, admission: Admission, submissions: Sequence[Submissi
         _answer_repeated(conn, open_drafts)
         _check_names(conn, open_drafts)
         _decide(conn, admission, open_drafts, nodes)
-        _write(conn, admission, [draft for draft in open_drafts if draft.outcome is None], now)
+        placements.add(conn, [row for draft in open_drafts for row in draft.records])
+        write(conn, admission, [draft for draft in open_drafts if draft.outcome is None], now)
     return [draft.outcome for draft in drafts if draft.outcome is not None]
 
 
@@ -314,10 +253,13 @@ def _place(conn: Connection, admission: Admission, drafts: Sequence[Draft]) -> t
             failed = True
             refusal = no_capacity(view, [unit.wish for unit in draft.units], result)
             draft.outcome = Explained(refusal) if draft.submission.explain else refusal
+            draft.records = [] if draft.submission.explain else [placement_row(view, draft, admission.new_id, result.key)]
         elif draft.submission.explain:
             draft.outcome = Explained(None)
         else:
             draft.placements = result
+            firsts = {unit.item: unit.id for unit in reversed(draft.units)}
+            draft.records = [placement_row(view, draft, admission.new_id, key) for key in reversed(firsts.values())]
             apply(view, [unit.wish for unit in draft.units], result)
             placed.append(draft)
     return placed, failed
@@ -337,127 +279,3 @@ def _still_fits(changed: Sequence[Row], drafts: Sequence[Draft], results: Sequen
         and all(asked[row["id"]][size] == 0 or row["used_" + size] + asked[row["id"]][size] <= row[size] for size in translate.SIZES)
         for row in changed
     )
-
-
-# -- 4: the rows -----------------------------------------------------------------------------------------------------------------
-
-
-def _write(conn: Connection, admission: Admission, drafts: Sequence[Draft], now: datetime) -> None:
-    asked = [_request_row(draft, now, admission) for draft in drafts]
-    requests.insert(conn, asked)
-    allocations = [[_allocation_row(draft, unit, p) for unit, p in _pairs(draft)] for draft in drafts]
-    made = [
-        [begin(request, row, now) for row in rows] if draft.auto else []
-        for draft, request, rows in zip(drafts, asked, allocations, strict=True)
-    ]
-    instances.insert(conn, [row for rows in made for row in rows], admission.build_deadline_s)
-    requests.allocate(conn, [row for rows in allocations for row in rows])
-    events.add(conn, [fact for draft in drafts for fact in _facts(draft)])
-    kept = []
-    for draft, request, rows in zip(drafts, asked, made, strict=True):
-        accepted = Accepted(
-            request
-            | {
-                "project": draft.project["path"],
-                "created_by_name": draft.submission.identity.name,
-                "instances": [row["id"] for row in rows],
-            },
-            tuple(
-                row | _surroundings(admission, draft, unit, p) for row, (unit, p) in zip(rows, _pairs(draft) if rows else [], strict=True)
-            ),
-        )
-        status, body = admission.render(draft.submission, accepted)
-        draft.outcome = Accepted(accepted.request, accepted.instances, (status, body))
-        if draft.submission.key:
-            kept.append(
-                {
-                    "user_id": draft.submission.identity.user_id,
-                    "key": draft.submission.key,
-                    "fingerprint": draft.submission.fingerprint,
-                    "status": status,
-                    "body": body,
-                }
-            )
-    answers.add(conn, kept)
-
-
-def _pairs(draft: Draft) -> list[tuple[Unit, scheduler.Placement]]:
-    return list(zip(draft.units, draft.placements, strict=True))
-
-
-def _request_row(draft: Draft, now: datetime, admission: Admission) -> dict[str, Any]:
-    submission = draft.submission
-    return {
-        "id": draft.request_id,
-        "project_id": draft.project["id"],
-        "created_by": submission.identity.user_id,
-        "state": "approved" if draft.auto else "pending",
-        "reason": submission.reason,
-        "term_days": submission.term_days,
-        "items": [_kept(draft, number, item, admission.seal) for number, item in enumerate(submission.items)],
-        "decided_at": now if draft.auto else None,
-        "expires_at": None if draft.auto else now + timedelta(seconds=admission.request_ttl_s),
-        "generation": 1,
-        "created_at": now,
-    }
-
-
-def _kept(draft: Draft, number: int, item: Item, seal: Seal) -> dict[str, Any]:
-    """An item as it is kept: its user data sealed, its names as what they meant then (they may mean something else when it is approved)."""
-    unit = next(unit for unit in draft.units if unit.item == number)
-    user_data = seal.close(item.user_data, draft.request_id) if item.user_data else ""
-    return item.document() | {
-        "user_data": user_data,
-        "user_data_bytes": len(item.user_data.encode()),
-        "flavor": unit.flavor["name"],
-        "image": unit.image["name"],
-        "image_id": unit.image["id"],
-        "arch": unit.image["arch"],
-    }
-
-
-def _surroundings(admission: Admission, draft: Draft, unit: Unit, placement: scheduler.Placement) -> dict[str, Any]:
-    """What a reader of the instance sees beside its own row."""
-    host = admission.view.fleet.host(placement.host_id)
-    return {
-        "project": draft.project["path"],
-        "image": unit.image["name"],
-        "host": host.name,
-        "pool": host.pool,
-        "zone": host.zone,
-        "host_state": "up",
-        "condition": "absent",
-        "reason": None,
-        "addresses": [],
-        "protected": False,
-        "generation": 1,
-        "observed_generation": 0,
-    }
-
-
-def _allocation_row(draft: Draft, unit: Unit, placement: scheduler.Placement) -> dict[str, Any]:
-    return {
-        "id": unit.id,
-        "project_id": draft.project["id"],
-        "host_id": placement.host_id,
-        "request_id": draft.request_id,
-        "item": unit.item,
-        "instance_id": unit.id if draft.auto else None,
-        "name": unit.name,
-        "kind": draft.submission.items[unit.item].kind,
-        **{size: unit.flavor[size] for size in translate.SIZES},
-        "counted": True,
-        "spread_group": unit.wish.spread.group if unit.wish.spread else None,
-    }
-
-
-def _facts(draft: Draft) -> list[events.Event]:
-    actor, project_id = draft.submission.identity.name, draft.project["id"]
-    kind = "request.approved_by_policy" if draft.auto else "request.submitted"
-    facts = [events.event(kind, "request", draft.request_id, draft.project["path"], project_id, actor, count=len(draft.units))]
-    if draft.auto:
-        facts += [
-            events.event("instance.accepted", "instance", unit.id, unit.name, project_id, actor, flavor=unit.flavor["name"])
-            for unit in draft.units
-        ]
-    return facts

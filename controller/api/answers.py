@@ -306,11 +306,37 @@ class EventOut(_Out):
     details: dict[str, Any] = Field(examples=[{"flavor": "small"}])
 
 
+class PlacementOut(_Out):
+    """What the scheduler decided for one item of a request, and why, as the fleet was then. Hosts are named to operators alone."""
+
+    id: str = Field(examples=[ID])
+    project: str = Field(examples=["hubei/health"])
+    request_id: str | None = Field(description="Null where it was refused.", examples=[ID])
+    actor: str = Field(description="Who asked.", examples=["zhang"])
+    placed: bool
+    names: list[str] = Field(description="Of the instances asked for.", examples=[["web-1", "web-2"]])
+    flavor: str = Field(examples=["small"])
+    asked: dict[str, Any] = Field(examples=[{"arch": "x86_64", "pools": [], "zones": ["wuhan-a"], "traits": [], "spread": None}])
+    hosts: int = Field(description="Hosts looked at.", examples=[1000])
+    fits: int = Field(description="Those that passed every rule.", examples=[18])
+    rules: list[dict[str, Any]] = Field(
+        description="In order: hosts that pass all rules before this one, and fail it.",
+        examples=[[{"rule": "zone", "excluded": 863, "text": "are in another zone"}]],
+    )
+    chosen: list[str] | None = Field(description="The hosts given, one for each name.", examples=[None])
+    best: list[dict[str, Any]] | None = Field(description="The best of those that fit, with their scores.", examples=[None])
+    nearest: list[dict[str, Any]] | None = Field(
+        description="Some that did not fit, with the rules they fail and what they lack.", examples=[None]
+    )
+    at: datetime = Field(examples=[AT])
+
+
 class WhyOut(_Out):
     """Why an instance is where and as it is."""
 
     instance: InstanceOut
     text: str = Field(examples=["web-1 is active."])
+    placement: PlacementOut | None = Field(description="The decision that put it where it began.")
     events: list[EventOut]
 
 

@@ -25,6 +25,7 @@ PARAMETERS: dict[str, tuple[str, Any]] = {
     "name": ("Only those with this name.", "web-1"),
     "state": ("Only those in this state.", None),
     "request": ("Only those made by this request, named by its id.", ID),
+    "placed": ("Only what was placed (true), or only what was refused (false).", False),
     "object": ("Only events of this object, named by its id.", ID),
     "after": ("The `id` of the last event seen; without it, the newest events.", "1042.77"),
     "max_bytes": ("Most bytes of text.", 65536),

@@ -202,3 +202,20 @@ def event(row: Row, projects: Mapping[str, str], reader: Reader) -> dict[str, An
         "text": render(row["kind"], {**params, "name": row["object_name"]}, reader.lang),
         "details": params,
     }
+
+
+def placement(row: Row, reader: Reader) -> dict[str, Any]:
+    """What the scheduler decided for one item of a request. Hosts are named to those who may see the fleet."""
+    kept = row["record"]
+    hosts = {name: kept[name] if reader.fleet else None for name in ("chosen", "best", "nearest")}
+    return {
+        "id": row["id"],
+        "project": row["project"],
+        "request_id": row["request_id"],
+        "actor": row["actor"],
+        "placed": row["placed"],
+        **{name: kept[name] for name in ("names", "flavor", "asked", "hosts", "fits")},
+        "rules": [{**one, "text": render(f"rule.{one['rule']}", {}, reader.lang)} for one in kept["rules"]],
+        **hosts,
+        "at": time(row["created_at"]),
+    }

@@ -9,12 +9,13 @@ from sqlalchemy import Connection
 
 from controller.actions import requests
 from controller.config import Settings
-from controller.store import answers, events, instances
+from controller.store import answers, events, instances, placements
 from controller.store.database import Database
 
 log = structlog.get_logger()
 _EVERY_S = 1.0
 _ANSWERS_DAYS = 7
+_REFUSALS_DAYS = 400  # a budget year and a little
 _RARELY = 3600  # rounds between two sweeps of old answers
 
 
@@ -43,6 +44,7 @@ class HousekeepingLoop:
                 self.report_overdue()
                 if rounds % _RARELY == 0:
                     self._database.run(lambda conn: answers.forget(conn, _ANSWERS_DAYS))
+                    self._database.run(lambda conn: placements.forget_refused(conn, _REFUSALS_DAYS))
                 rounds += 1
             except Exception:
                 log.exception("loop_broke", loop="housekeeping")

@@ -86,6 +86,7 @@ TABLE: dict[str, Row] = {
     "POST /v1/hosts/{host}/uncordon": Row(OPERATORS),
     "POST /v1/hosts/{host}/retire": Row(OPERATORS),
     "GET /v1/requests": Row(EVERYBODY),
+    "GET /v1/placements": Row(EVERYBODY),
     "POST /v1/requests": Row(USERS, lambda at: {"project": at["project"], "items": [_item(at)]}),
     "GET /v1/requests/{request_id}": Row(READERS),
     "POST /v1/requests/{request_id}/approve": Row(DECIDERS, fresh="request_id"),

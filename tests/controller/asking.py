@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.actions import instances as verbs
-from controller.actions.admit import Accepted, admit
+from controller.actions.admit import admit
+from controller.actions.draft import Accepted
 from controller.store import events
 from controller.store import instances as store
 from drivers.fake.lifecycle import Record

@@ -23,8 +23,8 @@ from sqlalchemy import Connection
 
 from controller import sealing
 from controller.actions import catalogue, fleet, people, projects
-from controller.actions.admit import Admission
 from controller.actions.bootstrap import first_administrator
+from controller.actions.draft import Admission
 from controller.actions.env import Env, fresh_id
 from controller.actions.fleet_view import FleetView
 from controller.config import Settings

@@ -16,7 +16,8 @@ import pytest
 
 from controller import errors
 from controller.actions import instances, projects, requests
-from controller.actions.admit import Accepted, Explained, Outcome, admit
+from controller.actions.admit import admit
+from controller.actions.draft import Accepted, Explained, Outcome
 from controller.admitter import Admitter
 from controller.config import Settings
 from controller.model.identity import Identity, Role

@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from controller import errors
 from controller.actions import instances as verbs
 from controller.actions import requests
-from controller.actions.admit import Accepted, Admission, admit
+from controller.actions.admit import admit
+from controller.actions.draft import Accepted, Admission
 from controller.model.identity import Identity, Role
 from controller.model.request import SpreadRule
 from tests.controller import ledger

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from controller.actions import fleet, requests
-from controller.actions.admit import Accepted, admit
+from controller.actions.admit import admit
+from controller.actions.draft import Accepted
 from controller.config import Settings
 from controller.model import views
 from controller.model.identity import Role

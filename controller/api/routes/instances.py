@@ -20,7 +20,7 @@ from controller.api.schemas import InstanceIn, RebuildIn, ResizeIn
 from controller.messages import render
 from controller.model import views
 from controller.model.identity import Right
-from controller.store import events, fleet
+from controller.store import events, fleet, placements
 from controller.store import instances as store
 from controller.store.sql import Row
 from drivers.base import ConsoleLog
@@ -157,6 +157,12 @@ def explain_instance(call: TheCall, instance_id: str) -> Json:
         paths = {row["project_id"]: row["project"]}
         told = [views.event(fact, paths, reader) for fact in facts]
         text = shown["reason"]["text"] if shown["reason"] else (told[-1]["text"] if told else render("instance.accepted", row, reader.lang))
-        return {"instance": shown, "text": text, "events": told}
+        placement = placements.of_instance(conn, row)
+        return {
+            "instance": shown,
+            "text": text,
+            "placement": views.placement(placement, reader) if placement else None,
+            "events": told,
+        }
 
     return call.read(work)

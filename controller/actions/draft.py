@@ -1,0 +1,80 @@
+"""What admission works on: submissions on their way, the instances they would become, and what comes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller import errors
+from controller.actions.fleet_view import FleetView
+from controller.model.request import Submission
+from controller.sealing import Seal
+from scheduler import types as scheduler
+
+Row = Mapping[str, Any]
+NewId = Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A submission that was taken: the request's and instances' rows as written, and the answer (status, JSON) to give now and again."""
+
+    request: Row
+    instances: tuple[Row, ...] = ()
+    answer: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What would happen: nothing did."""
+
+    refusal: errors.ControllerError | None
+
+
+Outcome = Accepted | Explained | errors.ControllerError
+Render = Callable[[Submission, Accepted], tuple[int, str]]
+
+
+@dataclass(slots=True)
+class Draft:
+    """A submission on its way: what its names mean, what it asks for, where its instances would go."""
+
+    submission: Submission
+    project: Row
+    auto: bool
+    request_id: str
+    units: list[Unit] = field(default_factory=list)
+    asked: dict[tuple[str, str], int] = field(default_factory=dict)
+    placements: list[scheduler.Placement] = field(default_factory=list)
+    records: list[Row] = field(default_factory=list)  # why there, or why not
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One instance-to-be."""
+
+    id: str
+    item: int
+    name: str
+    flavor: Row
+    image: Row
+    wish: scheduler.Item
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What admission needs beside a connection."""
+
+    view: FleetView
+    new_id: NewId
+    request_ttl_s: int
+    build_deadline_s: int
+    render: Render
+    seal: Seal
+
+
+def pairs(draft: Draft) -> list[tuple[Unit, scheduler.Placement]]:
+    """Each instance-to-be with its place."""
+    return list(zip(draft.units, draft.placements, strict=True))

@@ -1,0 +1,31 @@
+"""A placement as it is kept: what was asked, what was decided, and the scheduler's reasons; names as they were then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from scheduler.reasons import Reasons
+from scheduler.types import Item
+
+
+def record(names: Sequence[str], flavor: str, item: Item, reasons: Reasons, hosts: Sequence[str]) -> dict[str, Any]:
+    """`names` of the instances of one item of a request, and the `hosts` they were given, by name; none where it was refused."""
+    spread = item.spread
+    return {
+        "names": list(names),
+        "flavor": flavor,
+        "asked": {
+            "arch": item.arch,
+            "pools": list(item.pools),
+            "zones": list(item.zones),
+            "traits": sorted(item.traits),
+            "spread": {"mode": spread.mode, "domain": spread.domain, "max_per_domain": spread.max_per_domain} if spread else None,
+        },
+        "hosts": reasons.hosts,
+        "fits": reasons.fits,
+        "rules": [{"rule": one.rule, "excluded": one.excluded} for one in reasons.rules],
+        "chosen": list(hosts),
+        "best": [{"host": one.host, "points": one.points} for one in reasons.best],
+        "nearest": [{"host": one.host, "rules": list(one.rules), "short": dict(one.short)} for one in reasons.nearest],
+    }

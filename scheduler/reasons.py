@@ -1,0 +1,101 @@
+"""Why an item goes where it goes, for the record: which rule excluded how many, what the best hosts were worth, what the nearest lacked.
+
+In: the fleet at the moment of the decision, an item, where members of its group are. Out: counts and names, plain values that hold
+whatever the fleet becomes. They name hosts: for operators alone. Costs one look at every host, so it is asked once for each sort of item
+and not for each instance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from scheduler import choosing, fitting
+from scheduler.columns import EXCLUDED, GPUS, STEPS, TIE_BITS, Ints
+from scheduler.constraints import BIT, NOBODY, RULES, fails, group_of, members_of
+from scheduler.fleet import Fleet
+from scheduler.labels import LABEL_RULES
+from scheduler.scores import shape_of
+from scheduler.types import SIZES, WHOLE_GPU, Item, RuleCount
+
+BEST, NEAREST = 4, 4
+_LABEL_BITS = (1 << len(LABEL_RULES)) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A host that would do, and its score."""
+
+    host: str
+    points: float
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A host whose labels would do: the other rules that it fails, and how much of which resource is too little."""
+
+    host: str
+    rules: tuple[str, ...]
+    short: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """`rules` and `alone` as in `NoValidHost`; `fits` hosts passed every rule, the `best` of them first; the `nearest` did not."""
+
+    hosts: int
+    fits: int
+    rules: tuple[RuleCount, ...]
+    alone: tuple[RuleCount, ...]
+    best: tuple[Candidate, ...]
+    nearest: tuple[Miss, ...]
+
+
+def reasons(fleet: Fleet, item: Item) -> Reasons:
+    """All of it, as the fleet is now."""
+    if not fleet.classes:
+        return Reasons(0, 0, (), (), (), ())
+    members = members_of(fleet, item, {})
+    failed = fails(fleet, item, members)
+    first, alone = np.zeros(len(RULES), np.int64), np.zeros(len(RULES), np.int64)
+    fitting.count_fails(failed, first, alone)
+    return Reasons(
+        hosts=len(fleet),
+        fits=int(np.count_nonzero(failed == 0)),
+        rules=counted(first),
+        alone=counted(alone),
+        best=_best(fleet, item, members, failed),
+        nearest=_nearest(fleet, item, failed),
+    )
+
+
+def counted(counts: Ints) -> tuple[RuleCount, ...]:
+    """Counts by rule, without those that exclude nothing."""
+    return tuple(RuleCount(name, count) for name, count in zip(RULES, counts.tolist(), strict=True) if count)
+
+
+def _best(fleet: Fleet, item: Item, members: Mapping[int, int], failed: Ints) -> tuple[Candidate, ...]:
+    rows = np.flatnonzero(failed == 0)
+    keys = np.full(len(failed), EXCLUDED, np.int64)
+    group = 0 if item.spread else -1
+    groups = group_of(item, members)
+    choosing.all_keys(fleet.columns, fleet.index, groups, fleet.places(), fleet.slot(item), fleet.allowed(item), group, keys)
+    order = rows[np.argsort(-keys[rows], kind="stable")][:BEST]
+    return tuple(Candidate(fleet.name_in(row), round((int(keys[row]) >> TIE_BITS) / STEPS, 4)) for row in order.tolist())
+
+
+def _nearest(fleet: Fleet, item: Item, failed: Ints) -> tuple[Miss, ...]:
+    rows = np.flatnonzero((failed > 0) & (failed & _LABEL_BITS == 0) & (failed != NOBODY))
+    needs = np.array(shape_of(item)[0], np.int64)
+    short = np.maximum(needs - fleet.columns.free[rows], 0) * (needs > 0)
+    rules = np.array([int(bits).bit_count() for bits in failed[rows]], np.int64)
+    share = (short / np.maximum(needs, 1)).sum(axis=1)
+    found = []
+    for position in np.lexsort((rows, share, rules))[:NEAREST].tolist():
+        row, lacks = int(rows[position]), short[position].tolist()
+        lacks[GPUS] = -(-lacks[GPUS] // WHOLE_GPU)
+        broken = tuple(name for name in RULES if failed[row] & BIT[name])
+        found.append(Miss(fleet.name_in(row), broken, {name: lack for name, lack in zip(SIZES, lacks, strict=True) if lack}))
+    return tuple(found)
