@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -69,6 +70,7 @@ def serve(settings: Settings, _given: argparse.Namespace) -> int:
 
     from controller.wiring import Controller, check_or_migrate, open_database
 
+    _compile()
     faulthandler.enable()  # should a C library end the process, the log says where
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     database = open_database(settings)
@@ -93,6 +95,11 @@ def serve(settings: Settings, _given: argparse.Namespace) -> int:
     finally:
         controller.stop()
     return 0 if server.started or stopping.is_set() else 1
+
+
+def _compile() -> None:
+    """Have the scheduler's inner loops compiled, where they are not yet, by a process whose memory goes with it: it takes 200 MiB."""
+    subprocess.run([sys.executable, "-m", "scheduler.warm"], stdin=subprocess.DEVNULL, check=False)
 
 
 def _server_config(settings: Settings, app: object) -> Config:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from scheduler.batches import AFFINITY, ANTI_AFFINITY, HOST, RACK, SITE, SPREAD, ZONE, Groups, Places, Units
 from scheduler.columns import BLOCK, EXCLUDED, NEVER, STEPS, TIE_BITS, Columns, Index, Ints
-from scheduler.compiled import compiled, inlined
+from scheduler.compiled import compiled, inlined, inner
 from scheduler.fitting import give, refresh, take
 
 BESIDE = 4.0  # points for a host that has a member of the affinity group
@@ -20,7 +20,7 @@ _MOST_MEMBERS = 1000  # counted; keeps keys within 64 bits
 # -- groups ----------------------------------------------------------------------------------------------------------------------
 
 
-@compiled
+@inner
 def _domain(columns: Columns, places: Places, domain: int, row: int) -> int:
     """The number of the domain that a row is in; NEVER for a member on a host that nobody knows."""
     if row == NEVER:
@@ -33,7 +33,7 @@ def _domain(columns: Columns, places: Places, domain: int, row: int) -> int:
     return int(places.zones[kind] if domain == ZONE else places.sites[kind])
 
 
-@compiled
+@inner
 def count_members(columns: Columns, groups: Groups, places: Places, group: int, sign: int) -> int:
     """Write (sign 1) or wipe (sign -1) how many members each domain has into `places.counts`; how many members there are."""
     total, entry = 0, groups.first[group]
@@ -48,7 +48,7 @@ def count_members(columns: Columns, groups: Groups, places: Places, group: int, 
     return total
 
 
-@compiled
+@inner
 def _adjusted(columns: Columns, groups: Groups, places: Places, group: int, members: int, row: int, base: int) -> int:
     """A row's key with the group's rule: EXCLUDED where it forbids the row, more or less where it prefers."""
     if base == EXCLUDED:
@@ -72,7 +72,7 @@ def _adjusted(columns: Columns, groups: Groups, places: Places, group: int, memb
     return base
 
 
-@compiled
+@inner
 def _closed(columns: Columns, groups: Groups, places: Places, group: int, members: int, block: int) -> bool:
     """Whether the group's rule forbids every row of a block: seen without looking at the rows, for most blocks of most fleets."""
     mode, domain = groups.modes[group], groups.domains[group]
@@ -90,7 +90,7 @@ def plus(key: int, extra: int) -> int:
     return EXCLUDED if key == EXCLUDED or extra == EXCLUDED else key + extra  # noqa: PLR1714 - compiled
 
 
-@compiled
+@inner
 def _better(columns: Columns, one: int, row: int, other: int, best: int) -> bool:
     """Whether key `one` of `row` beats `other` of `best`: equal keys are told apart by the second hash."""
     return one > other or (one == other and one != EXCLUDED and (best == NEVER or columns.rest[row] < columns.rest[best]))
@@ -113,7 +113,7 @@ def choose(columns: Columns, index: Index, groups: Groups, places: Places, slot:
     return best
 
 
-@compiled
+@inner
 def _among(columns: Columns, groups: Groups, places: Places, group: int, members: int, keys: Ints, allowed: Ints, only: Ints) -> int:
     """The best of a few rows."""
     best, top = NEVER, EXCLUDED
@@ -126,7 +126,7 @@ def _among(columns: Columns, groups: Groups, places: Places, group: int, members
     return best
 
 
-@compiled
+@inner
 def _in_group(columns: Columns, groups: Groups, places: Places, group: int, members: int, keys: Ints, tops: Ints, allowed: Ints) -> int:
     """The best row for a member of a group: blocks whose highest key could still win are looked through, row by row."""
     best, top = NEVER, EXCLUDED
@@ -149,7 +149,7 @@ def _in_group(columns: Columns, groups: Groups, places: Places, group: int, memb
     return best
 
 
-@compiled
+@inner
 def _in_blocks(columns: Columns, keys: Ints, tops: Ints, allowed: Ints) -> int:
     """The best row for an item without a group: the highest top, then the row in that block that has it."""
     best, top = NEVER, EXCLUDED
@@ -174,7 +174,7 @@ def _in_blocks(columns: Columns, keys: Ints, tops: Ints, allowed: Ints) -> int:
     return best if best != NEVER else _at_top(columns, keys, tops, where)
 
 
-@compiled
+@inner
 def _at_top(columns: Columns, keys: Ints, tops: Ints, block: int) -> int:
     best = NEVER
     for row in range(block * BLOCK, (block + 1) * BLOCK):
@@ -198,7 +198,7 @@ def all_keys(columns: Columns, index: Index, groups: Groups, places: Places, slo
 # -- a batch ---------------------------------------------------------------------------------------------------------------------
 
 
-@compiled
+@inner
 def place_units(columns: Columns, index: Index, groups: Groups, places: Places, units: Units, start: int, end: int) -> int:
     """Place and take the units from `start` on, up to `end` or the first that finds no host; where it stopped."""
     for unit in range(start, end):

@@ -12,16 +12,28 @@ from typing import Any, TypeVar, cast
 import numba
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def inlined(function: F) -> F:
-    """The same, written out in its callers: for what runs a million times a second, where a call costs more than the work."""
-    return cast(F, numba.njit(inline="always", nogil=True)(function))
+_jit: Any = numba.njit
 
 
 def compiled(function: F) -> F:
     """The function as machine code. Integers wrap and indexes aren't checked: callers pass what was checked."""
+    return cast(F, _kept(function))
+
+
+def inner(function: F) -> F:
+    """The same, for what only compiled code calls: without the way in from Python."""
+    return cast(F, _kept(function, no_cpython_wrapper=True))
+
+
+def inlined(function: F) -> F:
+    """The same, written out in its callers: for what runs a million times a second, where a call costs more than the work."""
+    return cast(F, _jit(function, inline="always", nogil=True))
+
+
+def _kept(function: Callable[..., Any], **options: Any) -> Any:
+    """Compiled, other threads going on meanwhile, and kept for the next process."""
+    options |= {"nogil": True, "no_cfunc_wrapper": True}
     try:
-        return cast(F, numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:  # nowhere to keep it: compiled anew by every process, which takes some seconds
-        return cast(F, numba.njit(nogil=True)(function))
+        return _jit(function, cache=True, **options)
+    except RuntimeError:  # nowhere to keep it: compiled anew by every process, which takes a quarter of a minute
+        return _jit(function, **options)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler.columns import BLOCK, EXCLUDED, GPUS, NEVER, ON, OPEN, READY, STEPS, TAKEN, TIE_BITS, UP, Columns, Floats, Index, Ints
-from scheduler.compiled import compiled, inlined
+from scheduler.compiled import compiled, inlined, inner
 from scheduler.types import SIZES
 
 ROW_RULES = ("up", "cordon", *SIZES, "cells")  # as `add_fails` numbers them
@@ -24,7 +24,7 @@ _NOTHING = -1e9  # less than any share
 # -- one row ---------------------------------------------------------------------------------------------------------------------
 
 
-@compiled
+@inner
 def devices(free: NDArray[np.int16], row: int, number: int, milli: int) -> int:
     """Which `number` GPUs an item with `milli` of each gets, as bits: those with least left over. NEVER where there aren't as many."""
     chosen = 0
@@ -40,7 +40,7 @@ def devices(free: NDArray[np.int16], row: int, number: int, milli: int) -> int:
     return chosen
 
 
-@compiled
+@inner
 def cells(free: Ints, row: int, number: int, vcpus: int, memory: int) -> int:
     """Which `number` NUMA cells an item gets, in equal parts, as bits: those with least left over. NEVER where there aren't as many."""
     chosen = 0
@@ -57,7 +57,7 @@ def cells(free: Ints, row: int, number: int, vcpus: int, memory: int) -> int:
     return chosen
 
 
-@compiled
+@inner
 def lacks(columns: Columns, row: int, needs: Ints, extras: Ints) -> int:
     """Which resources a host has too little of, as bits: 0..3 as in SIZES, 4 for NUMA cells. An item that asks for none lacks none."""
     short = 0
@@ -99,7 +99,7 @@ def key_by_size(free: Ints, share: Floats, flags: NDArray[np.uint8], tie: Ints, 
     return (int(points(free, share, flags[row] & ON != 0, row, needs, weights) * STEPS) << TIE_BITS) + int(tie[row])
 
 
-@compiled
+@inner
 def keys_of(columns: Columns, rows: Ints, needs: Ints, extras: Ints, weights: Floats) -> Ints:
     """The keys of some rows for one shape. Two loops, since the mere possibility of calling `devices` makes the first ten times slower."""
     out = np.empty(len(rows), np.int64)
@@ -149,7 +149,7 @@ def give(columns: Columns, row: int, needs: Ints, extras: Ints, device_bits: int
     touch(columns, row)
 
 
-@compiled
+@inner
 def _move(columns: Columns, row: int, needs: Ints, extras: Ints, device_bits: int, cell_bits: int, sign: int) -> None:
     for device in range(columns.gpus.shape[1]):
         if (device_bits >> device) & 1:
@@ -160,7 +160,7 @@ def _move(columns: Columns, row: int, needs: Ints, extras: Ints, device_bits: in
             columns.cells[row, cell, 1] += sign * -(-needs[1] // extras[2])
 
 
-@compiled
+@inner
 def copies(columns: Columns, row: int, needs: Ints, extras: Ints, most: int) -> int:
     """How many of an item fit on a host, `most` at the most; the row is left as it was."""
     if columns.flags[row] & READY != READY:
@@ -191,7 +191,7 @@ def copies_on(columns: Columns, rows: Ints, needs: Ints, extras: Ints, most: int
 # -- a shape's keys --------------------------------------------------------------------------------------------------------------
 
 
-@compiled
+@inner
 def top_of(keys: Ints, block: int) -> int:
     """The highest key in a block."""
     top = EXCLUDED
@@ -200,7 +200,7 @@ def top_of(keys: Ints, block: int) -> int:
     return top
 
 
-@compiled
+@inner
 def put(keys: Ints, tops: Ints, row: int, new: int) -> None:
     """Write one key, and the top of its block where that changes it."""
     old, block = keys[row], row // BLOCK
@@ -211,7 +211,7 @@ def put(keys: Ints, tops: Ints, row: int, new: int) -> None:
         tops[block] = top_of(keys, block)
 
 
-@compiled
+@inner
 def refresh(columns: Columns, index: Index, slot: int) -> None:
     """Bring a slot up to date: the rows touched since, or all of them."""
     head, seen, extras = columns.head[0], index.seen[slot], index.extras[slot]
@@ -225,7 +225,7 @@ def refresh(columns: Columns, index: Index, slot: int) -> None:
     index.seen[slot] = head
 
 
-@compiled
+@inner
 def _refresh_all(columns: Columns, index: Index, slot: int) -> None:
     keys, tops = index.keys[slot], index.tops[slot]
     keys[:] = keys_of(columns, np.arange(len(keys)), index.needs[slot], index.extras[slot], index.weights[slot])
@@ -233,7 +233,7 @@ def _refresh_all(columns: Columns, index: Index, slot: int) -> None:
         tops[block] = top_of(keys, block)
 
 
-@compiled
+@inner
 def _refresh_by_size(columns: Columns, index: Index, slot: int) -> None:
     """For shapes without devices and cells, nearly all there are; a loop that might call `devices` would take three times as long."""
     needs, weights, keys, tops = index.needs[slot], index.weights[slot], index.keys[slot], index.tops[slot]
@@ -246,7 +246,7 @@ def _refresh_by_size(columns: Columns, index: Index, slot: int) -> None:
         place = place + 1 if place + 1 < len(log) else 0
 
 
-@compiled
+@inner
 def _refresh_some(columns: Columns, index: Index, slot: int) -> None:
     rows = np.empty(columns.head[0] - index.seen[slot], np.int64)
     for number in range(len(rows)):
