@@ -53,8 +53,8 @@ class EndpointLoop:
     def stop(self) -> None:
         """End after the looks under way."""
         self._ending.set()
+        self._thread.join(timeout=10)  # first: it hands looks to the pool
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._thread.join(timeout=10)
 
     def _run(self) -> None:
         lease = self._settings.lease_s + self._settings.observe_interval_s
