@@ -326,6 +326,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "{name} was started, by nobody's asking; it is being stopped again.",
         "{name} 被启动（非本系统操作），正在重新停止。",
     ),
+    "instance.altered_by_other": (
+        "{name} runs, but its definition was changed or removed on its host, by nobody's asking; it is being written again.",
+        "{name} 仍在运行，但其定义在主机上被人更改或移除（非本系统操作），正在重新写入。",
+    ),
     "instance.mended": ("{name} is as it should be again.", "{name} 已恢复正常。"),
     "instance.leftover_removed": (
         "A leftover of {name}, which was deleted, was removed from {endpoint}.",

@@ -71,6 +71,7 @@ ADVICE: Mapping[str, str] = {
     "instance.overdue": "See “Overdue” above.",
     "instance.vanished": "Ask who undefined it on the host.",
     "instance.stopped_by_other": "Often a shutdown from inside the guest; `chutian instance stop` is the way to keep one stopped.",
+    "instance.altered_by_other": "Ask who undefined it on the host.",
     "instance.started_by_other": "Ask who started it on the host.",
     "instance.seen_elsewhere": "Two copies may run: stop the one on the wrong endpoint by hand.",
     "request.submitted": "An approver decides: `chutian request list --state pending`.",

@@ -5,8 +5,8 @@ does that one thing and looks again. There is no memory of *why* it runs, so tha
 one code path. The rejected alternative, a job per action, needs someone to edit the database when a job is lost.
 
 Stated policy for what happens behind the controller's back: the goal is the truth. A guest stopped by hand is started again, one started by
-hand is stopped again, one undefined by hand is defined again from its disk; each time an event says so. A disk that vanished is never
-replaced by an empty one: the instance goes to `error` and says why. A backend that can't be asked changes nothing at all.
+hand is stopped again, one undefined by hand is defined again from its disk, running or not; each time an event says so. A disk that
+vanished is never replaced by an empty one: the instance goes to `error` and says why. A backend that can't be asked changes nothing at all.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 
 UNBUILT = frozenset({State.PENDING, State.BUILDING})
 SETTLED = frozenset({State.ACTIVE, State.STOPPED})
+ALTERED = "instance.altered_by_other"  # as it should be, but not kept so
 _WANTED = {Goal.RUNNING: (Condition.RUNNING, State.ACTIVE), Goal.STOPPED: (Condition.STOPPED, State.STOPPED)}
 
 
@@ -68,7 +69,7 @@ class Look:
 
     `current`: the backend bears the newest generation. `armed`: a change was asked for since the last one that came to an end.
     `overdue`: the deadline of what is under way has passed. `grace_over`: the guest has had its time to shut down. `built`: the root disk
-    of this build has been made before, so that it must still be there.
+    of this build has been made before, so that it must still be there. `kept`: the backend bears a whole spec, of whichever generation.
     """
 
     goal: Goal
@@ -79,6 +80,7 @@ class Look:
     overdue: bool = False
     grace_over: bool = False
     built: bool = False
+    kept: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def next_step(look: Look) -> Step:
         return Step(Act.NOTHING, _under_way(look))
     if look.condition is Condition.FAILED and not look.armed:
         return Step(Act.NOTHING, State.ERROR, done=True, event="instance.failed")
-    return Step(Act.ENSURE, _under_way(look), force=look.grace_over, event=None if look.condition is wanted else _drift(look))
+    return Step(Act.ENSURE, _under_way(look), force=look.grace_over, event=_drift(look, wanted))
 
 
 def _leave(look: Look) -> Step:
@@ -133,10 +135,12 @@ def _arrival(look: Look, settled: State) -> str | None:
     return "instance.active" if settled is State.ACTIVE else "instance.stopped"
 
 
-def _drift(look: Look) -> str | None:
+def _drift(look: Look, wanted: Condition) -> str | None:
     """Somebody acted behind our back: a settled instance, no change asked for, and yet it isn't as it should be."""
     if look.armed or look.state not in SETTLED:
         return None
+    if look.condition is wanted:
+        return None if look.kept else ALTERED
     return {
         Condition.ABSENT: "instance.vanished",
         Condition.STOPPED: "instance.stopped_by_other",

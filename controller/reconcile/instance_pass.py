@@ -15,7 +15,7 @@ import structlog
 
 from controller.config import Settings
 from controller.model import translate
-from controller.model.lifecycle import SETTLED, UNBUILT, Act, Goal, Look, State, Step, next_step
+from controller.model.lifecycle import ALTERED, SETTLED, UNBUILT, Act, Goal, Look, State, Step, next_step
 from controller.sealing import Broken, Seal
 from controller.store.events import Event, event
 from drivers.base import Condition, Driver, Observation, Reason
@@ -85,12 +85,15 @@ def _look(row: Mapping[str, Any], seen: Observation, settings: Settings) -> Look
         overdue=asked_for > timedelta(seconds=settings.build_deadline_s),
         grace_over=asked_for > timedelta(seconds=settings.stop_grace_s),
         built=row["built"] >= row["build"],
+        kept=seen.generation is not None,
     )
 
 
 def _drift(row: Mapping[str, Any], seen: Observation, step: Step) -> tuple[Event, ...]:
     """Somebody acted behind our back; said once, when it is first seen."""
-    if step.event is None or step.act is Act.NOTHING or row["condition"] == seen.condition:
+    if step.event is None or step.act is Act.NOTHING:
+        return ()
+    if row["attempts"] if step.event == ALTERED else row["condition"] == seen.condition:
         return ()
     return (_fact(row, step.event, **_why(seen.reason)),)
 

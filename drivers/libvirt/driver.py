@@ -224,13 +224,14 @@ def _seen(domain: libvirt.virDomain, mark: Mark, host_name: str, leases: Mapping
     """What is seen of one domain; None if it has gone meanwhile."""
     try:
         condition, reason = facts.judged(domain, *domain.state())
+        generation = mark.generation if domain.isPersistent() else None  # undefined while it runs: the spec doesn't hold
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return None
         raise
     instance_id = str(domain.UUIDString())
     addresses = leases.get(mac_address(instance_id), ()) if condition is Condition.RUNNING else ()
-    return Observation(instance_id, condition, mark.generation, host_name, reason, addresses)
+    return Observation(instance_id, condition, generation, host_name, reason, addresses)
 
 
 def _undefine(domain: libvirt.virDomain) -> None:

@@ -109,7 +109,7 @@ def _look(work: Work) -> Seen | None:
     if size is not None and size > volumes.disk_bytes(spec) and mark.build == spec.build:
         raise InvalidSpec(detail=f"a disk can't shrink from {size} to {volumes.disk_bytes(spec)} bytes")
     state, reason = domain.state()
-    return Seen(mark, body_of(state, reason), read_size(domain.XMLDesc(0)), size)
+    return Seen(mark, body_of(state, reason), read_size(domain.XMLDesc(0)), size, bool(domain.isPersistent()))
 
 
 # -- steps -------------------------------------------------------------------------------------------------------------------------------
@@ -147,7 +147,8 @@ def _grow_disk(work: Work) -> None:
 def _define(work: Work) -> None:
     spec, before = work.spec, work.mark
     disk = _disk(work)
-    volumes.make_seed(work.pool, spec)
+    if work.domain is None or not work.domain.isActive():  # else the guest has it open
+        volumes.make_seed(work.pool, spec)
     volumes.make_log(work.pool, spec.instance_id)
     mark = Mark(
         owner=work.owner,

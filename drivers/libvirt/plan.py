@@ -50,12 +50,13 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One domain of ours. `disk_bytes` is None where the root disk is gone."""
+    """One domain of ours. `disk_bytes` is None where the root disk is gone. Not `kept`: undefined while it runs."""
 
     mark: Mark
     body: Body
     size: Size
     disk_bytes: int | None
+    kept: bool = True
 
 
 def steps(spec: InstanceSpec, seen: Seen | None, disk_bytes: int) -> tuple[Step, ...]:
@@ -80,7 +81,8 @@ def _stay_on(spec: InstanceSpec, seen: Seen) -> tuple[Step, ...]:
         return (Step.RESET, *_stamp(spec, seen)) if reboot and spec.force else ()
     if reboot and not spec.force:
         return _ask_off(seen)
-    return (*_rouse(seen), *((Step.RESET,) if reboot else ()), *_stamp(spec, seen))
+    kept = () if seen.kept else (Step.DEFINE,)
+    return (*kept, *_rouse(seen), *((Step.RESET,) if reboot else ()), *_stamp(spec, seen))
 
 
 def _ask_off(seen: Seen) -> tuple[Step, ...]:

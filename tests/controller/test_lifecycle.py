@@ -8,11 +8,11 @@ from itertools import product
 
 import pytest
 
-from controller.model.lifecycle import SETTLED, TRANSITIONS, UNBUILT, Act, Goal, Look, State, next_step
+from controller.model.lifecycle import ALTERED, SETTLED, TRANSITIONS, UNBUILT, Act, Goal, Look, State, next_step
 from drivers.base import Condition
 
 FLAGS = [field.name for field in fields(Look) if field.type in (bool, "bool")]
-DRIFT = {"instance.vanished", "instance.stopped_by_other", "instance.started_by_other"}
+DRIFT = {"instance.vanished", "instance.stopped_by_other", "instance.started_by_other", ALTERED}
 
 
 def looks() -> Iterator[Look]:
@@ -34,7 +34,7 @@ def leaving(look: Look) -> bool:
 
 def test_every_combination_is_tried() -> None:
     assert len(EVERY) == 3 * 8 * 5 * 2 ** len(FLAGS)
-    assert len(FLAGS) == 5, "a flag was added or taken away: look through the rules below"
+    assert len(FLAGS) == 6, "a flag was added or taken away: look through the rules below"
 
 
 def test_the_table_of_transitions_knows_every_state_and_ends_in_deleted_alone() -> None:
@@ -150,6 +150,11 @@ def test_each_sort_of_drift_has_its_word_and_is_mended(goal: Goal, state: State,
     for current in (False, True):
         step = next_step(Look(goal, state, condition, current=current, built=True))
         assert (step.act, step.state, step.event) == (Act.ENSURE, state, event)
+
+
+def test_one_that_runs_but_is_not_kept_so_is_told_and_mended() -> None:
+    step = next_step(Look(Goal.RUNNING, State.ACTIVE, Condition.RUNNING, built=True, kept=False))
+    assert (step.act, step.state, step.event) == (Act.ENSURE, State.ACTIVE, ALTERED)
 
 
 def test_only_an_unbuilt_instance_is_given_up_for_being_late() -> None:

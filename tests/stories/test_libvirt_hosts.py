@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -95,21 +96,24 @@ def test_every_verb_does_what_it_says(province: Province) -> None:
 
 
 def test_what_somebody_does_by_hand_is_noticed_told_and_mended(province: Province) -> None:
-    destroyed, undefined, stopped = apply(province, 3, spread={"mode": "spread"})
+    destroyed, undefined, stopped, vanished = every = apply(province, 4, spread={"mode": "spread"})
     member = province.department.member
-    member.ask(f"POST /v1/instances/{stopped['id']}/stop")
-    member.settled_within(stopped["id"], "stopped", 60)
-    province.host_of(destroyed).run("virsh", "destroy", destroyed["id"])
-    for verb in ("destroy", "undefine"):
-        province.host_of(undefined).run("virsh", verb, undefined["id"])
-    province.host_of(stopped).run("virsh", "start", stopped["id"])
-    for one, told in ((destroyed, "stopped_by_other"), (undefined, "vanished"), (stopped, "started_by_other")):
+    for one in (stopped, vanished):
+        member.ask(f"POST /v1/instances/{one['id']}/stop")
+        member.settled_within(one["id"], "stopped", 60)
+    for one, verb in zip(every, ("destroy", "undefine", "start", "undefine"), strict=True):  # the controller mends between any two deeds
+        province.host_of(one).run("virsh", verb, one["id"])
+    for one, told in zip(every, ("stopped_by_other", "altered_by_other", "started_by_other", "vanished"), strict=True):
         until(lambda one=one, told=told: f"instance.{told}" in province.events(one), NOTICED_S, f"{told} was not told")
         until(lambda one=one: "instance.mended" in province.events(one), NOTICED_S, f"{told} was not mended")
     until(lambda: boots(province, destroyed) == 2, 60, "it was not started again")
-    until(lambda: "boots=2" in province.console(undefined), 60, "it was not started again from its own disk")
-    assert "shut off" in province.host_of(stopped).run("virsh", "domstate", stopped["id"])
-    delete(province, [destroyed, undefined, stopped])
+    assert boots(province, undefined) == 1, "it ran on all the time"
+    assert re.search(r"Persistent: +yes", province.host_of(undefined).run("virsh", "dominfo", undefined["id"]))
+    for one in (stopped, vanished):
+        assert "shut off" in province.host_of(one).run("virsh", "domstate", one["id"])
+    member.ask(f"POST /v1/instances/{vanished['id']}/start")
+    until(lambda: "boots=2" in province.console(vanished), 60, "it was not started again from its own disk")
+    delete(province, every)
 
 
 def test_a_killed_libvirtd_makes_its_guests_unknown_and_then_known_again_without_a_reboot(province: Province) -> None:

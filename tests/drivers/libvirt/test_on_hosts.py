@@ -211,6 +211,23 @@ def test_a_guest_paused_behind_our_back_is_seen_so_and_goes_on(host: Host, drive
     connection.close()
 
 
+def test_a_guest_undefined_while_it_runs_is_defined_again_without_a_reboot(host: Host, driver: LibvirtDriver, guest: Guest) -> None:
+    spec = guest()
+    driver.ensure(spec)
+    until(lambda: is_up(driver, spec).condition is Condition.RUNNING, "running")
+    connection = libvirt.open(host.unix)
+    domain = connection.lookupByUUIDString(spec.instance_id)
+    process = domain.ID()
+    domain.undefine()
+    seen = driver.observe(spec.instance_id)
+    assert (seen.condition, seen.generation) == (Condition.RUNNING, None)
+    driver.ensure(spec)
+    (listed,) = [one for one in driver.observe_all() if one.instance_id == spec.instance_id]
+    assert (listed.condition, listed.generation) == (Condition.RUNNING, spec.generation)
+    assert (domain.isPersistent(), domain.ID()) == (1, process)
+    connection.close()
+
+
 # -- connections -------------------------------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -18,6 +19,12 @@ SIZE = Size(1, 512)
 
 def seen(body: Body, **mark: int) -> Seen:
     return Seen(Mark("o", "bureau-of-tests", **{"build": 1, "reboots": 0, "generation": 1, **mark}), body, SIZE, DISK)
+
+
+def test_a_guest_undefined_while_it_runs_is_defined_again_as_it_runs(make_spec: MakeSpec) -> None:
+    for body in (Body.ON, Body.PAUSED):
+        assert Step.DEFINE in steps(make_spec(), replace(seen(body), kept=False), DISK)
+        assert not {Step.CUT_OFF, Step.ASK_OFF} & set(steps(make_spec(), replace(seen(body), kept=False), DISK))
 
 
 def test_what_holds_already_needs_nothing(make_spec: MakeSpec) -> None:
