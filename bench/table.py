@@ -21,6 +21,7 @@ class Row:
     unit: str
     key: str | None = None
     aim: tuple[str, float] | None = None
+    digits: int = 1  # shown behind the point, of numbers below 100 or where it is more than one
 
     def met(self) -> bool | None:
         """Whether the aim is met; None where there is none."""
@@ -40,7 +41,8 @@ def quantile(values: Sequence[float], share: float) -> float:
 def show(title: str, rows: Sequence[Row]) -> str:
     """The table as text."""
     cells = [
-        (row.text, f"{row.value:,.1f}" if row.value < 100 else f"{row.value:,.0f}", row.unit, _aim(row), row.key or "") for row in rows
+        (row.text, f"{row.value:,.{row.digits if row.value < 100 or row.digits > 1 else 0}f}", row.unit, _aim(row), row.key or "")
+        for row in rows
     ]
     widths = [max([len(cell[column]) for cell in cells], default=0) for column in range(5)]
     lines = [
@@ -54,9 +56,9 @@ def _aim(row: Row) -> str:
     if row.aim is None:
         return ""
     sign, bound = row.aim
-    return f"aim {sign} {bound:g}: {'met' if row.met() else 'MISSED'}"
+    return f"aim {sign} {bound:.6g}: {'met' if row.met() else 'MISSED'}"
 
 
 def save(path: Path, rows: Sequence[Row]) -> None:
     """All keyed numbers as one flat object."""
-    path.write_text(json.dumps({row.key: round(row.value, 3) for row in rows if row.key}, indent=1) + "\n")
+    path.write_text(json.dumps({row.key: round(row.value, 4) for row in rows if row.key}, indent=1) + "\n")

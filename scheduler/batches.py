@@ -52,12 +52,13 @@ class Groups(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Domains by number, and room to count in: all zero between calls."""
+    """Domains by number, and scratch arrays; the counts are all zero between calls."""
 
     zones: Ints  # [classes]
     sites: Ints  # [classes]
     counts: Ints  # by number of a domain
     blocks: Ints  # [R / BLOCK] members in a block
+    rooms: Ints  # by number of a domain: what is free in it, as keys count it
 
 
 @dataclass(slots=True)
@@ -116,7 +117,7 @@ class Encoder:
         self._units += (self._shape(item), self._wish(item), group, *leads, first, len(self._only))
 
     def _shape(self, item: Item) -> int:
-        asked = item.resources, item.gpu_milli, item.cells, item.spread.mode if item.spread else None
+        asked = item.resources, item.gpu_milli, item.cells, item.alive
         found = self.shapes.get(asked)
         if found is None:
             found = self.shapes[asked] = len(self.shapes), item
@@ -153,7 +154,9 @@ class Encoder:
 def places(zones: Sequence[int], sites: Sequence[int], racks: int, rows: int) -> Places:
     """Room to count members of a group in any domain."""
     room = max(rows, racks, max(zones, default=0) + 1, max(sites, default=0) + 1)
-    return Places(_ints(zones or [0]), _ints(sites or [0]), np.zeros(room, np.int64), np.zeros(rows // BLOCK, np.int64))
+    return Places(
+        _ints(zones or [0]), _ints(sites or [0]), np.zeros(room, np.int64), np.zeros(rows // BLOCK, np.int64), np.zeros(room, np.int64)
+    )
 
 
 def together(first: Item, rest: Sequence[Item]) -> Item:

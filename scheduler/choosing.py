@@ -7,13 +7,17 @@ domain into `Places`, and wiped out of it again, for each choice: that costs wha
 
 from __future__ import annotations
 
+import numpy as np
+
 from scheduler.batches import AFFINITY, ANTI_AFFINITY, HOST, RACK, SITE, SPREAD, ZONE, Groups, Places, Units
-from scheduler.columns import BLOCK, EXCLUDED, NEVER, STEPS, TIE_BITS, Columns, Index, Ints
+from scheduler.columns import BLOCK, EXCLUDED, NEVER, READY, STEPS, TIE_BITS, Columns, Index, Ints
 from scheduler.compiled import compiled, inlined, inner
 from scheduler.fitting import give, refresh, take
 
-BESIDE = 4.0  # points for a host that has a member of the affinity group
-APART = -4.0  # points for each member in the domain of a group to be spread: one outweighs all else
+BESIDE = 256.0  # points for a host that has a member of the affinity group: outweighs all that makes hosts differ
+APART = -256.0  # points for each member in the domain of a group to be spread: likewise
+ROOM = 10.0  # points for each average domain's worth of free room, where the first member chooses the domain of its whole group
+_MOST_ROOM = 6.0  # counted
 _MOST_MEMBERS = 1000  # counted; keeps keys within 64 bits
 
 
@@ -48,6 +52,34 @@ def count_members(columns: Columns, groups: Groups, places: Places, group: int, 
     return total
 
 
+@inlined
+def _opens(groups: Groups, group: int, members: int) -> bool:
+    """Whether an item is a first member that chooses the domain for its group."""
+    return bool(group != NEVER and members == 0 and groups.modes[group] == AFFINITY and groups.domains[group] != HOST)
+
+
+@inner
+def find_rooms(columns: Columns, groups: Groups, places: Places, group: int, needs: Ints) -> None:
+    """Write the keys' worth of the room in each domain: what is free of the scarcest size asked for, over an average empty domain's."""
+    sizes, domain = len(needs), groups.domains[group]
+    free, whole = np.zeros((len(places.counts), sizes), np.int64), np.zeros(sizes, np.int64)
+    for row in range(len(columns.flags)):
+        if columns.flags[row] & READY == READY:
+            number = _domain(columns, places, domain, row)
+            for size in range(sizes):
+                free[number, size] += max(columns.free[row, size], 0)
+                whole[size] += round(1.0 / columns.share[row, size]) if columns.share[row, size] > 0 else 0
+    domains = 0
+    for number in range(len(free)):
+        domains += free[number].max() > 0
+    for number in range(len(free)):
+        room = _MOST_ROOM
+        for size in range(sizes):
+            if needs[size] > 0 and whole[size] > 0:
+                room = min(room, free[number, size] * domains / whole[size])
+        places.rooms[number] = int(ROOM * room * STEPS) << TIE_BITS
+
+
 @inner
 def _adjusted(columns: Columns, groups: Groups, places: Places, group: int, members: int, row: int, base: int) -> int:
     """A row's key with the group's rule: EXCLUDED where it forbids the row, more or less where it prefers."""
@@ -67,6 +99,8 @@ def _adjusted(columns: Columns, groups: Groups, places: Places, group: int, memb
                 beside = groups.rows[entry] == row
                 entry = groups.after[entry]
         return base + (int(BESIDE * STEPS) << TIE_BITS) if beside else base
+    if _opens(groups, group, members):
+        return base + int(places.rooms[_domain(columns, places, domain, row)])
     if mode == SPREAD:
         return base + (int(APART * min(count, _MOST_MEMBERS) * STEPS) << TIE_BITS)
     return base
@@ -104,6 +138,8 @@ def choose(columns: Columns, index: Index, groups: Groups, places: Places, slot:
     if group == NEVER and len(only) == 0:
         return _in_blocks(columns, keys, tops, allowed)
     members = count_members(columns, groups, places, group, 1) if group != NEVER else 0
+    if _opens(groups, group, members):
+        find_rooms(columns, groups, places, group, index.needs[slot])
     if len(only) > 0:
         best = _among(columns, groups, places, group, members, keys, allowed, only)
     else:
@@ -131,6 +167,8 @@ def _in_group(columns: Columns, groups: Groups, places: Places, group: int, memb
     """The best row for a member of a group: blocks whose highest key could still win are looked through, row by row."""
     best, top = NEVER, EXCLUDED
     room = int(BESIDE * STEPS) << TIE_BITS if groups.modes[group] == AFFINITY else 0  # the most that a group's rule may add
+    if _opens(groups, group, members):
+        room = places.rooms.max()
     by_host = groups.domains[group] == HOST and groups.modes[group] != AFFINITY and groups.most[group] > 0
     for block in range(len(tops)):
         extra = allowed[columns.classes[block]]
@@ -188,6 +226,8 @@ def all_keys(columns: Columns, index: Index, groups: Groups, places: Places, slo
     """The keys of all rows for an item, the rule of its group included."""
     refresh(columns, index, slot)
     members = count_members(columns, groups, places, group, 1) if group != NEVER else 0
+    if _opens(groups, group, members):
+        find_rooms(columns, groups, places, group, index.needs[slot])
     for row in range(len(out)):
         found = plus(index.keys[slot, row], allowed[columns.classes[row // BLOCK]])
         out[row] = found if group == NEVER else _adjusted(columns, groups, places, group, members, row, found)
@@ -232,7 +272,7 @@ def take_unit(columns: Columns, index: Index, groups: Groups, units: Units, unit
     """Count a unit as placed on a row, a member of its group included."""
     slot, group = units.slots[unit], units.groups[unit]
     units.rows[unit] = row
-    units.devices[unit], units.cells[unit] = take(columns, row, index.needs[slot], index.extras[slot])
+    units.devices[unit], units.cells[unit] = take(columns, row, index.needs[slot], index.extras[slot], index.lasting[slot])
     if group != NEVER:
         join(groups, group, row)
 
@@ -241,7 +281,7 @@ def take_unit(columns: Columns, index: Index, groups: Groups, units: Units, unit
 def drop_unit(columns: Columns, index: Index, groups: Groups, units: Units, unit: int) -> None:
     """Take a unit back; units are dropped in the opposite order to that in which they were taken."""
     slot, group = units.slots[unit], units.groups[unit]
-    give(columns, units.rows[unit], index.needs[slot], index.extras[slot], units.devices[unit], units.cells[unit])
+    give(columns, units.rows[unit], index.needs[slot], index.extras[slot], index.lasting[slot], units.devices[unit], units.cells[unit])
     units.rows[unit] = NEVER
     if group != NEVER:
         entry = groups.first[group]

@@ -35,7 +35,7 @@ _GROUP_BITS = BIT["affinity"] | BIT["anti_affinity"]
 
 def fails(fleet: Fleet, item: Item, members: Members) -> Ints:
     """For every row, the rules that it fails, as bits; NOBODY for a row without a host."""
-    needs, extras, _ = shape_of(item)
+    needs, extras = shape_of(item)[:2]
     found = np.repeat(fleet.label_fails(item)[fleet.columns.classes], BLOCK) if fleet.classes else np.zeros(BLOCK, np.int64)
     fitting.add_fails(fleet.columns, np.array(needs, np.int64), np.array(extras, np.int64), len(LABEL_RULES), found)
     if item.hosts:
@@ -101,7 +101,7 @@ def eligible(fleet: Fleet, item: Item, but_for: Iterable[str] = ()) -> Mask:
 def room(fleet: Fleet, item: Item, members: Members) -> int:
     """How many of the item would fit now, were they alone; for a group without a place yet, in the domain that has most room."""
     rows = np.flatnonzero(fails(fleet, item, members) == 0)
-    needs, extras, _ = shape_of(item)
+    needs, extras = shape_of(item)[:2]
     each = np.zeros(len(rows), np.int64)
     fitting.copies_on(fleet.columns, rows, np.array(needs, np.int64), np.array(extras, np.int64), _NO_SIZE, each)
     spread = item.spread

@@ -12,12 +12,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from scheduler import losses
 from scheduler.columns import BLOCK, EXCLUDED, GPUS, NEVER, ON, OPEN, READY, STEPS, TAKEN, TIE_BITS, UP, Columns, Floats, Index, Ints
 from scheduler.compiled import compiled, inlined, inner
 from scheduler.types import SIZES
 
 ROW_RULES = ("up", "cordon", *SIZES, "cells")  # as `add_fails` numbers them
-_MOST_POINTS = 16.0
+_MOST_POINTS = 60.0
 _NOTHING = -1e9  # less than any share
 
 
@@ -58,6 +59,14 @@ def cells(free: Ints, row: int, number: int, vcpus: int, memory: int) -> int:
 
 
 @inner
+def cells_of(columns: Columns, row: int, needs: Ints, extras: Ints) -> int:
+    """Which NUMA cells an item gets, as bits; NEVER where there is no room. A single one is chosen so that pairs stay whole."""
+    if extras[2] == 1 and columns.pair[0] > 0:
+        return losses.best_cell(columns.cells, row, columns.pair, needs[0], needs[1])
+    return cells(columns.cells, row, extras[2], needs[0], needs[1])
+
+
+@inner
 def lacks(columns: Columns, row: int, needs: Ints, extras: Ints) -> int:
     """Which resources a host has too little of, as bits: 0..3 as in SIZES, 4 for NUMA cells. An item that asks for none lacks none."""
     short = 0
@@ -66,51 +75,99 @@ def lacks(columns: Columns, row: int, needs: Ints, extras: Ints) -> int:
             short |= 1 << size
     if extras[0] > 0 and devices(columns.gpus, row, extras[0], extras[1]) == NEVER:
         short |= 1 << GPUS
-    if extras[2] > 0 and cells(columns.cells, row, extras[2], needs[0], needs[1]) == NEVER:
+    if extras[2] > 0 and cells_of(columns, row, needs, extras) == NEVER:
         short |= 1 << len(needs)
     return short
 
 
 @inlined
-def points(free: Ints, share: Floats, powered: bool, row: int, needs: Ints, weights: Floats) -> float:
-    """How good a host would be for an item that fits: `scores.Weights` times what each of them is of."""
-    least, most = 1.0, _NOTHING
-    for size in range(len(needs)):
-        if needs[size] > 0:
-            left = (free[row, size] - needs[size]) * share[row, size]
-            least = min(least, left)
-            most = max(most, left)
-    total = weights[0] * (1.0 - least) + weights[1] * (most - least) if most != _NOTHING else 0.0
-    if needs[GPUS] == 0 and free[row, GPUS] > 0:
-        total += weights[2]
+def points(free: Ints, share: Floats, powered: bool, rank: float, row: int, needs: Ints, weights: Floats, taught: bool) -> float:
+    """How good a host would be for an item that fits: the first of `scores.Weights` times what each of them is of."""
+    total = -weights[4] * rank
+    if not (taught and share[row, GPUS] > 0):
+        least, most = 1.0, _NOTHING
+        for size in range(len(needs)):
+            if needs[size] > 0:
+                left = (free[row, size] - needs[size]) * share[row, size]
+                least = min(least, left)
+                most = max(most, left)
+        total += weights[0] * (1.0 - least) + weights[1] * (most - least) if most != _NOTHING else 0.0
+        if needs[GPUS] == 0 and free[row, GPUS] > 0:
+            total += weights[2]
     if not powered:
         total += weights[3]
-    return min(max(total, -_MOST_POINTS), _MOST_POINTS)
+    return float(min(max(total, -_MOST_POINTS), _MOST_POINTS))
 
 
 @inlined
-def key_by_size(free: Ints, share: Floats, flags: NDArray[np.uint8], tie: Ints, row: int, needs: Ints, weights: Floats) -> int:
-    """The row's key for one shape, but for devices and cells; EXCLUDED where it can't be used or has too little of something."""
+def key_by_size(
+    free: Ints, share: Floats, flags: NDArray[np.uint8], tie: Ints, row: int, needs: Ints, weights: Floats, taught: bool
+) -> int:
+    """The row's key for one shape, but for `losses`, devices and cells; EXCLUDED where it can't be used or has too little of something."""
     if flags[row] & READY != READY:
         return EXCLUDED
     for size in range(len(needs)):
         if needs[size] > 0 and free[row, size] < needs[size]:
             return EXCLUDED
-    return (int(points(free, share, flags[row] & ON != 0, row, needs, weights) * STEPS) << TIE_BITS) + int(tie[row])
+    rank = 1.0 - tie[row] / (1 << TIE_BITS)
+    return (int(points(free, share, flags[row] & ON != 0, rank, row, needs, weights, taught) * STEPS) << TIE_BITS) + int(tie[row])
 
 
 @inner
-def keys_of(columns: Columns, rows: Ints, needs: Ints, extras: Ints, weights: Floats) -> Ints:
-    """The keys of some rows for one shape. Two loops, since the mere possibility of calling `devices` makes the first ten times slower."""
+def keys_of(columns: Columns, rows: Ints, needs: Ints, extras: Ints, weights: Floats, alive: Floats, spans: Floats) -> Ints:
+    """The keys of some rows for one shape. Loop by loop, since the mere possibility of calling `devices` slows the first tenfold."""
     out = np.empty(len(rows), np.int64)
     free, share, flags, tie = columns.free, columns.share, columns.flags, columns.tie
+    taught = len(columns.work) > 0
     for number in range(len(rows)):
-        out[number] = key_by_size(free, share, flags, tie, rows[number], needs, weights)
+        out[number] = key_by_size(free, share, flags, tie, rows[number], needs, weights, taught)
     if extras[0] > 0 or extras[2] > 0:
         for number in range(len(rows)):
             if out[number] != EXCLUDED and lacks(columns, rows[number], needs, extras) != 0:
                 out[number] = EXCLUDED
+    if taught:
+        _less_gpus(columns, rows, needs, extras, weights[5], out)
+    if columns.pair[0] > 0 and extras[2] > 0:
+        _less_pairs(columns, rows, needs, extras, weights[6], out)
+    if extras[3] > 0:
+        _less_days(columns.gone, rows, alive, spans, weights[7], out)
     return out
+
+
+@inlined
+def _steps(amount: float) -> int:
+    """What an amount of points adds to a key."""
+    return int(min(max(amount, -_MOST_POINTS), _MOST_POINTS) * STEPS) << TIE_BITS
+
+
+@inner
+def _less_gpus(columns: Columns, rows: Ints, needs: Ints, extras: Ints, weight: float, out: Ints) -> None:
+    """Add what lost GPUs count to keys of hosts that have any."""
+    free, share, gpus, model, work = columns.free, columns.share, columns.gpus, columns.model, columns.work
+    for number in range(len(rows)):
+        row = rows[number]
+        if out[number] != EXCLUDED and share[row, GPUS] > 0:
+            bits = devices(gpus, row, extras[0], extras[1]) if extras[0] > 0 else 0
+            out[number] += _steps(weight * losses.gpu_loss(free[row, 0], gpus, row, model[row], needs[0], extras, bits, work))
+
+
+@inner
+def _less_pairs(columns: Columns, rows: Ints, needs: Ints, extras: Ints, weight: float, out: Ints) -> None:
+    """Add what lost pairs of NUMA cells count."""
+    part_vcpus, part_memory = -(-needs[0] // extras[2]), -(-needs[1] // extras[2])
+    for number in range(len(rows)):
+        row = rows[number]
+        if out[number] != EXCLUDED:
+            bits = cells_of(columns, row, needs, extras)
+            out[number] += _steps(weight * losses.pair_loss(columns.cells, row, columns.pair, bits, part_vcpus, part_memory))
+
+
+@inner
+def _less_days(gone: Ints, rows: Ints, alive: Floats, spans: Floats, weight: float, out: Ints) -> None:
+    """Add what days count for which hosts would be kept from running empty."""
+    for number in range(len(rows)):
+        if out[number] != EXCLUDED:
+            out[number] += _steps(weight * losses.stay(gone, rows[number], alive, spans))
 
 
 @compiled
@@ -122,30 +179,36 @@ def touch(columns: Columns, row: int) -> None:
 
 
 @compiled
-def take(columns: Columns, row: int, needs: Ints, extras: Ints) -> tuple[int, int]:
+def take(columns: Columns, row: int, needs: Ints, extras: Ints, lasting: Ints) -> tuple[int, int]:
     """Count an item as placed; its devices and cells, as bits. Checks nothing: where there is no room, what is free goes below zero."""
     for size in range(len(needs)):
         columns.free[row, size] -= needs[size]
     device_bits = devices(columns.gpus, row, extras[0], extras[1]) if extras[0] > 0 else 0
-    cell_bits = cells(columns.cells, row, extras[2], needs[0], needs[1]) if extras[2] > 0 else 0
+    cell_bits = cells_of(columns, row, needs, extras) if extras[2] > 0 else 0
     _move(columns, row, needs, extras, max(device_bits, 0), max(cell_bits, 0), -1)
+    if extras[3] > 0:
+        for horizon in range(len(lasting)):
+            columns.gone[row, horizon] += lasting[horizon]
     touch(columns, row)
     return device_bits, cell_bits
 
 
 @compiled
-def take_all(columns: Columns, rows: Ints, needs: Ints, extras: Ints) -> None:
+def take_all(columns: Columns, rows: Ints, needs: Ints, extras: Ints, lasting: Ints) -> None:
     """`take` for many."""
     for number in range(len(rows)):
-        take(columns, rows[number], needs[number], extras[number])
+        take(columns, rows[number], needs[number], extras[number], lasting[number])
 
 
 @compiled
-def give(columns: Columns, row: int, needs: Ints, extras: Ints, device_bits: int, cell_bits: int) -> None:
+def give(columns: Columns, row: int, needs: Ints, extras: Ints, lasting: Ints, device_bits: int, cell_bits: int) -> None:
     """Count an item as gone."""
     for size in range(len(needs)):
         columns.free[row, size] += needs[size]
     _move(columns, row, needs, extras, max(device_bits, 0), max(cell_bits, 0), 1)
+    if extras[3] > 0:
+        for horizon in range(len(lasting)):
+            columns.gone[row, horizon] -= lasting[horizon]
     touch(columns, row)
 
 
@@ -171,13 +234,13 @@ def copies(columns: Columns, row: int, needs: Ints, extras: Ints, most: int) -> 
             count = min(count, max(columns.free[row, size], 0) // needs[size])
     if extras[0] == 0 and extras[2] == 0:
         return count
-    taken_devices, taken_cells = [0 for _ in range(0)], [0 for _ in range(0)]
+    taken_devices, taken_cells, short = [0 for _ in range(0)], [0 for _ in range(0)], columns.gone[row] * 0
     while len(taken_devices) < count and lacks(columns, row, needs, extras) == 0:
-        device_bits, cell_bits = take(columns, row, needs, extras)
+        device_bits, cell_bits = take(columns, row, needs, extras, short)
         taken_devices.append(device_bits)
         taken_cells.append(cell_bits)
     for number in range(len(taken_devices)):
-        give(columns, row, needs, extras, taken_devices[number], taken_cells[number])
+        give(columns, row, needs, extras, short, taken_devices[number], taken_cells[number])
     return len(taken_devices)
 
 
@@ -218,7 +281,7 @@ def refresh(columns: Columns, index: Index, slot: int) -> None:
     rows_touched = head - seen
     if seen == NEVER or rows_touched > len(columns.log) or rows_touched * 4 > len(columns.flags):
         _refresh_all(columns, index, slot)
-    elif extras[0] == 0 and extras[2] == 0:
+    elif extras[0] == 0 and extras[2] == 0 and extras[3] == 0 and len(columns.work) == 0:
         _refresh_by_size(columns, index, slot)
     else:
         _refresh_some(columns, index, slot)
@@ -226,9 +289,14 @@ def refresh(columns: Columns, index: Index, slot: int) -> None:
 
 
 @inner
+def _keys_for(columns: Columns, index: Index, slot: int, rows: Ints) -> Ints:
+    return keys_of(columns, rows, index.needs[slot], index.extras[slot], index.weights[slot], index.alive[slot], index.spans)
+
+
+@inner
 def _refresh_all(columns: Columns, index: Index, slot: int) -> None:
     keys, tops = index.keys[slot], index.tops[slot]
-    keys[:] = keys_of(columns, np.arange(len(keys)), index.needs[slot], index.extras[slot], index.weights[slot])
+    keys[:] = _keys_for(columns, index, slot, np.arange(len(keys)))
     for block in range(len(tops)):
         tops[block] = top_of(keys, block)
 
@@ -242,16 +310,20 @@ def _refresh_by_size(columns: Columns, index: Index, slot: int) -> None:
     for touched in range(index.seen[slot], columns.head[0]):
         row = log[place]
         if last[row] == touched:
-            put(keys, tops, row, key_by_size(free, share, flags, tie, row, needs, weights))
+            put(keys, tops, row, key_by_size(free, share, flags, tie, row, needs, weights, False))
         place = place + 1 if place + 1 < len(log) else 0
 
 
 @inner
 def _refresh_some(columns: Columns, index: Index, slot: int) -> None:
-    rows = np.empty(columns.head[0] - index.seen[slot], np.int64)
-    for number in range(len(rows)):
-        rows[number] = columns.log[(index.seen[slot] + number) % len(columns.log)]
-    found = keys_of(columns, rows, index.needs[slot], index.extras[slot], index.weights[slot])
+    rows, count = np.empty(columns.head[0] - index.seen[slot], np.int64), 0
+    for touched in range(index.seen[slot], columns.head[0]):
+        row = columns.log[touched % len(columns.log)]
+        if columns.last[row] == touched:
+            rows[count] = row
+            count += 1
+    rows = rows[:count]
+    found = _keys_for(columns, index, slot, rows)
     for number in range(len(rows)):
         put(index.keys[slot], index.tops[slot], rows[number], found[number])
 

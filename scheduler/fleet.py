@@ -8,7 +8,8 @@ pandas frame (copies on every change). Used by one thread at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 from hashlib import blake2b
 from zlib import crc32
 
@@ -20,6 +21,7 @@ from scheduler.columns import (
     BLOCK,
     EXCLUDED,
     GPUS,
+    MODELS,
     NEVER,
     ON,
     OPEN,
@@ -35,8 +37,10 @@ from scheduler.columns import (
     index,
     milli,
 )
+from scheduler.history import Learnt
 from scheduler.labels import Labels, fails, labels_of, wish_of
-from scheduler.scores import ORDER, Shape, needs_of, shape_of, weights_row
+from scheduler.losses import LOG_STEPS, SHARES
+from scheduler.scores import ORDER, WEIGHTS, Shape, lasting, log_steps, needs_of, shape_of
 from scheduler.types import SIZES, WHOLE_GPU, Cell, Host, Item, Resources
 
 _INDEX_BYTES = 64 << 20  # of keys kept: 80 shapes at 100,000 hosts
@@ -53,6 +57,8 @@ class Fleet:
         self.classes: list[Labels] = []
         self._numbers: dict[Labels, int] = {}  # of classes
         self._order_steps = np.zeros(0, np.int64)
+        self._models: dict[str, int] = {}
+        self.learnt = Learnt()
         self._racks: dict[str, int] = {"": 0}
         self._rack_names = [""]
         self._cells: dict[int, tuple[Cell, ...]] = {}  # as upserted, of the rows that have any
@@ -100,14 +106,14 @@ class Fleet:
     def claim(self, host_id: str, resources: Resources) -> None:
         """Count as used; GPUs as whole ones. Checks nothing: whoever claims has decided."""
         needs, extras = needs_of(resources)
-        fitting.take(self.columns, self.rows[host_id], needs, extras)
+        fitting.take(self.columns, self.rows[host_id], needs, extras, lasting(()))
 
     def claim_all(self, claims: Iterable[tuple[str, Item]]) -> None:
         """Count items as used on hosts."""
-        pairs = [(self.rows[host_id], *shape_of(item)[:2]) for host_id, item in claims]
+        pairs = [(self.rows[host_id], *shape_of(item)[:2], lasting(item.alive)) for host_id, item in claims]
         if pairs:
-            rows, needs, extras = (np.array(column, np.int64) for column in zip(*pairs, strict=True))
-            fitting.take_all(self.columns, rows, needs, extras)
+            rows, needs, extras, logs = (np.array(column, np.int64) for column in zip(*pairs, strict=True))
+            fitting.take_all(self.columns, rows, needs, extras, logs)
 
     def release(self, host_id: str, resources: Resources) -> None:
         """Count as free again."""
@@ -115,7 +121,28 @@ class Fleet:
         needs, extras = needs_of(resources)
         busy = [device for device, free in enumerate(self.columns.gpus[row].tolist()) if free == 0]
         bits = sum(1 << device for device in busy[: resources.gpus])
-        fitting.give(self.columns, row, needs, extras, bits, 0)
+        fitting.give(self.columns, row, needs, extras, lasting(()), bits, 0)
+
+    def expect(self, host_id: str, emptying: Sequence[float]) -> None:
+        """When a host will be empty, as it is thought now (`Host.emptying`): those on it have grown older, or some have left."""
+        row = self.rows[host_id]
+        self.columns.gone[row] = log_steps(emptying)
+        fitting.touch(self.columns, row)
+
+    def teach(self, learnt: Learnt) -> None:
+        """What history taught. All keys are found anew."""
+        rows = [(one.vcpus, one.gpus, one.gpu_milli, self._model_bits(one.models), int(part * SHARES)) for one, part in learnt.work.items()]
+        work, pair = np.array(rows, np.int64).reshape(-1, 5), np.array(learnt.pair, np.float64)
+        self.columns = self.columns._replace(work=work, pair=pair)
+        self.index.seen[:] = NEVER
+        self.learnt = learnt
+
+    def _model_bits(self, models: Sequence[str]) -> int:
+        return sum(1 << self._model(name) for name in models) if models else (1 << MODELS) - 1
+
+    def _model(self, name: str) -> int:
+        """The number of a GPU model; those beyond MODELS share one."""
+        return self._models.setdefault(name, min(len(self._models), MODELS - 1))
 
     # -- what is known of a host -------------------------------------------------------------------------------------------------
 
@@ -169,6 +196,7 @@ class Fleet:
             gpu_shares=shares if any(0 < share < WHOLE_GPU for share in shares) else (),
             on=bool(flags & ON),
             order=labels.order,
+            emptying=tuple((self.columns.gone[row] / LOG_STEPS).tolist()) if self.columns.gone[row].any() else (),
         )
 
     def _cells_now(self, row: int) -> tuple[Cell, ...]:
@@ -180,7 +208,9 @@ class Fleet:
 
     def copy(self) -> Fleet:
         """An independent fleet of the same hosts, for what-if."""
-        return Fleet(self.host(id_) for id_ in self.rows)
+        new = Fleet(self.host(id_) for id_ in self.rows)
+        new.teach(self.learnt)
+        return new
 
     def names(self, label: str) -> tuple[str, ...]:
         """All values that hosts have of a label ("pool", "zone", "arch", ...), sorted."""
@@ -192,6 +222,16 @@ class Fleet:
         """Free and whole capacity of all hosts together, as in SIZES (GPUs in thousandths)."""
         return np.maximum(self.columns.free, 0).sum(axis=0).tolist(), self._capacity.sum(axis=0).tolist()
 
+    def gpus(self) -> dict[str, int]:
+        """How many GPUs there are, by model."""
+        found: dict[str, int] = {}
+        for block, number in enumerate(self.columns.classes[: self._blocks].tolist()):
+            count = int(self._capacity[block * BLOCK : (block + 1) * BLOCK, GPUS].sum()) // WHOLE_GPU
+            if count:
+                model = self.classes[number].gpu_model
+                found[model] = found.get(model, 0) + count
+        return found
+
     # -- for placing -------------------------------------------------------------------------------------------------------------
 
     def slot(self, item: Item) -> int:
@@ -202,8 +242,9 @@ class Fleet:
             found = len(self._slots)
             if found == len(self.index.seen):
                 found = self._slots.pop(next(iter(self._slots)))
-            needs, extras, weights = shape
-            self.index.needs[found], self.index.extras[found], self.index.weights[found] = needs, extras, weights_row(weights)
+            needs, extras, alive = shape
+            self.index.needs[found], self.index.extras[found], self.index.weights[found] = needs, extras, astuple(WEIGHTS)
+            self.index.alive[found], self.index.lasting[found] = alive or 0.0, lasting(alive)
             self.index.seen[found] = NEVER
         self._slots[shape] = found
         return found
@@ -262,6 +303,7 @@ class Fleet:
         self._cells.pop(row, None)
         self.columns.flags[row] = 0
         self.columns.free[row] = self._capacity[row] = 0
+        self.columns.gone[row] = 0
         self._empty.setdefault(int(self.columns.classes[row // BLOCK]), []).append(row)
         fitting.touch(self.columns, row)
 
@@ -285,6 +327,8 @@ class Fleet:
         into.tie[row] = crc32(host.id.encode()) & ((1 << TIE_BITS) - 1)
         into.rest[row] = int.from_bytes(blake2b(host.id.encode(), digest_size=8).digest(), "big") >> 1
         into.rack[row] = self._racks[host.rack]
+        into.model[row] = self._model(host.gpu_model)
+        into.gone[row] = log_steps(host.emptying)
         into.gpus[row] = NEVER
         into.gpus[row, : host.capacity.gpus] = [WHOLE_GPU - share for share in shares]
         into.cells[row] = NEVER

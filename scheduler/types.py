@@ -40,6 +40,7 @@ class Host:
     `baselines`: the CPU baselines that a guest may be promised here. `level`: the protection level of its pool (等保定级; 0: none).
     `tenants`: the projects that alone may use it (none: everybody). `gpu_shares`: thousandths in use, by device; where it is empty,
     `used.gpus` whole devices are. `on`: powered on. `order`: hosts of a lower one are filled first (licences, pools to be emptied).
+    `emptying`: the log of the probability that all that is on it has gone by each of `columns.HORIZONS`, where that is known.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Host:
     gpu_shares: tuple[int, ...] = ()
     on: bool = True
     order: int = 0
+    emptying: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class Item:
 
     `tenant`: the project that asks; it may use hosts dedicated to it. `level`: the pool's must be as high, and from DEDICATED_LEVEL on the
     host must be dedicated to the tenant. `cells`: in how many NUMA cells, in equal parts (0: wherever). `gpu_milli`: how much of each of
-    `resources.gpus` devices, in thousandths.
+    `resources.gpus` devices, in thousandths. `alive`: the probability that it still runs at each of `columns.HORIZONS` (none: not known).
 
     `members` counts, by host id, the members of the group that are placed already. One on a host that the fleet does not know counts for
     affinity (the item can't join it, so it is refused) and not for the other modes.
@@ -112,6 +114,7 @@ class Item:
     cells: int = 0
     gpu_milli: int = 1000
     gpu_models: tuple[str, ...] = ()
+    alive: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from scheduler.fleet import Fleet
 from scheduler.place import apply, place
 from scheduler.reasons import reasons
 from scheduler.types import Host, Item, Resources, Spread
-from tests.scheduler.worlds import fleets, gangs, host, item, refused
+from tests.scheduler.worlds import fleets, gangs, host, item, lessons, refused
 
 MANY = settings(max_examples=300, deadline=None)
 
@@ -58,6 +58,7 @@ def test_reasons_count_every_host_once_and_name_the_one_that_is_taken(data: st.D
 def test_a_fleet_that_was_changed_bit_by_bit_decides_like_one_read_at_once(data: st.DataObject, hosts: list[Host]) -> None:
     grown = Fleet()
     wishes = [data.draw(gangs(hosts, most=2, name=f"g{number}-")) for number in range(3)]
+    grown.teach(data.draw(lessons()))
     for one in hosts:
         grown.upsert([one])
         place(grown, wishes)
@@ -65,7 +66,8 @@ def test_a_fleet_that_was_changed_bit_by_bit_decides_like_one_read_at_once(data:
         if not refused(result):
             apply(grown, wish, result)
     at_once = Fleet(grown.host(id_) for id_ in grown.rows)
-    assert place(grown, wishes) == place(at_once, wishes)
+    at_once.teach(grown.learnt)
+    assert place(grown, wishes) == place(at_once, wishes) == place(grown.copy(), wishes)
 
 
 def test_shares_of_gpus_go_to_the_fullest_device_that_has_room() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scheduler.fleet import Fleet
 from scheduler.place import capacity, place
 from scheduler.types import Host, Resources
-from tests.scheduler.worlds import gangs, host, hosts, item, state
+from tests.scheduler.worlds import gangs, host, hosts, item, lessons, state
 
 ONE = Resources(1, 1024, 10, 1)
 
@@ -73,7 +73,7 @@ Step = tuple[str, Host]
 @st.composite
 def histories(draw: st.DrawFn) -> list[Step]:
     """Upserts, drops, claims and looks, over few ids."""
-    verbs = st.sampled_from(["upsert", "upsert", "claim", "look", "drop"])
+    verbs = st.sampled_from(["upsert", "upsert", "claim", "look", "drop", "teach"])
     return [(draw(verbs), draw(hosts(draw(st.sampled_from("uvwxyz"))))) for _ in range(draw(st.integers(1, 15)))]
 
 
@@ -87,7 +87,10 @@ def test_what_is_kept_between_looks_never_changes_an_answer(data: st.DataObject,
             fleet.upsert([one])
         elif verb == "look":
             place(fleet, asked)
+        elif verb == "teach":
+            fleet.teach(data.draw(lessons()))
         elif one.id in fleet.rows:
             fleet.drop(one.id) if verb == "drop" else fleet.claim(one.id, Resources(1, 1, 0, 0))
     fresh = Fleet(state(fleet).values())
+    fresh.teach(fleet.learnt)
     assert place(fleet, asked) == place(fresh, asked)

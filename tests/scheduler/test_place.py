@@ -30,11 +30,6 @@ def test_the_fuller_host_is_taken_before_the_empty_one() -> None:
     assert where(Fleet([host("empty"), host("fuller", used=Resources(4, 4096, 50))]), [item()]) == ["fuller"]
 
 
-def test_the_host_that_stays_in_balance_is_taken_before_the_one_that_strands_memory() -> None:
-    even, odd = host("even", used=Resources(5, 5120, 60)), host("odd", used=Resources(5, 0, 60))
-    assert where(Fleet([even, odd]), [item()]) == ["even"]
-
-
 def test_hosts_with_free_gpus_are_kept_for_those_who_ask_for_some() -> None:
     gpus = host("gpus", capacity=Resources(8, 8192, 100, 4), used=Resources(4, 4096, 50))
     assert where(Fleet([gpus, host("plain")]), [item()]) == ["plain"]

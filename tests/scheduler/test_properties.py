@@ -9,16 +9,23 @@ from scheduler.explain import changed, explain
 from scheduler.fleet import Fleet
 from scheduler.place import apply, capacity, place
 from scheduler.types import SIZES
-from tests.scheduler.worlds import allowed, fleets, gangs, hosts, possible, refused, state
+from tests.scheduler.worlds import allowed, fleets, gangs, hosts, lessons, possible, refused, state
 
 MANY = settings(max_examples=80, deadline=None)
+
+
+def taught(data: st.DataObject, hosts: list) -> Fleet:
+    """A fleet of these hosts that history may have taught something."""
+    fleet = Fleet(hosts)
+    fleet.teach(data.draw(lessons()))
+    return fleet
 
 
 @given(st.data(), fleets())
 @settings(max_examples=5000, deadline=None)
 def test_a_gang_is_placed_exactly_when_trying_everything_finds_a_place(data: st.DataObject, fleet: list) -> None:
     wanted = data.draw(gangs(fleet))
-    (result,) = place(Fleet(fleet), [wanted])
+    (result,) = place(taught(data, fleet), [wanted])
     assert refused(result) == (not possible(fleet, wanted)), result
 
 
@@ -26,7 +33,7 @@ def test_a_gang_is_placed_exactly_when_trying_everything_finds_a_place(data: st.
 @MANY
 def test_what_is_placed_satisfies_every_rule(data: st.DataObject, fleet: list) -> None:
     wanted = data.draw(gangs(fleet, most=6))
-    (result,) = place(Fleet(fleet), [wanted])
+    (result,) = place(taught(data, fleet), [wanted])
     if not refused(result):
         by_id = {one.id: one for one in fleet}
         assert allowed(fleet, wanted, [by_id[one.host_id] for one in result])
@@ -39,7 +46,7 @@ def test_what_is_placed_satisfies_every_rule(data: st.DataObject, fleet: list) -
 @MANY
 def test_no_batch_ever_takes_a_host_over_its_capacity(data: st.DataObject, fleet: list) -> None:
     batch = [data.draw(gangs(fleet, name=f"g{number}-")) for number in range(3)]
-    columns = Fleet(fleet)
+    columns = taught(data, fleet)
     for wanted, result in zip(batch, place(columns, batch), strict=True):
         if not refused(result):
             apply(columns, wanted, result)
@@ -68,7 +75,7 @@ def test_the_order_of_hosts_changes_no_answer_and_no_explanation(data: st.DataOb
 @given(st.data(), fleets())
 @MANY
 def test_placing_and_explaining_leave_the_fleet_as_it_was(data: st.DataObject, fleet: list) -> None:
-    columns = Fleet(fleet)
+    columns = taught(data, fleet)
     wanted = data.draw(gangs(fleet))
     place(columns, [wanted, wanted])
     explain(columns, wanted)
@@ -80,7 +87,7 @@ def test_placing_and_explaining_leave_the_fleet_as_it_was(data: st.DataObject, f
 @MANY
 def test_the_counts_of_a_refusal_add_up_to_the_hosts(data: st.DataObject, fleet: list) -> None:
     wanted = data.draw(gangs(fleet))
-    (result,) = place(Fleet(fleet), [wanted])
+    (result,) = place(taught(data, fleet), [wanted])
     if refused(result):
         assert result.key in {each.key for each in wanted}
         assert sum(one.excluded for one in result.rules) == result.hosts == len(fleet)
@@ -92,7 +99,7 @@ def test_the_counts_of_a_refusal_add_up_to_the_hosts(data: st.DataObject, fleet:
 @MANY
 def test_every_change_offered_places_when_it_is_submitted(data: st.DataObject, fleet: list) -> None:
     wanted = data.draw(gangs(fleet))
-    columns = Fleet(fleet)
+    columns = taught(data, fleet)
     refusal = explain(columns, wanted)
     assert (refusal is None) == possible(fleet, wanted)
     for change in refusal.changes if refusal else ():
@@ -108,7 +115,7 @@ def test_capacity_is_how_many_of_an_item_place_together(data: st.DataObject, fle
     from dataclasses import replace
 
     wish = data.draw(gangs(fleet, most=1))[0]
-    columns = Fleet(fleet)
+    columns = taught(data, fleet)
     most = capacity(columns, wish)
     for count in {most, most + 1} - {0}:
         (result,) = place(columns, [[replace(wish, key=str(number)) for number in range(count)]])

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from scheduler.fleet import Fleet
+from scheduler.history import Learnt, Work
 from scheduler.types import SIZES, Cell, Host, Item, NoValidHost, Resources, Spread
 
 HOST = Host(
@@ -96,6 +97,7 @@ def hosts(draw: st.DrawFn, id_: str) -> Host:
         gpu_model=draw(st.sampled_from(["", "G1"])),
         on=draw(st.booleans()),
         order=draw(st.integers(0, 1)),
+        emptying=draw(st.sampled_from([(), (-0.5,) * 12, (-8.0,) * 6 + (-0.25,) * 6])),
     )
 
 
@@ -121,8 +123,17 @@ def rarely_asked(draw: st.DrawFn) -> dict[str, Any]:
             [{}] * 8
             + [{"sites": ("s",)}, {"tenant": "t"}, {"level": 3}, {"level": 4, "tenant": "t"}, {"baseline": "v3"}]
             + [{"cells": 1}, {"cells": 2}, {"gpu_milli": 400}, {"gpu_milli": 600}, {"gpu_models": ("G1",)}]
+            + [{"alive": (1.0,) * 12}, {"alive": (0.5,) * 4 + (0.0,) * 8}]
         )
     )
+
+
+@st.composite
+def lessons(draw: st.DrawFn) -> Learnt:
+    """What history may have taught: nothing, or a few shapes of GPU work and pairs of cells."""
+    works = st.builds(Work, st.integers(0, 4), st.integers(1, 2), st.sampled_from([400, 1000]), st.sampled_from([(), ("G1",)]))
+    work = draw(st.dictionaries(works, st.floats(0.1, 1.0), max_size=3))
+    return Learnt(work, draw(st.sampled_from([(0.0, 0.0), (1.0, 2.0)])))
 
 
 @st.composite
