@@ -197,6 +197,7 @@ def _check_names(conn: Connection, drafts: Sequence[Draft]) -> None:
 def _decide(conn: Connection, admission: Admission, drafts: Sequence[Draft], nodes: Mapping[str, quota.Node]) -> None:
     """Check limits and place, until nothing changes: when one that was counted can't be placed, those that it kept out get another look."""
     admission.view.refresh(conn)
+    admission.view.count(unit.wish for draft in drafts if draft.outcome is None and not draft.submission.explain for unit in draft.units)
     nodes = dict(nodes)
     waiting = [draft for draft in drafts if draft.outcome is None]
     while waiting:

@@ -244,3 +244,12 @@ def overdue(conn: Connection, again_s: int, limit: int) -> Sequence[Row]:
         again=again_s,
         limit=limit,
     )
+
+
+def gpu_work(conn: Connection) -> Sequence[Row]:
+    """What instances, those that are gone included, asked of GPUs: sizes and how many asked for them."""
+    return sql.rows(
+        conn,
+        "SELECT vcpus, 0 AS memory_mib, 0 AS disk_gib, gpus, count(*) AS number FROM instances WHERE gpus > 0"
+        " GROUP BY vcpus, gpus ORDER BY number DESC LIMIT 1000",
+    )
