@@ -30,12 +30,13 @@ SINGLES = {  # commands without a noun, and the module each is in
     "migrate": "local",
     "bootstrap": "local",
     "stop-database": "local",
+    "simulate": "local",
     "completion": "local",
     "version": "local",
 }
 SECTIONS = {  # how `chutian --help` groups them
     "ask": ("instance", "request", "explain", "events", "quota", "project"),
-    "operate": ("host", "pool", "endpoint", "flavor", "image", "user"),
+    "operate": ("host", "pool", "endpoint", "flavor", "image", "user", "simulate"),
     "self": ("login", "whoami", "completion", "version"),
     "controller": ("serve", "migrate", "bootstrap", "stop-database"),
 }

@@ -51,6 +51,10 @@ COMMANDS: dict[str, Pair] = {
     ),
     "help.whoami": ("显示当前身份和角色", "Show who you are and your roles"),
     "help.events": ("查看事件；--follow 持续跟踪", "What happened; with --follow, what happens"),
+    "help.simulate": (
+        "在一组主机上重放一份申请记录，看调度结果（不触及运行中的云）",
+        "Replay a trace of requests on hosts (touches no running cloud)",
+    ),
     "help.serve": ("运行控制器", "Run the controller"),
     "help.migrate": ("把数据库结构升级到当前版本", "Bring the database's schema up to date"),
     "help.stop-database": ("停止内置的 PostgreSQL", "Stop the embedded PostgreSQL"),

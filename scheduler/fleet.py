@@ -41,7 +41,7 @@ from scheduler.history import Learnt
 from scheduler.labels import Labels, fails, labels_of, wish_of
 from scheduler.losses import LOG_STEPS, SHARES
 from scheduler.scores import ORDER, WEIGHTS, Shape, lasting, log_steps, needs_of, shape_of
-from scheduler.types import SIZES, WHOLE_GPU, Cell, Host, Item, Resources
+from scheduler.types import SIZES, WHOLE_GPU, Cell, Host, Item, Placement, Resources
 
 _INDEX_BYTES = 64 << 20  # of keys kept: 80 shapes at 100,000 hosts
 _FEWEST_SLOTS, _MOST_SLOTS = 16, 256
@@ -122,6 +122,13 @@ class Fleet:
         busy = [device for device, free in enumerate(self.columns.gpus[row].tolist()) if free == 0]
         bits = sum(1 << device for device in busy[: resources.gpus])
         fitting.give(self.columns, row, needs, extras, lasting(()), bits, 0)
+
+    def release_item(self, item: Item, placement: Placement) -> None:
+        """Count what was placed as free again, on the very devices and cells that it had."""
+        needs, extras, alive = shape_of(item)
+        bits = [sum(1 << number for number in numbers) for numbers in (placement.devices, placement.cells)]
+        row, shape = self.rows[placement.host_id], (np.array(needs, np.int64), np.array(extras, np.int64), lasting(alive))
+        fitting.give(self.columns, row, *shape, *bits)
 
     def expect(self, host_id: str, emptying: Sequence[float]) -> None:
         """When a host will be empty, as it is thought now (`Host.emptying`): those on it have grown older, or some have left."""

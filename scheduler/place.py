@@ -8,7 +8,9 @@ fleet as it was. Equal hosts are told apart by hashes of their ids, so that the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from scheduler.constraints import members_of, room
 from scheduler.fleet import Fleet
@@ -44,9 +46,16 @@ def propose(fleet: Fleet, gangs: Sequence[Sequence[Item]]) -> Proposal:
         batch.drop_all()
         raise
     placements = [Placement(item.key, *host) for item, host in zip(batch.items, fleet.in_rows(batch.units.rows), strict=True)]
+    devices, cells = batch.units.devices, batch.units.cells
+    for unit in np.flatnonzero((devices > 0) | (cells > 0)).tolist():  # few items ask for such
+        placements[unit] = replace(placements[unit], devices=_numbers(int(devices[unit])), cells=_numbers(int(cells[unit])))
     starts = [0, *batch.ends.tolist()]
     results = [refusals.get(number) or placements[starts[number] : starts[number + 1]] for number in range(len(gangs))]
     return Proposal(results, batch)
+
+
+def _numbers(bits: int) -> tuple[int, ...]:
+    return tuple(number for number in range(max(bits, 0).bit_length()) if bits >> number & 1)
 
 
 def place(fleet: Fleet, gangs: Sequence[Sequence[Item]]) -> list[list[Placement] | NoValidHost]:

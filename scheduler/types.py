@@ -119,11 +119,16 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Item `key` goes to the host as it was at `generation`. A proposal: whoever claims it compares the generation."""
+    """Item `key` goes to the host as it was at `generation`. A proposal: whoever claims it compares the generation.
+
+    `devices`, `cells`: numbers of the GPUs and NUMA cells that it gets, where it asked for such.
+    """
 
     key: str
     host_id: str
     generation: int
+    devices: tuple[int, ...] = ()
+    cells: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from bench.packing import azure, openb, sheets, topology
+from bench.packing import azure, openb, topology
 from bench.table import Row, save, show
+from simulation import sheets
 
 _FIRST_SEED = 42
 _AIM_HOST_HOURS = 1.045

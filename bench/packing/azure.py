@@ -20,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.packing import azure_pool, sheets
+from bench.packing import azure_pool
 from bench.packing.azure_pool import Requests
 from scheduler.columns import Floats, Ints
+from simulation import sheets
 
 POLICIES = {"first-fit": azure_pool.first_fit, "best-fit": azure_pool.best_fit, "ours": azure_pool.ours}
 DAYS = 14.0

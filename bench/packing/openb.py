@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.packing import engine, sheets
+from bench.packing import engine
 from bench.packing.openb_rules import BEST_FIT, DOT_PRODUCT, FGD, FIRST_FIT, run
 from scheduler.columns import Floats, Ints
 from scheduler.fleet import Fleet
 from scheduler.history import Arrivals
 from scheduler.types import Item, Resources
+from simulation import sheets
 
 RULES = {"first-fit": FIRST_FIT, "best-fit": BEST_FIT, "dot-product": DOT_PRODUCT, "FGD": FGD}
 POLICIES = (*RULES, "ours")

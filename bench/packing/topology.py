@@ -22,12 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.packing import engine, sheets
+from bench.packing import engine
 from bench.packing.topology_rules import AFFINITY, ANTI_AFFINITY, BEST_FIT, FAULT_DOMAIN, FIRST_FIT, Sequence, run
 from scheduler.columns import Ints
 from scheduler.fleet import Fleet
 from scheduler.history import Arrivals
 from scheduler.types import Cell, Item, Resources, Spread
+from simulation import sheets
 
 RULES = {"best-fit": BEST_FIT, "first-fit": FIRST_FIT}
 POLICIES = (*RULES, "ours")

@@ -1,14 +1,14 @@
-"""Commands without a server: the controller's own (`serve`, `migrate`, `bootstrap`, `stop-database`), `completion` and `version`.
+"""Commands without a server: the controller's own (`serve`, `migrate`, `bootstrap`, `stop-database`), `simulate`, `completion`, `version`.
 
-The controller is started as a program of its own in place of this one: the console speaks HTTP only and never imports the
-controller. Its arguments, `--help` included, are passed on as they are, so its options have one home.
+The controller and the simulation are started as programs of their own in place of this one: the console speaks HTTP only and never
+imports them. Their arguments, `--help` included, are passed on as they are, so their options have one home.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import click
 from click.shell_completion import get_completion_class
@@ -19,13 +19,21 @@ from console.verbs import Verb, arg
 
 
 def _controller(name: str, say: Say) -> click.Command:
+    return _program(("controller", name), name, say)
+
+
+def _simulation(name: str, say: Say) -> click.Command:
+    return _program(("simulation",), name, say)
+
+
+def _program(module: Sequence[str], name: str, say: Say) -> click.Command:
     def become() -> None:
         ctx = click.get_current_context()
         lang = ctx.find_root().params.get("lang")
         if lang:
             os.environ["CHUTIAN_LANG"] = lang
         sys.stdout.flush()
-        os.execv(sys.executable, [sys.executable, "-m", "controller", name, *ctx.args])  # noqa: S606 - it becomes the controller
+        os.execv(sys.executable, [sys.executable, "-m", *module, *ctx.args])  # noqa: S606 - it becomes that program
 
     return click.Command(
         name,
@@ -62,4 +70,5 @@ RAW: dict[str, Callable[[str, Say], click.Command]] = {
     "migrate": _controller,
     "bootstrap": _controller,
     "stop-database": _controller,
+    "simulate": _simulation,
 }

@@ -14,7 +14,7 @@ import pytest
 import console
 from console import cli, exits, texts
 
-PASSED_ON = ("serve", "migrate", "bootstrap", "stop-database")
+PASSED_ON = ("serve", "migrate", "bootstrap", "stop-database", "simulate")
 
 
 def _walk(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:

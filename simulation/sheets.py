@@ -36,13 +36,20 @@ def expand(patterns: list[str]) -> list[Path]:
 
 def _text(path: Path) -> list[list[str]]:
     raw = path.read_bytes()
-    return list(csv.reader(io.StringIO((gzip.decompress(raw) if path.suffix == ".gz" else raw).decode())))
+    try:
+        return list(csv.reader(io.StringIO((gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig"))))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"no CSV in UTF-8 ({error})") from error
 
 
 def _book(path: Path) -> list[list[str]]:
-    from python_calamine import CalamineWorkbook
+    from python_calamine import CalamineError, CalamineWorkbook
 
-    return [[_plain(value) for value in row] for row in CalamineWorkbook.from_path(path).get_sheet_by_index(0).to_python()]
+    try:
+        grid = CalamineWorkbook.from_path(path).get_sheet_by_index(0).to_python()
+    except CalamineError as error:
+        raise ValueError(f"no workbook ({error})") from error
+    return [[_plain(value) for value in row] for row in grid]
 
 
 def _plain(value: object) -> str:
