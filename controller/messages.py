@@ -97,6 +97,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     ),
     "unknown_pool": ("Item {item}: there is no pool '{pool}'.", "第 {item} 项：没有资源池“{pool}”。"),
     "unknown_zone": ("Item {item}: there is no zone '{zone}'.", "第 {item} 项：没有可用区“{zone}”。"),
+    "unknown_site": ("Item {item}: there is no site '{site}'.", "第 {item} 项：没有地点“{site}”。"),
     "flavor_kind": ("Item {item}: flavor {flavor} is for {kind} instances.", "第 {item} 项：规格 {flavor} 适用于 {kind} 类实例。"),
     "image_not_ready": (
         "Item {item}: image {image} is not ready (it is {state}).",
@@ -146,6 +147,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "镜像 {name} 被 {uses} 个实例或申请单引用，不能删除。",
     ),
     "image_has_content": ("Image {name} is {state}: its content can't be given again.", "镜像 {name} 的状态为 {state}，不能再次上传内容。"),
+    "would_misplace": (
+        "{name}: with that, {count} or more instances or holds may not be where they are, {first} the first; move or delete them first.",
+        "{name}：修改后将有至少 {count} 个实例或预留处于不允许的位置（如 {first}），请先迁移或删除。",
+    ),
     "pool_in_use": ("Pool {name} has endpoints or hosts.", "资源池 {name} 中仍有接入点或主机。"),
     "pool_too_full": (
         "Host {host} of pool {name} holds more {resources} than that would allow.",
@@ -286,6 +291,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "Host {name} does not answer; its {instances} instances are unknown. Nothing is started elsewhere.",
         "主机 {name} 没有响应，其上 {instances} 个实例状态未知，不会在别处启动。",
     ),
+    "host.labelled": ("{name}: rack or dedication was changed.", "{name} 的机架或专属设置已修改。"),
     "host.cordoned": ("Host {name} takes no new instances.", "主机 {name} 停止接收新实例。"),
     "host.uncordoned": ("Host {name} takes new instances again.", "主机 {name} 恢复接收新实例。"),
     "host.retired": ("Host {name} was retired.", "主机 {name} 已退役。"),

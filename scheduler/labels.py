@@ -56,7 +56,7 @@ class LabelRule:
 
 
 def _dedicated(labels: Labels, item: Item) -> bool:
-    return item.tenant in labels.tenants if labels.tenants or item.level >= DEDICATED_LEVEL else True
+    return not labels.tenants.isdisjoint(item.tenants) if labels.tenants or item.level >= DEDICATED_LEVEL else True
 
 
 LABEL_RULES: Mapping[str, LabelRule] = {
@@ -82,7 +82,7 @@ def wish_of(item: Item) -> tuple[object, ...]:
         item.kind,
         item.pools,
         item.level,
-        item.tenant,
+        item.tenants,
         item.sites,
         item.zones,
         item.arch,

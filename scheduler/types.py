@@ -89,9 +89,10 @@ class Spread:
 class Item:
     """One thing to place. Empty `pools`, `zones`, `sites`, `hosts`, `gpu_models` mean any; every trait named must be there.
 
-    `tenant`: the project that asks; it may use hosts dedicated to it. `level`: the pool's must be as high, and from DEDICATED_LEVEL on the
-    host must be dedicated to the tenant. `cells`: in how many NUMA cells, in equal parts (0: wherever). `gpu_milli`: how much of each of
-    `resources.gpus` devices, in thousandths. `alive`: the probability that it still runs at each of `columns.HORIZONS` (none: not known).
+    `tenants`: the project that asks and those above it; hosts dedicated to one of them may be used. `level`: the pool's must be as high,
+    and from DEDICATED_LEVEL on the host must be dedicated to one of the tenants. `cells`: in how many NUMA cells, in equal parts (0:
+    wherever). `gpu_milli`: how much of each of `resources.gpus` devices, in thousandths. `alive`: the probability that it still runs at
+    each of `columns.HORIZONS` (none: not known).
 
     `members` counts, by host id, the members of the group that are placed already. One on a host that the fleet does not know counts for
     affinity (the item can't join it, so it is refused) and not for the other modes.
@@ -108,7 +109,7 @@ class Item:
     spread: Spread | None = None
     members: Mapping[str, int] = field(default_factory=dict)
     sites: tuple[str, ...] = ()
-    tenant: str = ""
+    tenants: tuple[str, ...] = ()
     baseline: str | None = None
     level: int = 0
     cells: int = 0

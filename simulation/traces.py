@@ -3,7 +3,7 @@
 In: paths of tables (see `sheets`). Out: hosts, and requests in the order in which they come. Columns, those in brackets may be left out:
 
   hosts     name, vcpus, memory_mib [, disk_gib, gpus, gpu_model, arch, pool, zone, site, rack, count]     count: so many alike
-  requests  vcpus, memory_mib [, id, start, end, disk_gib, gpus, gpu_milli, gpu_models, arch, pools, zones, tenant, cells, group, mode,
+  requests  vcpus, memory_mib [, id, start, end, disk_gib, gpus, gpu_milli, gpu_models, arch, pools, zones, cells, group, mode,
             domain, max_per_domain]     start, end: in hours (no end: stays); lists are separated by |; mode: see `scheduler.types.Spread`
 
 and those of published traces as they are:
@@ -109,7 +109,7 @@ def _request(number: int, row: Row) -> list[Request]:
         pools=_list(row, "pools"),
         zones=_list(row, "zones"),
         spread=spread,
-        tenant=row.get("tenant", ""),
+        tenants=_list(row, "tenants"),
         cells=_whole(row, "cells"),
         gpu_milli=_whole(row, "gpu_milli", WHOLE_GPU) or WHOLE_GPU,
         gpu_models=_list(row, "gpu_models"),
@@ -139,7 +139,7 @@ def _openb_pod(number: int, row: Row) -> list[Request]:
 
 
 def _azure_request(number: int, row: Row) -> list[Request]:
-    item = Item(row.get("vmId") or str(number), KIND, Resources(_whole(row, "cores"), _whole(row, "ram")), tenant=row["tenantId"])
+    item = Item(row.get("vmId") or str(number), KIND, Resources(_whole(row, "cores"), _whole(row, "ram")))
     return [_during(item, _number(row, "starttime", 0.0) * _HOURS_A_DAY, _number(row, "endtime", inf) * _HOURS_A_DAY)]
 
 

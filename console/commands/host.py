@@ -8,7 +8,7 @@ from console import listing, render
 from console.app import App, sure
 from console.cells import NONE, mib
 from console.client import Body, at
-from console.verbs import LISTING, YES, Verb, arg, opt
+from console.verbs import LISTING, YES, Verb, arg, flag, opt
 
 STATES = ("up", "unreachable", "retired")
 COLUMNS = (
@@ -23,6 +23,8 @@ COLUMNS = (
     "disk_gib",
     "gpus",
     "instances",
+    "+rack",
+    "+dedicated_to",
     "+endpoint",
     "+traits",
     "+id",
@@ -58,6 +60,16 @@ def show(app: App, host: str) -> None:
     render.detail(app, app.client().get(at("hosts", host)))
 
 
+def update(app: App, host: str, rack: str | None, dedicated_to: str | None, no_dedication: bool) -> None:
+    """Its rack, and for whom it is."""
+    changes: Body = {} if rack is None else {"rack": rack}
+    if dedicated_to or no_dedication:
+        changes["dedicated_to"] = dedicated_to or None
+    if not changes:
+        raise click.UsageError(app.say("message.no_change"))
+    render.done(app, "message.updated", app.client().patch(at("hosts", host), changes), name=host)
+
+
 def cordon(app: App, host: str) -> None:
     """No new placements; nothing moves."""
     render.done(app, "host.cordoned", app.client().post(at("hosts", host, "cordon")), name=host)
@@ -87,6 +99,7 @@ VERBS = {
         ),
     ),
     "show": Verb(show, (_HOST,)),
+    "update": Verb(update, (_HOST, opt("--rack"), opt("--dedicated-to", metavar="PROJECT"), flag("--no-dedication"))),
     "cordon": Verb(cordon, (_HOST,)),
     "uncordon": Verb(uncordon, (_HOST,)),
     "retire": Verb(retire, (_HOST, YES)),

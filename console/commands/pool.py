@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
 from console import listing, render
@@ -10,20 +12,20 @@ from console.client import Body, at
 from console.pairs import numbers, ratios
 from console.verbs import LISTING, YES, Verb, arg, opt
 
-COLUMNS = ("name", "zone", "site", "overcommit", "+reserved", "+id")
+COLUMNS = ("name", "zone", "site", "level", "overcommit", "+reserved", "+id")
 RESOURCES = ("vcpus", "memory_mib", "disk_gib")
 
 
-def create(app: App, name: str, zone: str, site: str | None, overcommit: tuple[str, ...], reserved: tuple[str, ...]) -> None:
+def create(app: App, name: str, zone: str, overcommit: tuple[str, ...], reserved: tuple[str, ...], **plain: str | int | None) -> None:
     """Make a pool."""
-    body: Body = {"name": name, "zone": zone} | _changes(app, None, site, overcommit, reserved)
+    body: Body = {"name": name, "zone": zone} | _changes(app, overcommit, reserved, plain)
     made = app.client().post(at("pools"), body)
     render.done(app, "message.created", made, name=made["name"], id=made["id"])
 
 
-def update(app: App, name: str, zone: str | None, site: str | None, overcommit: tuple[str, ...], reserved: tuple[str, ...]) -> None:
+def update(app: App, name: str, overcommit: tuple[str, ...], reserved: tuple[str, ...], **plain: str | int | None) -> None:
     """Change a pool; placements already made stay."""
-    changes = _changes(app, zone, site, overcommit, reserved)
+    changes = _changes(app, overcommit, reserved, plain)
     if not changes:
         raise click.UsageError(app.say("message.no_change"))
     present = app.client().get(at("pools", name))
@@ -36,14 +38,10 @@ def update(app: App, name: str, zone: str | None, site: str | None, overcommit: 
     render.done(app, "message.updated", body, name=name)
 
 
-def _changes(app: App, zone: str | None, site: str | None, overcommit: tuple[str, ...], reserved: tuple[str, ...]) -> Body:
-    given: Body = {
-        "zone": zone,
-        "site": site,
-        "overcommit": ratios(app, overcommit, RESOURCES),
-        "reserved": numbers(app, reserved, RESOURCES),
-    }
-    return {key: value for key, value in given.items() if value}
+def _changes(app: App, overcommit: tuple[str, ...], reserved: tuple[str, ...], plain: Mapping[str, str | int | None]) -> Body:
+    """What was given: an option that was not is None, or an empty list of figures."""
+    figures = {"overcommit": ratios(app, overcommit, RESOURCES), "reserved": numbers(app, reserved, RESOURCES)}
+    return {key: value for key, value in plain.items() if value is not None} | {key: value for key, value in figures.items() if value}
 
 
 def list_(app: App, limit: int | None, cursor: str | None, everything: bool) -> None:
@@ -65,6 +63,7 @@ def delete(app: App, name: str, yes: bool) -> None:
 _NAME = arg("name")
 _SETTINGS = (
     opt("--site"),
+    opt("--level", text="pool-level", type=click.IntRange(0, 5)),
     opt("--overcommit", multiple=True, metavar="RESOURCE=X"),
     opt("--reserved", multiple=True, metavar="RESOURCE=N"),
 )

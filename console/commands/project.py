@@ -73,17 +73,25 @@ def show(app: App, project: str) -> None:
     render.detail(app, app.client().get(at("projects", project)))
 
 
-def create(app: App, path: str, description: str | None, auto_approve: tuple[str, ...]) -> None:
+def create(app: App, path: str, description: str | None, auto_approve: tuple[str, ...], level: int | None) -> None:
     """Make a project; the path up to the last slash is its parent."""
     parent, _, name = path.strip("/").rpartition("/")
-    body: Body = {"name": name, "parent": parent or None} | _changes(app, description, auto_approve, False)
+    body: Body = (
+        {"name": name, "parent": parent or None}
+        | _changes(app, description, auto_approve, False)
+        | ({} if level is None else {"level": level})
+    )
     made = app.client().post(at("projects"), body)
     render.done(app, "project.created", made, path=made["path"])
 
 
-def update(app: App, project: str, description: str | None, auto_approve: tuple[str, ...], no_auto_approve: bool) -> None:
-    """Change description or policy."""
+def update(
+    app: App, project: str, description: str | None, auto_approve: tuple[str, ...], no_auto_approve: bool, level: int | None, no_level: bool
+) -> None:
+    """Change description, policy or protection level."""
     changes = _changes(app, description, auto_approve, no_auto_approve)
+    if level is not None or no_level:
+        changes["level"] = level
     if not changes:
         raise click.UsageError(app.say("message.no_change"))
     body = app.client().patch(at("projects", project), changes)
@@ -125,13 +133,14 @@ def roles(app: App, project: str) -> None:
 _PROJECT = arg("project")
 _DESCRIPTION = opt("--description")
 _AUTO = opt("--auto-approve", multiple=True, metavar="RESOURCE=N")
+_LEVEL = opt("--level", text="project-level", type=click.IntRange(0, 5))
 _GRANT = (_PROJECT, arg("user"), arg("role", type=click.Choice(ROLES), metavar="ROLE"))
 
 VERBS = {
     "list": Verb(list_),
     "show": Verb(show, (_PROJECT,)),
-    "create": Verb(create, (arg("path"), _DESCRIPTION, _AUTO)),
-    "update": Verb(update, (_PROJECT, _DESCRIPTION, _AUTO, flag("--no-auto-approve"))),
+    "create": Verb(create, (arg("path"), _DESCRIPTION, _AUTO, _LEVEL)),
+    "update": Verb(update, (_PROJECT, _DESCRIPTION, _AUTO, flag("--no-auto-approve"), _LEVEL, flag("--no-level"))),
     "delete": Verb(delete, (_PROJECT, YES)),
     "grant": Verb(grant, _GRANT),
     "revoke": Verb(revoke, _GRANT),

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -51,6 +51,7 @@ def admit(conn: Connection, admission: Admission, submissions: Sequence[Submissi
         nodes = projects.nodes(conn, (id_ for draft in open_drafts for id_ in draft.project["ancestors"]), lock=True)
         _answer_repeated(conn, open_drafts)
         _check_names(conn, open_drafts)
+        _protect(conn, open_drafts)
         _decide(conn, admission, open_drafts, nodes)
         placements.add(conn, [row for draft in open_drafts for row in draft.records])
         write(conn, admission, [draft for draft in open_drafts if draft.outcome is None], now)
@@ -68,13 +69,14 @@ def _resolve(conn: Connection, admission: Admission, submissions: Sequence[Submi
     images = catalogue.find(conn, "images", (item.image for item in items))
     pools = fleet.pools(conn, (item.pool for item in items if item.pool))
     zones = fleet.zones(conn) if any(item.zone for item in items) else set()
+    sites = fleet.sites(conn) if any(item.site for item in items) else set()
     drafts = []
     for submission in submissions:
         draft = Draft(submission, known.get(submission.project) or {}, False, admission.new_id())
         try:
             _may(submission, draft.project)
             for number, item in enumerate(submission.items):
-                _add_units(draft, number, item, _Meaning(flavors, images, pools, zones), admission.new_id)
+                _add_units(draft, number, item, _Meaning(flavors, images, pools, zones, sites), admission.new_id)
             draft.auto = within(_policy(draft.project, chain), _totals(draft.asked))
             if submission.direct and not draft.auto:
                 raise errors.ApprovalRequired(project=draft.project["path"])
@@ -90,6 +92,7 @@ class _Meaning:
     images: Mapping[str, Row]
     pools: Mapping[str, Row]
     zones: set[str]
+    sites: set[str]
 
 
 def _may(submission: Submission, project: Row) -> None:
@@ -125,6 +128,8 @@ def _add_units(draft: Draft, number: int, item: Item, meaning: _Meaning, new_id:
         raise errors.InvalidRequest("unknown_pool", item=number + 1, pool=item.pool)
     if item.zone and item.zone not in meaning.zones:
         raise errors.InvalidRequest("unknown_zone", item=number + 1, zone=item.zone)
+    if item.site and item.site not in meaning.sites:
+        raise errors.InvalidRequest("unknown_site", item=number + 1, site=item.site)
     check_fit(number, item.kind, flavor, image)
     group = f"{draft.request_id}/{number}"
     wish = {
@@ -134,6 +139,7 @@ def _add_units(draft: Draft, number: int, item: Item, meaning: _Meaning, new_id:
         "traits": frozenset(flavor["traits"]),
         "pools": (meaning.pools[item.pool]["name"],) if item.pool else (),
         "zones": (item.zone,) if item.zone else (),
+        "sites": (item.site,) if item.site else (),
         "spread": translate.spread(item.spread, group),
     }
     for name in naming.instance_names(item.name or f"vm-{draft.request_id[-8:]}", item.count):
@@ -178,6 +184,16 @@ def _answer_repeated(conn: Connection, drafts: Sequence[Draft]) -> None:
             draft.outcome = errors.Conflict("key_reused", key=draft.submission.key)
         else:
             draft.outcome = Accepted({}, (), (found["status"], found["body"]))
+
+
+def _protect(conn: Connection, drafts: Sequence[Draft]) -> None:
+    """Say in the wishes which level is asked for and which dedicated hosts may be used: read now, as no level changes under these locks."""
+    dedicated = fleet.tenants(conn)
+    levels = projects.levels(conn, (draft.project["ancestors"] for draft in drafts))
+    for draft in drafts:
+        level, tenants = levels[draft.project["id"]], tuple(id_ for id_ in draft.project["ancestors"] if id_ in dedicated)
+        if level or tenants:
+            draft.units = [replace(unit, wish=replace(unit.wish, level=level, tenants=tenants)) for unit in draft.units]
 
 
 def _check_names(conn: Connection, drafts: Sequence[Draft]) -> None:
@@ -243,8 +259,10 @@ def _place(conn: Connection, admission: Admission, drafts: Sequence[Draft]) -> t
         results = place(view, [[unit.wish for unit in draft.units] for draft in drafts])
         chosen = {p.host_id for result in results if not isinstance(result, scheduler.NoValidHost) for p in result}
         changed = [row for row in fleet.lock_hosts(conn, chosen) if row["generation"] != view.generation(row["id"])]
+        labels = {row["id"]: view.labels(row["id"]) for row in changed}
         view.upsert(translate.host(row) for row in changed)
-        if not changed or _still_fits(changed, drafts, results):
+        alike = all(view.labels(id_) == before for id_, before in labels.items())
+        if not changed or (alike and _still_fits(changed, drafts, results)):
             break
     else:
         raise errors.Unavailable("fleet_restless")

@@ -13,7 +13,7 @@ from controller.actions import guard
 from controller.actions.env import Env
 from controller.model import translate
 from controller.model.identity import Identity, Right
-from controller.store import events, fleet, instances
+from controller.store import events, fleet, instances, projects
 from controller.store.sql import Row
 from drivers.base import Inventory
 
@@ -40,14 +40,14 @@ def create_pool(conn: Connection, env: Env, identity: Identity, record: Mapping[
 
 
 def update_pool(conn: Connection, identity: Identity, reference: str, generation: int | None, changes: Mapping[str, Any]) -> Row:
-    """Change zone, site, overcommit or reserve; the capacity of its hosts follows at once.
+    """Change zone, site, level, overcommit or reserve; the capacity of its hosts follows at once.
 
-    Raises InvalidState where a host would then hold more than it may: capacity promised is never taken back.
+    Raises InvalidState where a host would hold more than it may (capacity promised is never taken back), or somebody of a higher level.
     """
     guard.overall(identity, Right.OPERATE)
     row = find_pool(conn, identity, reference)
     guard.seen(row, generation)
-    merged = {name: changes.get(name, row[name]) for name in ("zone", "site", "overcommit", "reserved")}
+    merged = {name: changes.get(name, row[name]) for name in ("zone", "site", "level", "overcommit", "reserved")}
     records = []
     for host in fleet.hosts_in(conn, row["id"]):
         room = translate.capacity(host["inventory"], merged["overcommit"], merged["reserved"])
@@ -58,6 +58,7 @@ def update_pool(conn: Connection, identity: Identity, reference: str, generation
     dumped = {name: orjson.dumps(merged[name]).decode() for name in ("overcommit", "reserved")}
     fleet.update_pool(conn, row["id"], merged | dumped)
     fleet.update_hosts(conn, records)
+    _nobody_misplaced(conn, "pool_id", row["id"], row["name"])
     events.add(conn, [events.event("pool.changed", "pool", row["id"], row["name"], None, identity.name, fields=", ".join(sorted(changes)))])
     return find_pool(conn, identity, row["id"])
 
@@ -172,6 +173,33 @@ def cordon(conn: Connection, identity: Identity, reference: str, cordoned: bool,
     if row["cordoned"] == cordoned:
         return row
     return _set(conn, identity, row, "host.cordoned" if cordoned else "host.uncordoned", cordoned=cordoned)
+
+
+def change_host(conn: Connection, identity: Identity, reference: str, generation: int | None, changes: Mapping[str, Any]) -> Row:
+    """Say in which rack a host is, or dedicate it to a project and all below it (`dedicated_to`: path or id; null: to nobody).
+
+    Raises InvalidState, with some of them, where somebody is on it who then may not be.
+    """
+    row = _operable(conn, identity, reference, generation)
+    changes = dict(changes)
+    if changes.get("dedicated_to"):
+        found = projects.get(conn, changes["dedicated_to"])
+        if found is None:
+            raise errors.NotFound("project_not_found", project=changes["dedicated_to"])
+        changes["dedicated_to"] = found["id"]
+    if all(row[name] == value for name, value in changes.items()):
+        return row
+    fleet.lock_hosts(conn, [row["id"]])
+    changed = _set(conn, identity, row, "host.labelled", **changes)
+    _nobody_misplaced(conn, "host_id", row["id"], row["name"])
+    return changed
+
+
+def _nobody_misplaced(conn: Connection, column: str, value: str, name: str) -> None:
+    wrong = fleet.misplaced(conn, column, value)
+    if wrong:
+        listed = [{"name": one["name"], "project": one["path"]} for one in wrong]
+        raise errors.InvalidState("would_misplace", details={"instances": listed}, name=name, count=len(wrong), first=wrong[0]["name"])
 
 
 def retire(conn: Connection, identity: Identity, reference: str, generation: int | None) -> Row:

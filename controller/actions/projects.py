@@ -14,15 +14,22 @@ from controller.actions.env import Env
 from controller.model import naming
 from controller.model.identity import Identity, Right, Role
 from controller.model.request import within
-from controller.store import events, people, projects
+from controller.store import events, fleet, people, projects
 from controller.store.sql import Row
 from quotas import check as quota
 
 
 def create(
-    conn: Connection, env: Env, identity: Identity, name: str, parent: str | None, description: str, auto_approve: Mapping[str, int] | None
+    conn: Connection,
+    env: Env,
+    identity: Identity,
+    name: str,
+    parent: str | None,
+    description: str,
+    auto_approve: Mapping[str, int] | None,
+    level: int | None = None,
 ) -> Row:
-    """A new project below `parent`; a new root only for an administrator of a root."""
+    """A new project below `parent`; a new root only for an administrator of a root. `level`: its protection level, none: its parent's."""
     above: Row | None = None
     if parent is None:
         guard.overall(identity, Right.SET_UP)
@@ -45,6 +52,7 @@ def create(
             "ancestors": [*(above["ancestors"] if above else []), id_],
             "description": description,
             "auto_approve": dict(auto_approve) if auto_approve is not None else None,
+            "level": level,
         },
     )
     if above is None:
@@ -56,9 +64,10 @@ def create(
 
 
 def update(conn: Connection, identity: Identity, reference: str, generation: int | None, changes: Mapping[str, Any]) -> Row:
-    """Change description or auto-approval bounds (`auto_approve`).
+    """Change description, auto-approval bounds (`auto_approve`) or protection level (`level`; null: that of the project above).
 
-    Bounds are set from above: by an administrator of the parent, or of the root.
+    Bounds and level are set from above: by an administrator of the parent, or of the root. Raises InvalidState, with some of them, where
+    instances are on hosts that the level forbids.
     """
     row = guard.project(conn, identity, reference, Right.SET_UP)
     guard.seen(row, generation)
@@ -69,11 +78,20 @@ def update(conn: Connection, identity: Identity, reference: str, generation: int
         changes = dict(changes) | {
             "auto_approve": orjson.dumps(changes["auto_approve"]).decode() if changes["auto_approve"] is not None else None
         }
+    if "level" in changes:
+        _from_above(identity, row)
+        projects.lock_below(conn, row["id"])
     if not changes:
         return row
     changed = projects.update(conn, row["id"], row["generation"], **changes)
     if changed is None:
         raise errors.StaleGeneration(seen=row["generation"], now="?")
+    wrong = fleet.misplaced(conn, "project_id", row["id"]) if "level" in changes else ()
+    if wrong:
+        listed = [{"name": one["name"], "project": one["path"]} for one in wrong]
+        raise errors.InvalidState(
+            "would_misplace", details={"instances": listed}, name=row["path"], count=len(wrong), first=wrong[0]["name"]
+        )
     events.add(
         conn,
         [events.event("project.changed", "project", row["id"], row["path"], row["id"], identity.name, fields=", ".join(sorted(changes)))],

@@ -88,6 +88,7 @@ class ProjectOut(Identified):
     parent_id: str | None = Field(examples=[ID])
     description: str = Field(examples=["湖北省卫生健康委员会"])
     policy: PolicyOut
+    level: int | None = Field(description="Protection level (等保定级); null: that of the project above.", examples=[3])
 
 
 class QuotaRowOut(_Out):
@@ -186,6 +187,7 @@ class PoolOut(Identified):
     name: str = Field(examples=["general"])
     zone: str = Field(examples=["wuhan-a"])
     site: str = Field(examples=["武汉"])
+    level: int = Field(description="The protection level up to which systems may be here.", examples=[3])
     overcommit: dict[str, float] = Field(examples=[{"vcpus": 4.0, "memory_mib": 1.0, "disk_gib": 1.0}])
     reserved: dict[str, int] = Field(examples=[{"vcpus": 0, "memory_mib": 512, "disk_gib": 5}])
 
@@ -212,6 +214,8 @@ class HostOut(Identified):
     pool: str = Field(examples=["general"])
     zone: str = Field(examples=["wuhan-a"])
     site: str = Field(examples=["武汉"])
+    rack: str = Field(examples=["A-07"])
+    dedicated_to: str | None = Field(description="The project that alone may use it.", examples=["hubei/health"])
     arch: str = Field(examples=["x86_64"])
     kinds: list[str] = Field(examples=[["vm"]])
     traits: list[str] = Field(examples=[["ssd"]])

@@ -34,6 +34,7 @@ SshKey = Annotated[str, StringConstraints(max_length=4096, pattern=r"^(ssh|ecdsa
 Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Url = Annotated[str, StringConstraints(max_length=2048, pattern=r"^https?://[^\s\x00]+$")]
 Amount = Annotated[int, Field(ge=0, le=_MOST)]
+Level = Annotated[int, Field(ge=0, le=5)]
 
 
 class _In(BaseModel):
@@ -56,6 +57,9 @@ class Policy(_In):
     auto_approve: Bounds | None = Field(None, description="Null: the parent's bounds hold; without any, every request goes to an approver.")
 
 
+_PROJECT_LEVEL = "Protection level (等保定级) of its systems; null: that of the project above. From 4 on they get hosts of their own."
+
+
 class ProjectIn(_In):
     """A new project."""
 
@@ -63,6 +67,7 @@ class ProjectIn(_In):
     parent: Reference | None = Field(None, description="Path or id of the project above; null for a new root.", examples=["hubei"])
     description: Line = Field("", examples=["湖北省卫生健康委员会"])
     policy: Policy = Policy()
+    level: Level | None = Field(None, description=_PROJECT_LEVEL, examples=[3])
 
 
 class ProjectChange(_In):
@@ -70,6 +75,7 @@ class ProjectChange(_In):
 
     description: Line | None = Field(None, examples=["Health commission"])
     policy: Policy | None = None
+    level: Level | None = Field(None, description=_PROJECT_LEVEL, examples=[3])
 
 
 class LimitIn(_In):
@@ -162,6 +168,7 @@ class PoolIn(_In):
     name: Name = Field(examples=["general"])
     zone: Name = Field(examples=["wuhan-a"])
     site: Line = Field("", examples=["武汉"])
+    level: Level = Field(0, description="The protection level (等保定级) up to which systems may be here.", examples=[3])
     overcommit: Overcommit = Overcommit()
     reserved: Reserved = Reserved()
 
@@ -171,8 +178,18 @@ class PoolChange(_In):
 
     zone: Name | None = Field(None, examples=["wuhan-a"])
     site: Line | None = Field(None, examples=["武汉"])
+    level: Level | None = Field(None, examples=[3])
     overcommit: Overcommit | None = None
     reserved: Reserved | None = None
+
+
+class HostChange(_In):
+    """What an operator says of a host."""
+
+    rack: Line = Field("", description="Where groups may be kept together or apart.", examples=["A-07"])
+    dedicated_to: Reference | None = Field(
+        None, description="Path or id of the project that alone may use it; null: everybody.", examples=["hubei/health"]
+    )
 
 
 class EndpointIn(_In):
@@ -189,7 +206,7 @@ class SpreadIn(_In):
     """How the instances of one item lie to each other."""
 
     mode: Literal["pack", "spread", "affinity", "anti_affinity"] = Field(examples=["anti_affinity"])
-    domain: Literal["host", "zone"] = "host"
+    domain: Literal["host", "rack", "zone", "site"] = "host"
     max_per_domain: int = Field(1, ge=1, le=1000)
 
 
@@ -200,6 +217,7 @@ class _Sized(_In):
     image: Reference = Field(examples=["debian-12"])
     pool: Reference | None = Field(None, description="Only there.", examples=["general"])
     zone: Reference | None = Field(None, description="Only there.", examples=["wuhan-a"])
+    site: Reference | None = Field(None, description="Only there.", examples=["武汉"])
     spread: SpreadIn | None = None
     user_data: UserData = Field("", description="cloud-init user data, given to the guest as it is.", examples=["#cloud-config"])
     ssh_keys: list[SshKey] = Field([], max_length=16, examples=[["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8u zhang"]])

@@ -19,6 +19,8 @@ def record(names: Sequence[str], flavor: str, item: Item, reasons: Reasons, host
             "arch": item.arch,
             "pools": list(item.pools),
             "zones": list(item.zones),
+            "sites": list(item.sites),
+            "level": item.level,
             "traits": sorted(item.traits),
             "spread": {"mode": spread.mode, "domain": spread.domain, "max_per_domain": spread.max_per_domain} if spread else None,
         },

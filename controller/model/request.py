@@ -17,7 +17,7 @@ class SpreadRule:
     """How the instances of one item lie to each other."""
 
     mode: str  # "pack" | "spread" | "affinity" | "anti_affinity"
-    domain: str = "host"  # "host" | "zone"
+    domain: str = "host"  # "host" | "rack" | "zone" | "site"
     max_per_domain: int = 1
 
     def document(self) -> dict[str, Any]:
@@ -36,6 +36,7 @@ class Item:
     count: int
     pool: str | None
     zone: str | None
+    site: str | None
     spread: SpreadRule | None
     user_data: str
     ssh_keys: tuple[str, ...]

@@ -44,6 +44,9 @@ def host(row: Mapping[str, Any]) -> scheduler.Host:
         cordoned=row["cordoned"],
         up=row["state"] == "up",
         generation=row["generation"],
+        rack=row["rack"],
+        level=row["level"],
+        tenants=frozenset({row["dedicated_to"]} if row["dedicated_to"] else ()),
     )
 
 

@@ -51,6 +51,7 @@ def project(row: Row) -> dict[str, Any]:
         "parent_id": row["parent_id"],
         "description": row["description"],
         "policy": {"auto_approve": row["auto_approve"]},
+        "level": row["level"],
         "generation": row["generation"],
         "created_at": time(row["created_at"]),
     }
@@ -102,7 +103,7 @@ def image(row: Row, reader: Reader) -> dict[str, Any]:
 
 def pool(row: Row) -> dict[str, Any]:
     """A pool."""
-    fields = ("id", "name", "zone", "site", "overcommit", "reserved", "generation")
+    fields = ("id", "name", "zone", "site", "level", "overcommit", "reserved", "generation")
     return {**{name: row[name] for name in fields}, "created_at": time(row["created_at"])}
 
 
@@ -123,8 +124,23 @@ def host(row: Row, reader: Reader) -> dict[str, Any]:
     return {
         **{
             name: row[name]
-            for name in ("id", "name", "endpoint", "pool", "zone", "site", "arch", "kinds", "traits", "state", "cordoned", "inventory")
+            for name in (
+                "id",
+                "name",
+                "endpoint",
+                "pool",
+                "zone",
+                "site",
+                "rack",
+                "arch",
+                "kinds",
+                "traits",
+                "state",
+                "cordoned",
+                "inventory",
+            )
         },
+        "dedicated_to": row["dedicated_path"],
         "capacity": {name: row[name] for name in _SIZES},
         "used": {name: row["used_" + name] for name in _SIZES},
         "instances": row["used_instances"],

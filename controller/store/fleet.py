@@ -10,19 +10,20 @@ from sqlalchemy import Connection
 from controller.store import sql
 from controller.store.sql import Row
 
-_POOL = "SELECT id, name, zone, site, overcommit, reserved, generation, created_at FROM pools"
+_POOL = "SELECT id, name, zone, site, level, overcommit, reserved, generation, created_at FROM pools"
 _ENDPOINT = (
     "SELECT e.id, e.name, e.driver, e.uri, e.options, e.pool_id, p.name AS pool, e.state, e.reason, e.since, e.generation, e.created_at"
     " FROM endpoints e JOIN pools p ON p.id = e.pool_id"
 )
 HOST = (
-    "SELECT h.*, p.name AS pool, p.zone, p.site, e.name AS endpoint, e.reason AS endpoint_reason"
+    "SELECT h.*, d.path AS dedicated_path, p.name AS pool, p.zone, p.site, e.name AS endpoint, e.reason AS endpoint_reason"
     " FROM hosts h JOIN pools p ON p.id = h.pool_id JOIN endpoints e ON e.id = h.endpoint_id"
+    " LEFT JOIN projects d ON d.id = h.dedicated_to"
 )
 
 _PLACED = (  # what placing looks at
     "SELECT h.id, h.name, h.arch, h.kinds, h.traits, h.state, h.cordoned, h.generation, h.vcpus, h.memory_mib, h.disk_gib, h.gpus,"
-    " h.used_vcpus, h.used_memory_mib, h.used_disk_gib, h.used_gpus, p.name AS pool, p.zone, p.site"
+    " h.used_vcpus, h.used_memory_mib, h.used_disk_gib, h.used_gpus, p.name AS pool, p.zone, p.site, p.level, h.rack, h.dedicated_to"
     " FROM hosts h JOIN pools p ON p.id = h.pool_id"
 )
 
@@ -44,6 +45,23 @@ def zones(conn: Connection) -> set[str]:
     return {row["zone"] for row in sql.rows(conn, "SELECT DISTINCT zone FROM pools")}
 
 
+def sites(conn: Connection) -> set[str]:
+    """All sites there are."""
+    return {row["site"] for row in sql.rows(conn, "SELECT DISTINCT site FROM pools WHERE site <> ''")}
+
+
+def tenants(conn: Connection) -> set[str]:
+    """The projects that hosts are dedicated to."""
+    found = sql.rows(conn, "SELECT DISTINCT dedicated_to FROM hosts WHERE dedicated_to IS NOT NULL")
+    return {row["dedicated_to"] for row in found}
+
+
+def misplaced(conn: Connection, column: str, value: str) -> Sequence[Row]:
+    """Instances and holds that may not be where they are, some of them, among those of a `host_id`, a `pool_id`, or below a project."""
+    where = "ancestors @> ARRAY[CAST(:value AS uuid)]" if column == "project_id" else f"{column} = CAST(:value AS uuid)"
+    return sql.rows(conn, f"SELECT name, path FROM misplaced WHERE {where} ORDER BY path, name LIMIT 20", value=value)
+
+
 def insert_pool(conn: Connection, record: Mapping[str, Any]) -> None:
     """A new pool."""
     sql.insert(conn, "pools", [record])
@@ -53,7 +71,8 @@ def update_pool(conn: Connection, pool_id: str, record: Mapping[str, Any]) -> No
     """Replace what can change of a pool."""
     sql.run(
         conn,
-        "UPDATE pools SET zone = :zone, site = :site, overcommit = CAST(:overcommit AS jsonb), reserved = CAST(:reserved AS jsonb),"
+        "UPDATE pools SET zone = :zone, site = :site, level = :level, overcommit = CAST(:overcommit AS jsonb),"
+        " reserved = CAST(:reserved AS jsonb),"
         " generation = generation + 1 WHERE id = CAST(:id AS uuid)",
         id=pool_id,
         **record,

@@ -11,7 +11,7 @@ from controller.store import sql
 from controller.store.sql import Row
 from quotas.check import KINDS, RESOURCES, Node
 
-_SELECT = "SELECT id, parent_id, name, path, ancestors, description, auto_approve, generation, created_at FROM projects"
+_SELECT = "SELECT id, parent_id, name, path, ancestors, description, auto_approve, level, generation, created_at FROM projects"
 
 
 def get(conn: Connection, reference: str) -> Row | None:
@@ -51,6 +51,25 @@ def update(conn: Connection, project_id: str, generation: int | None, **changes:
         id=project_id,
         seen=generation,
         **changes,
+    )
+
+
+def levels(conn: Connection, chains: Iterable[Sequence[str]]) -> dict[str, int]:
+    """The protection level that holds for each project, by id, given the ids of it and those above it, topmost first."""
+    wanted = {ids[-1]: ids for ids in chains}
+    named = {id_ for ids in wanted.values() for id_ in ids}
+    found = sql.rows(conn, "SELECT id, level FROM projects WHERE id = ANY(CAST(:ids AS uuid[])) AND level IS NOT NULL", ids=sorted(named))
+    own = {row["id"]: row["level"] for row in found}
+    return {project: next((own[id_] for id_ in reversed(ids) if id_ in own), 0) for project, ids in wanted.items()}
+
+
+def lock_below(conn: Connection, project_id: str) -> None:
+    """Lock the sums of a project and of all below it: nobody admits there until this transaction ends."""
+    sql.run(
+        conn,
+        "SELECT 1 FROM usage WHERE project_id IN (SELECT id FROM projects WHERE ancestors @> ARRAY[CAST(:id AS uuid)])"
+        " ORDER BY project_id, kind FOR NO KEY UPDATE",
+        id=project_id,
     )
 
 

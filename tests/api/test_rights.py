@@ -82,6 +82,7 @@ TABLE: dict[str, Row] = {
     "DELETE /v1/endpoints/{endpoint}": Row(OPERATORS),
     "GET /v1/hosts": Row(FLEET),
     "GET /v1/hosts/{host}": Row(FLEET),
+    "PATCH /v1/hosts/{host}": Row(OPERATORS, lambda _: {"rack": "A-01"}),
     "POST /v1/hosts/{host}/cordon": Row(OPERATORS),
     "POST /v1/hosts/{host}/uncordon": Row(OPERATORS),
     "POST /v1/hosts/{host}/retire": Row(OPERATORS),

@@ -182,7 +182,7 @@ class Cloud:
 
     def pool(self, name: str, zone: str, **more: Any) -> None:
         """A new pool; by default without overcommit and reserve."""
-        record = {"name": name, "zone": zone, "site": "", "overcommit": NO_OVERCOMMIT, "reserved": NOTHING_RESERVED, **more}
+        record = {"name": name, "zone": zone, "site": "", "level": 0, "overcommit": NO_OVERCOMMIT, "reserved": NOTHING_RESERVED, **more}
         self.run(lambda conn: fleet.create_pool(conn, self.env, self.admin, record))
 
     def enrol(self, name: str, uri: str, pool: str, driver: str = "fake") -> None:
@@ -246,6 +246,6 @@ def submission(
 ) -> Submission:
     """An application for one item; `more`: its other fields, and its item's `spread`, `zone`, `pool`, `user_data`."""
     spread: SpreadRule | None = more.pop("spread", None)
-    zone, pool = more.pop("zone", None), more.pop("pool", None)
-    item = Item("vm", name, flavor, "debian", count, pool, zone, spread, more.pop("user_data", ""), ())
+    zone, pool, site = more.pop("zone", None), more.pop("pool", None), more.pop("site", None)
+    item = Item("vm", name, flavor, "debian", count, pool, zone, site, spread, more.pop("user_data", ""), ())
     return Submission(identity, project, more.pop("reason", "test"), more.pop("term_days", None), (item,), **more)

@@ -121,7 +121,7 @@ def rarely_asked(draw: st.DrawFn) -> dict[str, Any]:
     return draw(
         st.sampled_from(
             [{}] * 8
-            + [{"sites": ("s",)}, {"tenant": "t"}, {"level": 3}, {"level": 4, "tenant": "t"}, {"baseline": "v3"}]
+            + [{"sites": ("s",)}, {"tenants": ("u", "t")}, {"level": 3}, {"level": 4, "tenants": ("t",)}, {"baseline": "v3"}]
             + [{"cells": 1}, {"cells": 2}, {"gpu_milli": 400}, {"gpu_milli": 600}, {"gpu_models": ("G1",)}]
             + [{"alive": (1.0,) * 12}, {"alive": (0.5,) * 4 + (0.0,) * 8}]
         )
@@ -190,7 +190,7 @@ def _may(one: Host, wish: Item) -> bool:
         and (not wish.sites or one.site in wish.sites)
         and (wish.baseline is None or wish.baseline in one.baselines)
         and one.level >= wish.level
-        and (wish.tenant in one.tenants if one.tenants or wish.level >= 4 else True)
+        and (any(each in one.tenants for each in wish.tenants) if one.tenants or wish.level >= 4 else True)
         and (not wish.gpu_models or not wish.resources.gpus or one.gpu_model in wish.gpu_models)
     )
 

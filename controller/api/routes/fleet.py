@@ -15,7 +15,7 @@ from controller.api.answers import EndpointOut, HostOut, PoolOut, page_of, respo
 from controller.api.call import Call, TheCall
 from controller.api.json import Json
 from controller.api.paging import Cursor, Limit, named, page_out
-from controller.api.schemas import EndpointIn, PoolChange, PoolIn
+from controller.api.schemas import EndpointIn, HostChange, PoolChange, PoolIn
 from controller.messages import render
 from controller.model import views
 from controller.model.identity import Right
@@ -47,7 +47,7 @@ def show_pool(call: TheCall, pool: str) -> Json:
 
 @router.patch("/pools/{pool}", responses=responses(PoolOut), response_model=None)
 def change_pool(call: TheCall, pool: str, given: PoolChange) -> Json:
-    """Change zone, site, overcommit or reserve; refused where a host would hold more than it may."""
+    """Change zone, site, level, overcommit or reserve; refused where a host would hold more than it may."""
     changes = given.model_dump(exclude_none=True)
     return call.change(lambda conn: views.pool(actions.update_pool(conn, call.identity, pool, call.seen, changes)))
 
@@ -143,6 +143,13 @@ def list_hosts(
 def show_host(call: TheCall, host: str) -> Json:
     """One host."""
     return call.read(lambda conn: views.host(actions.find_host(conn, call.identity, host), call.reader))
+
+
+@router.patch("/hosts/{host}", responses=responses(HostOut), response_model=None)
+def change_host(call: TheCall, host: str, given: HostChange) -> Json:
+    """Say in which rack it is, or dedicate it to a project; refused, with the list, where somebody is on it who then may not be."""
+    changes = given.model_dump(exclude_unset=True)
+    return call.change(lambda conn: views.host(actions.change_host(conn, call.identity, host, call.seen, changes), call.reader))
 
 
 @router.post("/hosts/{host}/cordon", responses=responses(HostOut), response_model=None)

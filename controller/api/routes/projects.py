@@ -31,7 +31,9 @@ def create_project(call: TheCall, given: ProjectIn) -> Json:
     bounds = given.policy.auto_approve.model_dump() if given.policy.auto_approve else None
 
     def work(conn: Connection) -> dict[str, object]:
-        return views.project(actions.create(conn, call.env, call.identity, given.name, given.parent, given.description, bounds))
+        return views.project(
+            actions.create(conn, call.env, call.identity, given.name, given.parent, given.description, bounds, given.level)
+        )
 
     return _forgetting(call, call.change(work, 201))
 
@@ -113,12 +115,14 @@ def show_project(call: TheCall, project: str) -> Json:
 
 @router.patch("/{project:path}", responses=responses(ProjectOut), response_model=None)
 def change_project(call: TheCall, project: str, given: ProjectChange) -> Json:
-    """Change its description or its policy; the policy is set from above."""
+    """Change its description, policy or protection level; the latter two are set from above."""
     changes: dict[str, object] = {}
     if given.description is not None:
         changes["description"] = given.description
     if given.policy is not None:
         changes["auto_approve"] = given.policy.auto_approve.model_dump() if given.policy.auto_approve else None
+    if "level" in given.model_fields_set:
+        changes["level"] = given.level
     return call.change(lambda conn: views.project(actions.update(conn, call.identity, project, call.seen, changes)))
 
 

@@ -39,6 +39,7 @@ def submission(call: Call, given: Any, items: list[Any], direct: bool, explain: 
                 count=getattr(item, "count", 1),
                 pool=item.pool,
                 zone=item.zone,
+                site=item.site,
                 spread=SpreadRule(item.spread.mode, item.spread.domain, item.spread.max_per_domain) if item.spread else None,
                 user_data=item.user_data,
                 ssh_keys=tuple(item.ssh_keys),
