@@ -1,4 +1,7 @@
-"""The door to numba: functions that run as machine code, compiled once for each machine and kept beside the module.
+"""The door to numba: functions that run as machine code, compiled once for each machine and kept beside the package.
+
+numba asks of what is kept only whether its own file has changed, yet a compiled function contains those that it calls. So all is kept in a
+folder that bears a digest of the whole package: where any file differs, everything is compiled anew.
 
 What is compiled takes arrays and numbers alone, and is plain Python: with `NUMBA_DISABLE_JIT=1` in the environment the very same functions
 run uncompiled, a thousand times slower.
@@ -6,10 +9,38 @@ run uncompiled, a thousand times slower.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+
+_HERE = Path(__file__).parent
+_PREFIX = "kernels-"
+
+
+def _digest() -> str:
+    """Of all files that a kept function may have been compiled from, and of the compiler."""
+    found = blake2b(numba.__version__.encode(), digest_size=8)
+    for path in sorted(_HERE.rglob("*.py")):
+        found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+_folder = _HERE / "__pycache__" / f"{_PREFIX}{_digest()}"
+_settings: Any = numba.config
+if not _settings.CACHE_DIR:  # else somebody wants them elsewhere
+    _settings.CACHE_DIR = str(_folder)
+
+
+def forget_others() -> None:
+    """Remove what was kept for files that are no more as they were."""
+    for path in _folder.parent.glob(f"{_PREFIX}*"):
+        if path != _folder:
+            shutil.rmtree(path, ignore_errors=True)
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 _jit: Any = numba.njit

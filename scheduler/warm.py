@@ -5,6 +5,7 @@ Where it is done already it takes a fraction of a second; where not, a quarter o
 
 from __future__ import annotations
 
+from scheduler.compiled import forget_others
 from scheduler.explain import explain
 from scheduler.fleet import Fleet
 from scheduler.place import apply, capacity, place
@@ -12,7 +13,8 @@ from scheduler.types import Cell, Host, Item, Resources, Spread
 
 
 def warm() -> None:
-    """Decide once in every way."""
+    """Decide once in every way, with and without lessons."""
+    forget_others()
     room = Resources(4, 4096, 40, 1)
     host = Host(
         id="a", name="a", pool="p", zone="z", site="s", arch="x", traits=frozenset(), kinds=frozenset({"vm"}), capacity=room,
