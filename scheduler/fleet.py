@@ -239,6 +239,10 @@ class Fleet:
                 found[model] = found.get(model, 0) + count
         return found
 
+    def whole(self) -> Ints:
+        """[rows] the capacity of each, as `columns.free` has what is left of it."""
+        return self._capacity
+
     # -- for placing -------------------------------------------------------------------------------------------------------------
 
     def slot(self, item: Item) -> int:

@@ -212,7 +212,8 @@ def _holds(one: Host, mine: Sequence[Item]) -> bool:
         more = sum(getattr(each.resources, name) for each in mine)
         if more and getattr(one.used, name) + more > getattr(one.capacity, name):
             return False
-    devices = [0 if number < one.used.gpus else 1000 for number in range(one.capacity.gpus)]
+    shares = one.gpu_shares or [1000 if number < one.used.gpus else 0 for number in range(one.capacity.gpus)]
+    devices = [1000 - share for share in shares]
     rooms = [(cell.vcpus - cell.used_vcpus, cell.memory_mib - cell.used_memory_mib) for cell in one.cells]
     return _divides(devices, [each for each in mine if each.resources.gpus]) and _fits_cells(rooms, [each for each in mine if each.cells])
 

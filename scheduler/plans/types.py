@@ -1,0 +1,129 @@
+"""The words of planning: what enters (residents) and what leaves (moves, summaries, plans, verdicts on resilience).
+
+Plain frozen values that hold whatever the fleet becomes. They name hosts: for operators alone. Rejected: a plan that carries the simulated
+fleet with it (it would be out of date before anybody looked at it; whoever wants it applies the moves to a copy).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from scheduler.types import Item, NoValidHost, Resources
+
+Reserve = int | Mapping[str, int]
+"""How many hosts of each pool may be lost at once (N+k): for all pools, or by pool (0 where a pool is not named)."""
+
+HARD = ("affinity", "anti_affinity")
+"""Modes of groups that forbid."""
+
+DONE = "done"
+NOTHING_TO_MOVE = "nothing_to_move"
+NO_BENEFIT = "no_beneficial_move"
+UNSOLVABLE = "unsolvable"
+NOT_RESILIENT = "not_resilient"
+REASONS = (DONE, NOTHING_TO_MOVE, NO_BENEFIT, UNSOLVABLE, NOT_RESILIENT)
+"""What a plan says of itself; stable codes. All but DONE go with an empty list of moves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """An instance that is placed. `item` describes it, with its group in `item.spread`; `item.members` is not looked at: the members of a
+    group are the residents that name it, so all of them have to be there, those that nobody may move included.
+
+    `rank`: where not all can be had, higher ones are restarted first. The fleet counts it in `used` already.
+    """
+
+    key: str
+    host_id: str
+    item: Item
+    movable: bool = True
+    rank: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a plan may cost and must bring. `moves` at most; a plan with less than the `least` benefit is none. `looks`: how often a place
+    is looked for; `tries`: how often a restart, for N+k (what is not found out within them counts as not resilient)."""
+
+    moves: int
+    least: float
+    looks: int
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One live migration. Moves of one `step` belong together (members that must share a domain): they start together, and hold both
+    places until the last of them has ended. Steps are in order, each begun when the one before has ended."""
+
+    key: str
+    source: str
+    target: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Survival:
+    """Whether a pool survives the loss of any `k` of its hosts (see `plans.survival` for what exactly is claimed).
+
+    Where not `ok`: `lost` are hosts whose loss was not covered, `refusal` says of one instance why it could not be restarted, `short` is
+    what all together lack even if the free room were in one piece (zero where it is there, and only in pieces). `certain`: there is no
+    way to restart them; otherwise none was found.
+    """
+
+    pool: str
+    k: int
+    ok: bool
+    certain: bool = True
+    lost: tuple[str, ...] = ()
+    refusal: NoValidHost | None = None
+    short: Resources = field(default_factory=Resources)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A fleet at a glance. `in_use`: hosts with anything on them. All else is of the hosts that take new instances (`hosts` of them).
+
+    `fill_mean`, `fill_max`: used / capacity by resource. `peak` and `spread`: the highest, and the standard deviation, of the fill of
+    hosts, each by the fuller of its vCPUs and memory. `largest_*`: the most that one host has free. `fits`: how many more of the flavor
+    that was asked about, None where none was. `resilient`: N+k, None where k is 0.
+    """
+
+    hosts: int
+    in_use: int
+    largest_vcpus: int
+    largest_memory_mib: int
+    fill_mean: Mapping[str, float]
+    fill_max: Mapping[str, float]
+    peak: float
+    spread: float
+    fits: int | None = None
+    resilient: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do, and what it is good for. `after` is read off the simulation; without moves it is `before`.
+
+    `reason` is one of REASONS. `unsolvable`: which instances have no place, and why; `lacks`: the pools that would not be resilient.
+    """
+
+    moves: tuple[Move, ...]
+    before: Summary
+    after: Summary
+    benefit: float
+    reason: str
+    unsolvable: tuple[tuple[str, NoValidHost], ...] = ()
+    lacks: tuple[Survival, ...] = ()
+
+
+def lies_apart(item: Item) -> bool:
+    """Whether members of its group lie on different hosts, so many on each at most, and nothing else is asked of them."""
+    rule = item.spread
+    return rule is not None and rule.mode == "anti_affinity" and rule.domain == "host" and rule.max_per_domain >= 1
+
+
+def reserve_of(reserve: Reserve, pool: str) -> int:
+    """The k of one pool."""
+    return reserve if isinstance(reserve, int) else reserve.get(pool, 0)
