@@ -21,7 +21,7 @@ from console.verbs import command, global_options, group, help_option, help_text
 
 COMPLETE_VARIABLE = "_CHUTIAN_COMPLETE"
 
-NOUNS = ("project", "quota", "user", "flavor", "image", "pool", "endpoint", "host", "request", "instance", "explain")
+NOUNS = ("project", "quota", "user", "flavor", "image", "pool", "endpoint", "host", "request", "instance", "explain", "plan")
 SINGLES = {  # commands without a noun, and the module each is in
     "login": "login",
     "whoami": "login",
@@ -36,7 +36,7 @@ SINGLES = {  # commands without a noun, and the module each is in
 }
 SECTIONS = {  # how `chutian --help` groups them
     "ask": ("instance", "request", "explain", "events", "quota", "project"),
-    "operate": ("host", "pool", "endpoint", "flavor", "image", "user", "simulate"),
+    "operate": ("host", "pool", "endpoint", "flavor", "image", "user", "plan", "simulate"),
     "self": ("login", "whoami", "completion", "version"),
     "controller": ("serve", "migrate", "bootstrap", "stop-database"),
 }

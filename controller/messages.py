@@ -147,6 +147,27 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "镜像 {name} 被 {uses} 个实例或申请单引用，不能删除。",
     ),
     "image_has_content": ("Image {name} is {state}: its content can't be given again.", "镜像 {name} 的状态为 {state}，不能再次上传内容。"),
+    "plan_of_what": (
+        "A plan to {kind} needs: drain a host; consolidate, rebalance and defragment a pool; defragment a flavor, too.",
+        "规划（{kind}）缺少对象：drain 需要主机；consolidate、rebalance、defragment 需要资源池；defragment 还需要规格。",
+    ),
+    "plan.drain": ("{count} moves empty {what}.", "迁移 {count} 次即可腾空 {what}。"),
+    "plan.consolidate": ("{count} moves empty {benefit} hosts of {what}.", "迁移 {count} 次即可腾空 {what} 的 {benefit} 台主机。"),
+    "plan.rebalance": (
+        "{count} moves level {what}: the fullest host goes from {peak} % to {then} %.",
+        "迁移 {count} 次使 {what} 更均衡：最满的主机由 {peak}% 降到 {then}%。",
+    ),
+    "plan.defragment": ("{count} moves make room for {benefit} more in {what}.", "迁移 {count} 次可在 {what} 多放 {benefit} 个。"),
+    "plan.nothing_to_move": ("Nothing is there to be moved.", "没有需要迁移的实例。"),
+    "plan.no_beneficial_move": ("No move is worth its while.", "没有值得做的迁移。"),
+    "plan.unsolvable": (
+        "{unsolvable} instances find no other place; nothing should be begun.",
+        "有 {unsolvable} 个实例无处可去，不应开始。",
+    ),
+    "plan.not_resilient": (
+        "{what} could not lose so many hosts and restart what they run, so nothing is proposed.",
+        "{what} 无法在失去这么多主机后重启其实例，因此不提出迁移。",
+    ),
     "would_misplace": (
         "{name}: with that, {count} or more instances or holds may not be where they are, {first} the first; move or delete them first.",
         "{name}：修改后将有至少 {count} 个实例或预留处于不允许的位置（如 {first}），请先迁移或删除。",

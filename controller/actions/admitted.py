@@ -87,6 +87,7 @@ def _kept(draft: Draft, number: int, item: Item, seal: Seal) -> dict[str, Any]:
         "image": unit.image["name"],
         "image_id": unit.image["id"],
         "arch": unit.image["arch"],
+        "traits": list(unit.flavor["traits"]),
     }
 
 

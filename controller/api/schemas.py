@@ -202,6 +202,48 @@ class EndpointIn(_In):
     options: dict[Name, Line] = Field({}, max_length=32, description="The driver's own options.", examples=[{"network": "default"}])
 
 
+class PlanIn(_In):
+    """What is to be planned; nothing is done."""
+
+    kind: Literal["drain", "consolidate", "rebalance", "defragment"] = Field(examples=["drain"])
+    host: Reference | None = Field(None, description="The host to be emptied, for `drain`.", examples=["kvm-01"])
+    pool: Reference | None = Field(None, description="The pool, for all others.", examples=["general"])
+    flavor: Reference | None = Field(
+        None, description="What is to fit more often, for `defragment`; else what copies are counted of.", examples=["large"]
+    )
+    copies: int | None = Field(None, ge=1, le=10_000, description="How many more of it are enough, for `defragment`.", examples=[10])
+    spare_hosts: int = Field(
+        0, ge=0, le=5, description="So many hosts of the pool may be lost at any moment, and all is restarted.", examples=[1]
+    )
+
+
+class MoreIn(_In):
+    """Hosts to be added."""
+
+    like: Reference = Field(examples=["kvm-01"])
+    count: int = Field(1, ge=1, le=10_000, examples=[5])
+
+
+class PlaceIn(_In):
+    """Instances to be placed, all or none."""
+
+    flavor: Reference = Field(examples=["large"])
+    count: int = Field(1, ge=1, le=1000, examples=[10])
+    arch: Name | None = Field(None, examples=["aarch64"])
+    zone: Name | None = Field(None, examples=["wuhan-a"])
+    pool: Name | None = Field(None, examples=["general"])
+
+
+class WhatIfIn(_In):
+    """What might happen, all of it together."""
+
+    lose: list[Reference] = Field([], max_length=10_000, description="Hosts that are lost.", examples=[["kvm-01"]])
+    add: list[MoreIn] = Field([], max_length=100)
+    retire: list[Name] = Field([], max_length=20, description="Architectures whose hosts go.", examples=[["aarch64"]])
+    place: list[PlaceIn] = Field([], max_length=100)
+    spare_hosts: int = Field(0, ge=0, le=5, description="Whether so many hosts of each pool could be lost is told as well.", examples=[1])
+
+
 class SpreadIn(_In):
     """How the instances of one item lie to each other."""
 

@@ -6,7 +6,7 @@ Each leaf owns its small types, so that it stands alone; what one calls a thing 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from controller.model.lifecycle import Goal
 from controller.model.request import SpreadRule
 from drivers.base import HostInventory, Image, InstanceSpec, Power, Reason
 from scheduler import types as scheduler
+from scheduler.plans.types import Resident
 
 SIZES = ("vcpus", "memory_mib", "disk_gib", "gpus")
 
@@ -105,3 +106,22 @@ def spec(row: Mapping[str, Any], image_dir: Path, force: bool, user_data: str) -
         user_data=user_data,
         ssh_keys=tuple(row["ssh_keys"]),
     )
+
+
+def resident(row: Mapping[str, Any], pools: Mapping[str, str], level: int, dedicated: Container[str]) -> Resident:
+    """An allocation with what was asked for, for plans. `pools`: names by what requests call them; `dedicated`: projects with hosts."""
+    rule = SpreadRule(**row["spread"]) if row["spread"] else None
+    item = scheduler.Item(
+        key=row["id"],
+        kind=row["kind"],
+        resources=resources(row),
+        arch=row["arch"],
+        traits=frozenset(row["traits"] or ()),
+        pools=(pools[row["pool"]],) if row["pool"] in pools else (),
+        zones=(row["zone"],) if row["zone"] else (),
+        sites=(row["site"],) if row["site"] else (),
+        spread=spread(rule, row["spread_group"]) if row["spread_group"] else None,
+        level=level,
+        tenants=tuple(id_ for id_ in row["ancestors"] if id_ in dedicated),
+    )
+    return Resident(row["id"], row["host_id"], item)

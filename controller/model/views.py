@@ -154,7 +154,7 @@ def host(row: Row, reader: Reader) -> dict[str, Any]:
 def request(row: Row) -> dict[str, Any]:
     """A request, with its decision where there is one (without a name: the policy's). User data may hold passwords: never shown."""
     decided = row["state"] != "pending"
-    items = [{key: value for key, value in item.items() if key not in ("image_id", "arch", "user_data")} for item in row["items"]]
+    items = [{key: value for key, value in item.items() if key not in ("image_id", "arch", "traits", "user_data")} for item in row["items"]]
     return {
         "id": row["id"],
         "project": row["project"],

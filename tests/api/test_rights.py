@@ -86,6 +86,8 @@ TABLE: dict[str, Row] = {
     "POST /v1/hosts/{host}/cordon": Row(OPERATORS),
     "POST /v1/hosts/{host}/uncordon": Row(OPERATORS),
     "POST /v1/hosts/{host}/retire": Row(OPERATORS),
+    "POST /v1/plans": Row(OPERATORS, lambda at: {"kind": "drain", "host": at["host"]}),
+    "POST /v1/what-if": Row(OPERATORS, lambda _: {}),
     "GET /v1/requests": Row(EVERYBODY),
     "GET /v1/placements": Row(EVERYBODY),
     "POST /v1/requests": Row(USERS, lambda at: {"project": at["project"], "items": [_item(at)]}),

@@ -1,0 +1,149 @@
+"""Plans and what-if, for operators: decided on a copy of the fleet, and nothing is done.
+
+In: what is asked (`Wish`). Out: the scheduler's plan, with the names of those it speaks of (`Town.who`). What is looked at is read in one
+transaction; deciding, which may take seconds, comes after it and holds nothing. A plan of a pool keeps to that pool: hosts elsewhere are
+there only as far as members of groups are on them, and take nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from controller import errors
+from controller.actions import fleet as fleet_actions
+from controller.actions import guard
+from controller.model import translate
+from controller.model.identity import Identity, Right
+from controller.store import catalogue, fleet, projects, residents
+from controller.store.sql import Row
+from scheduler.fleet import Fleet
+from scheduler.plans.consolidating import consolidate
+from scheduler.plans.defragmenting import defragment
+from scheduler.plans.draining import drain
+from scheduler.plans.rebalancing import rebalance
+from scheduler.plans.types import Plan, Resident
+from scheduler.plans.whatif import Change, Outcome, whatif
+from scheduler.types import Item
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a plan is to do. `spare_hosts`: how many hosts of the pool may be lost at any moment of it (N+k)."""
+
+    kind: str  # "drain" | "consolidate" | "rebalance" | "defragment"
+    host: str | None = None
+    pool: str | None = None
+    flavor: str | None = None
+    copies: int | None = None
+    spare_hosts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What if hosts were lost, added (`add`: like a host, so many), an architecture retired, instances asked for (`place`)?"""
+
+    lose: tuple[str, ...]
+    add: tuple[tuple[str, int], ...]
+    retire: tuple[str, ...]
+    place: tuple[Mapping[str, Any], ...]
+    spare_hosts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Town:
+    """What there is. `who`: the row of each resident, by key; `hosts`: names by id; `flavor`: what copies are counted of."""
+
+    fleet: Fleet
+    residents: Sequence[Resident]
+    who: Mapping[str, Row]
+    pool: str = ""
+    host: str = ""
+    flavor: Item | None = None
+
+
+def town(conn: Connection, identity: Identity, wish: Wish) -> Town:
+    """What the plan is about. Raises NotFound, InvalidRequest."""
+    guard.overall(identity, Right.OPERATE)
+    host = fleet_actions.find_host(conn, identity, wish.host) if wish.host else None
+    reference = host["pool_id"] if host else wish.pool
+    if reference is None or (wish.kind == "drain") != (host is not None):
+        raise errors.InvalidRequest("plan_of_what", kind=wish.kind)
+    pool = fleet_actions.find_pool(conn, identity, reference)
+    rows = residents.in_pool(conn, pool["id"])
+    _, hosts = fleet.changed_hosts(conn, 0)
+    elsewhere = {row["host_id"] for row in rows}
+    here = [
+        one if one.pool == pool["name"] else replace(one, cordoned=True)
+        for one in map(translate.host, hosts)
+        if one.pool == pool["name"] or one.id in elsewhere
+    ]
+    flavor = _flavor(conn, wish.flavor) if wish.flavor else None
+    if wish.kind == "defragment" and flavor is None:
+        raise errors.InvalidRequest("plan_of_what", kind=wish.kind)
+    return Town(Fleet(here), _residents(conn, rows), _by_key(rows), pool["name"], host["id"] if host else "", flavor)
+
+
+def decide(wish: Wish, there: Town) -> Plan:
+    """The plan."""
+    spare = {there.pool: wish.spare_hosts}
+    if wish.kind == "drain":
+        return drain(there.fleet, there.residents, there.host, spare, there.flavor)
+    if wish.kind == "consolidate":
+        return consolidate(there.fleet, there.residents, k=spare, pools=(there.pool,), flavor=there.flavor)
+    if wish.kind == "rebalance":
+        return rebalance(there.fleet, there.residents, k=spare, pools=(there.pool,), flavor=there.flavor)
+    assert there.flavor is not None  # noqa: S101 - `town` has seen to it
+    return defragment(there.fleet, there.residents, there.flavor, k=spare, copies=wish.copies)
+
+
+def everything(conn: Connection, identity: Identity, question: Question) -> tuple[Town, Change]:
+    """The whole fleet, and the question in the scheduler's words. Raises NotFound."""
+    guard.overall(identity, Right.OPERATE)
+    rows = residents.everybody(conn)
+    _, hosts = fleet.changed_hosts(conn, 0)
+    known = {**{row["id"]: row["id"] for row in hosts}, **{row["name"]: row["id"] for row in hosts}}
+    there = Fleet(map(translate.host, hosts))
+    for name in (*question.lose, *(name for name, _ in question.add)):
+        if name not in known:
+            raise errors.NotFound("host_not_found", name=name)
+    change = Change(
+        lose=tuple(known[name] for name in question.lose),
+        add=tuple((there.host(known[name]), count) for name, count in question.add),
+        retire=question.retire,
+        approve=tuple(_gang(conn, number, wanted) for number, wanted in enumerate(question.place)),
+    )
+    return Town(there, _residents(conn, rows), _by_key(rows)), change
+
+
+def answer(there: Town, change: Change, spare_hosts: int) -> Outcome:
+    """What would be."""
+    return whatif(there.fleet, there.residents, change, spare_hosts)
+
+
+def _by_key(rows: Sequence[Row]) -> dict[str, Row]:
+    return {row["id"]: row for row in rows}
+
+
+def _residents(conn: Connection, rows: Sequence[Row]) -> list[Resident]:
+    pools = {reference: row["name"] for reference, row in fleet.pools(conn, {row["pool"] for row in rows if row["pool"]}).items()}
+    levels = projects.levels(conn, {tuple(row["ancestors"]) for row in rows})
+    dedicated = fleet.tenants(conn)
+    return [translate.resident(row, pools, levels[row["ancestors"][-1]], dedicated) for row in rows]
+
+
+def _flavor(conn: Connection, reference: str) -> Item:
+    row = catalogue.find(conn, "flavors", [reference]).get(reference)
+    if row is None:
+        raise errors.NotFound("flavor_not_found", name=reference)
+    return Item(row["name"], row["kind"], translate.resources(row), arch=row["arch"], traits=frozenset(row["traits"]))
+
+
+def _gang(conn: Connection, number: int, wanted: Mapping[str, Any]) -> tuple[Item, ...]:
+    one = _flavor(conn, wanted["flavor"])
+    zones, pools = (wanted["zone"],) if wanted["zone"] else (), (wanted["pool"],) if wanted["pool"] else ()
+    item = replace(one, arch=wanted["arch"] or one.arch, zones=zones, pools=pools)
+    return tuple(replace(item, key=f"{number}-{copy}") for copy in range(wanted["count"]))

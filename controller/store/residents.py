@@ -1,0 +1,34 @@
+"""Who is where, with what was asked for: for plans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from controller.store import sql
+from controller.store.sql import Row
+
+_SELECT = (
+    "SELECT a.id, a.name, a.host_id, h.name AS host, a.kind, a.vcpus, a.memory_mib, a.disk_gib, a.gpus, a.spread_group, a.instance_id,"
+    " p.path, p.ancestors, i.item->>'arch' AS arch, i.item->>'pool' AS pool, i.item->>'zone' AS zone, i.item->>'site' AS site,"
+    " i.item->'traits' AS traits, i.item->'spread' AS spread"
+    " FROM allocations a JOIN projects p ON p.id = a.project_id JOIN hosts h ON h.id = a.host_id JOIN requests r ON r.id = a.request_id"
+    " CROSS JOIN LATERAL (SELECT r.items->a.item AS item) i"
+)
+
+
+def everybody(conn: Connection) -> Sequence[Row]:
+    """All instances and holds."""
+    return sql.rows(conn, f"{_SELECT} ORDER BY a.id")
+
+
+def in_pool(conn: Connection, pool_id: str) -> Sequence[Row]:
+    """Those on the hosts of a pool, and the members of their groups elsewhere."""
+    return sql.rows(
+        conn,
+        f"{_SELECT} WHERE h.pool_id = CAST(:pool AS uuid) OR a.spread_group IN"
+        " (SELECT b.spread_group FROM allocations b JOIN hosts g ON g.id = b.host_id WHERE g.pool_id = CAST(:pool AS uuid))"
+        " ORDER BY a.id",
+        pool=pool_id,
+    )
