@@ -1,4 +1,4 @@
-"""`python -m bench.packing openb|azure|topology`: a table, and with `--json FILE` one flat object of its numbers.
+"""`python -m bench.packing openb|azure|topology|roadef`: a table, and with `--json FILE` one flat object of its numbers.
 
 In: paths of the traces. Out: each policy's mean and, over seeds or files, the standard deviation; aims beside ours, met or missed. The exit
 code is 0 where every aim is met, 1 where one is missed; paths that match nothing end with 2.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from bench.packing import azure, openb, topology
+from bench.packing import azure, openb, roadef, topology
 from bench.table import Row, save, show
 from simulation import sheets
 
@@ -56,6 +56,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     groups.add_argument("--machines", type=Path, required=True, help="PM_res.xlsx")
     groups.add_argument("--providers", type=Path, required=True, help="topology_provider.xls")
     groups.add_argument("--requests", nargs="+", action="extend", required=True, help="VM_data_*.xlsx: paths or globs; the keys are sums")
+
+    moves = _command(commands, "roadef", _roadef, "machine reassignment, ROADEF/EURO challenge 2012")
+    moves.add_argument("--model", type=Path, required=True, help="a model_*.txt, or .txt.gz")
+    moves.add_argument("--assignment", type=Path, required=True, help="the assignment_*.txt to start from")
+    moves.add_argument("--time-s", type=float, default=300.0, help="seconds to search for, on one core (300)")
+    moves.add_argument("--seed", type=int, default=_FIRST_SEED)
+    moves.add_argument("--out", type=Path, help="write the assignment found here")
     return parser.parse_args(arguments)
 
 
@@ -103,6 +110,17 @@ def _topology(given: argparse.Namespace) -> tuple[str, list[Row]]:
             sums[name] += placed[name]
     rows += [Row(f"all, {name}", total, "placed", f"{_key(name)}_placed", digits=0) for name, total in sums.items()]
     return "placed before the first refusal", rows
+
+
+def _roadef(given: argparse.Namespace) -> tuple[str, list[Row]]:
+    found = roadef.measure(given.model, given.assignment, given.time_s, given.out, given.seed)
+    rows = [
+        Row("initial cost", found["initial_cost"], "", "initial_cost", digits=0),
+        Row("ours", found["cost"], "", "cost", digits=0),
+        Row("lower bound", found["lower_bound"], "", "lower_bound", digits=0),
+        Row("ours above the bound by", 100 * (found["cost"] / max(found["lower_bound"], 1.0) - 1), "%", digits=4),
+    ]
+    return f"{given.model.name}, {given.time_s:g} s", rows
 
 
 def _told(what: str, found: Found) -> Found:

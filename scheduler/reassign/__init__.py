@@ -1,0 +1,1 @@
+"""Moving what already runs: a better assignment of processes to machines within the limits of moving (machine reassignment)."""
