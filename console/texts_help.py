@@ -244,6 +244,10 @@ OPTIONS: dict[str, Pair] = {
     "opt.retire-arch": ("此架构的主机全部淘汰", "All hosts of this architecture go."),
     "opt.place": ("再放置 N 个此规格的实例", "N instances of this flavor are to be placed."),
     "opt.into-site": ("只放在此地点", "Only at this site."),
+    "opt.pool-spare-hosts": (
+        "须能失去这么多台主机并在其余主机上重启其实例（N+k）",
+        "So many hosts may be lost, and all is restarted on the others (N+k).",
+    ),
     "opt.pool-level": ("可承载系统的最高等保级别（0–5）", "Protection level up to which systems may be here (0-5)."),
     "opt.project-level": (
         "系统的等保级别（0–5）；4 级起使用专属主机",

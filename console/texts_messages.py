@@ -55,6 +55,7 @@ COLUMNS: dict[str, Pair] = {
     "col.step": ("步骤", "STEP"),
     "col.source": ("从", "FROM"),
     "col.target": ("到", "TO"),
+    "col.spare_hosts": ("备用主机", "SPARE"),
     "col.level": ("等保级别", "LEVEL"),
     "col.rack": ("机架", "RACK"),
     "col.dedicated_to": ("专属于", "DEDICATED TO"),

@@ -379,6 +379,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "rule.up": ("do not answer, or are retired", "没有响应或已退役"),
     "rule.cordon": ("take no new instances", "停止接收新实例"),
     "rule.pool": ("are in another pool", "不在所需资源池"),
+    "rule.spare_hosts": ("are needed to restart what other hosts of the pool run, if those fail", "须留作资源池内其他主机故障时的重启空间"),
     "rule.movable": ("are out of the question: it must not be moved", "不可选：该实例不允许迁移"),
     "rule.live": ("are out of the question: its own host does not answer", "不可选：其所在主机没有响应"),
     "rule.level": ("are in a pool with a lower protection level", "所在资源池的等保级别不够"),

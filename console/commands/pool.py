@@ -12,7 +12,7 @@ from console.client import Body, at
 from console.pairs import numbers, ratios
 from console.verbs import LISTING, YES, Verb, arg, opt
 
-COLUMNS = ("name", "zone", "site", "level", "overcommit", "+reserved", "+id")
+COLUMNS = ("name", "zone", "site", "level", "+spare_hosts", "overcommit", "+reserved", "+id")
 RESOURCES = ("vcpus", "memory_mib", "disk_gib")
 
 
@@ -63,6 +63,7 @@ def delete(app: App, name: str, yes: bool) -> None:
 _NAME = arg("name")
 _SETTINGS = (
     opt("--site"),
+    opt("--spare-hosts", text="pool-spare-hosts", type=click.IntRange(0, 5)),
     opt("--level", text="pool-level", type=click.IntRange(0, 5)),
     opt("--overcommit", multiple=True, metavar="RESOURCE=X"),
     opt("--reserved", multiple=True, metavar="RESOURCE=N"),

@@ -23,15 +23,18 @@ from typing import Any
 from sqlalchemy import Connection
 
 from controller import errors
+from controller.actions import spare
 from controller.actions.admitted import placement_row, write
 from controller.actions.draft import Accepted, Admission, Draft, Explained, NewId, Outcome, Row, Unit
-from controller.actions.refusals import no_capacity, quota_exceeded
+from controller.actions.refusals import no_capacity, no_spare, quota_exceeded
+from controller.actions.spare import Results
 from controller.model import naming, translate
 from controller.model.identity import Right
 from controller.model.request import Item, Submission, within
 from controller.store import answers, catalogue, fleet, placements, projects, requests, sql
 from quotas import check as quota
 from scheduler import types as scheduler
+from scheduler.fleet import Fleet
 from scheduler.place import apply, place
 
 GIB = 1 << 30
@@ -216,6 +219,7 @@ def _decide(conn: Connection, admission: Admission, drafts: Sequence[Draft], nod
     admission.view.count(unit.wish for draft in drafts if draft.outcome is None and not draft.submission.explain for unit in draft.units)
     nodes = dict(nodes)
     waiting = [draft for draft in drafts if draft.outcome is None]
+    accepted: list[Draft] = []
     while waiting:
         counted, over = [], []
         tentative = dict(nodes)
@@ -227,7 +231,8 @@ def _decide(conn: Connection, admission: Admission, drafts: Sequence[Draft], nod
                 continue
             counted.append(draft)
             _count(tentative, draft)
-        placed, failed = _place(conn, admission, counted)
+        placed, failed = _place(conn, admission, counted, accepted)
+        accepted += placed
         for draft in placed:
             _count(nodes, draft)
         if over and failed:
@@ -248,29 +253,15 @@ def _count(nodes: dict[str, quota.Node], draft: Draft) -> None:
         nodes[id_] = quota.Node(node.project_id, node.path, node.limits, quota.add(node.used, draft.asked), node.held)
 
 
-def _place(conn: Connection, admission: Admission, drafts: Sequence[Draft]) -> tuple[list[Draft], bool]:
-    """Place drafts together; those that were, and whether any could not be.
-
-    The hosts chosen are locked and compared with what was decided upon; where one changed so that its share no longer fits, all is decided
-    anew.
-    """
+def _place(conn: Connection, admission: Admission, drafts: Sequence[Draft], earlier: Sequence[Draft]) -> tuple[list[Draft], bool]:
+    """Place drafts together; those that were, and whether any could not be. `earlier`: accepted before in this transaction."""
     view = admission.view.fleet
-    for _ in range(_LOOKS):
-        results = place(view, [[unit.wish for unit in draft.units] for draft in drafts])
-        chosen = {p.host_id for result in results if not isinstance(result, scheduler.NoValidHost) for p in result}
-        changed = [row for row in fleet.lock_hosts(conn, chosen) if row["generation"] != view.generation(row["id"])]
-        labels = {row["id"]: view.labels(row["id"]) for row in changed}
-        view.upsert(translate.host(row) for row in changed)
-        alike = all(view.labels(id_) == before for id_, before in labels.items())
-        if not changed or (alike and _still_fits(changed, drafts, results)):
-            break
-    else:
-        raise errors.Unavailable("fleet_restless")
+    results = _spared(conn, view, drafts, earlier)
     placed, failed = [], False
     for draft, result in zip(drafts, results, strict=True):
         if isinstance(result, scheduler.NoValidHost):
             failed = True
-            refusal = no_capacity(view, [unit.wish for unit in draft.units], result)
+            refusal = no_spare(len(view)) if draft.elsewhere else no_capacity(view, draft.wishes(), result)
             draft.outcome = Explained(refusal) if draft.submission.explain else refusal
             draft.records = [] if draft.submission.explain else [placement_row(view, draft, admission.new_id, result.key)]
         elif draft.submission.explain:
@@ -279,9 +270,38 @@ def _place(conn: Connection, admission: Admission, drafts: Sequence[Draft]) -> t
             draft.placements = result
             firsts = {unit.item: unit.id for unit in reversed(draft.units)}
             draft.records = [placement_row(view, draft, admission.new_id, key) for key in reversed(firsts.values())]
-            apply(view, [unit.wish for unit in draft.units], result)
+            apply(view, draft.wishes(), result)
             placed.append(draft)
     return placed, failed
+
+
+def _spared(conn: Connection, view: Fleet, drafts: Sequence[Draft], earlier: Sequence[Draft]) -> Results:
+    """Places that leave every pool the hosts that it keeps to spare: a draft that would break that looks elsewhere, if anywhere."""
+    results = _found(conn, view, drafts)
+    while found := spare.broken(conn, view, drafts, results, earlier):
+        pools = fleet.pool_names(conn)
+        for number, lack in found.items():
+            spare.avoid(drafts[number], lack.pool, pools)
+        results = _found(conn, view, drafts)
+    return results
+
+
+def _found(conn: Connection, view: Fleet, drafts: Sequence[Draft]) -> Results:
+    """Places for drafts, all together, on hosts that are locked from here on.
+
+    The hosts chosen are locked and compared with what was decided upon; where one changed so that its share no longer fits, all is decided
+    anew.
+    """
+    for _ in range(_LOOKS):
+        results = place(view, [draft.wishes() for draft in drafts])
+        chosen = {p.host_id for result in results if not isinstance(result, scheduler.NoValidHost) for p in result}
+        changed = [row for row in fleet.lock_hosts(conn, chosen) if row["generation"] != view.generation(row["id"])]
+        labels = {row["id"]: view.labels(row["id"]) for row in changed}
+        view.upsert(translate.host(row) for row in changed)
+        alike = all(view.labels(id_) == before for id_, before in labels.items())
+        if not changed or (alike and _still_fits(changed, drafts, results)):
+            return results
+    raise errors.Unavailable("fleet_restless")
 
 
 def _still_fits(changed: Sequence[Row], drafts: Sequence[Draft], results: Sequence[Any]) -> bool:

@@ -143,6 +143,9 @@ def placement_row(view: Fleet, draft: Draft, new_id: NewId, key: str) -> Row:
     one = next(unit for unit in draft.units if unit.id == key)
     names = [unit.name for unit in draft.units if unit.item == one.item]
     hosts = [view.host_name(placement.host_id) for unit, placement in pairs(draft) if unit.item == one.item] if draft.placements else []
+    kept = record(names, one.flavor["name"], one.wish, reasons(view, one.wish), hosts)
+    if draft.elsewhere and not draft.placements:  # there is room, and it is kept for what other hosts run
+        kept |= {"fits": 0, "rules": [{"rule": "spare_hosts", "excluded": kept["hosts"]}], "nearest": []}
     return {
         "id": new_id(),
         "project_id": draft.project["id"],
@@ -150,5 +153,5 @@ def placement_row(view: Fleet, draft: Draft, new_id: NewId, key: str) -> Row:
         "item": one.item,
         "actor": draft.submission.identity.name,
         "placed": bool(draft.placements),
-        "record": record(names, one.flavor["name"], one.wish, reasons(view, one.wish), hosts),
+        "record": kept,
     }

@@ -49,6 +49,11 @@ class Draft:
     placements: list[scheduler.Placement] = field(default_factory=list)
     records: list[Row] = field(default_factory=list)  # why there, or why not
     outcome: Outcome | None = None
+    elsewhere: list[scheduler.Item] | None = None  # the wishes without pools that need the hosts they keep to spare, where that was tried
+
+    def wishes(self) -> list[scheduler.Item]:
+        """What the scheduler is asked for."""
+        return self.elsewhere or [unit.wish for unit in self.units]
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,14 +40,14 @@ def create_pool(conn: Connection, env: Env, identity: Identity, record: Mapping[
 
 
 def update_pool(conn: Connection, identity: Identity, reference: str, generation: int | None, changes: Mapping[str, Any]) -> Row:
-    """Change zone, site, level, overcommit or reserve; the capacity of its hosts follows at once.
+    """Change zone, site, level, spare hosts, overcommit or reserve; the capacity of its hosts follows at once.
 
     Raises InvalidState where a host would hold more than it may (capacity promised is never taken back), or somebody of a higher level.
     """
     guard.overall(identity, Right.OPERATE)
     row = find_pool(conn, identity, reference)
     guard.seen(row, generation)
-    merged = {name: changes.get(name, row[name]) for name in ("zone", "site", "level", "overcommit", "reserved")}
+    merged = {name: changes.get(name, row[name]) for name in ("zone", "site", "level", "spare_hosts", "overcommit", "reserved")}
     records = []
     for host in fleet.hosts_in(conn, row["id"]):
         room = translate.capacity(host["inventory"], merged["overcommit"], merged["reserved"])

@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from controller import errors
-from controller.actions import guard
+from controller.actions import guard, spare
 from controller.actions.admit import check_fit
 from controller.actions.env import Env
-from controller.actions.refusals import quota_exceeded
+from controller.actions.refusals import no_spare, quota_exceeded
 from controller.model import translate
 from controller.model.identity import Identity, Right
 from controller.model.lifecycle import Goal, State
@@ -104,6 +104,8 @@ def _take_growth(conn: Connection, identity: Identity, row: Row, size: Mapping[s
     if short:
         details = {"hosts": 1, "rules": [{"rule": name, "excluded": 1} for name in short], "alone": [], "changes": []}
         raise errors.NoCapacity("no_room_to_grow", details=details, resources=", ".join(short))
+    if any(growth.values()) and not spare.room_to_grow(conn, row["id"], host, larger):
+        raise no_spare(1)
     requests.resize_allocation(conn, row["id"], larger)
 
 

@@ -74,17 +74,12 @@ def town(conn: Connection, identity: Identity, wish: Wish) -> Town:
         raise errors.InvalidRequest("plan_of_what", kind=wish.kind)
     pool = fleet_actions.find_pool(conn, identity, reference)
     rows = residents.in_pool(conn, pool["id"])
-    _, hosts = fleet.changed_hosts(conn, 0)
-    elsewhere = {row["host_id"] for row in rows}
-    here = [
-        one if one.pool == pool["name"] else replace(one, cordoned=True)
-        for one in map(translate.host, hosts)
-        if one.pool == pool["name"] or one.id in elsewhere
-    ]
+    hosts = map(translate.host, fleet.placed_in(conn, pool["id"], {row["host_id"] for row in rows}))
+    here = [one if one.pool == pool["name"] else replace(one, cordoned=True) for one in hosts]
     flavor = _flavor(conn, wish.flavor) if wish.flavor else None
     if wish.kind == "defragment" and flavor is None:
         raise errors.InvalidRequest("plan_of_what", kind=wish.kind)
-    return Town(Fleet(here), _residents(conn, rows), _by_key(rows), pool["name"], host["id"] if host else "", flavor)
+    return Town(Fleet(here), residents_of(conn, rows), _by_key(rows), pool["name"], host["id"] if host else "", flavor)
 
 
 def decide(wish: Wish, there: Town) -> Plan:
@@ -116,7 +111,7 @@ def everything(conn: Connection, identity: Identity, question: Question) -> tupl
         retire=question.retire,
         approve=tuple(_gang(conn, number, wanted) for number, wanted in enumerate(question.place)),
     )
-    return Town(there, _residents(conn, rows), _by_key(rows)), change
+    return Town(there, residents_of(conn, rows), _by_key(rows)), change
 
 
 def answer(there: Town, change: Change, spare_hosts: int) -> Outcome:
@@ -128,7 +123,8 @@ def _by_key(rows: Sequence[Row]) -> dict[str, Row]:
     return {row["id"]: row for row in rows}
 
 
-def _residents(conn: Connection, rows: Sequence[Row]) -> list[Resident]:
+def residents_of(conn: Connection, rows: Sequence[Row]) -> list[Resident]:
+    """Rows of `store.residents` in the scheduler's words."""
     pools = {reference: row["name"] for reference, row in fleet.pools(conn, {row["pool"] for row in rows if row["pool"]}).items()}
     levels = projects.levels(conn, {tuple(row["ancestors"]) for row in rows})
     dedicated = fleet.tenants(conn)

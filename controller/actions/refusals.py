@@ -30,6 +30,12 @@ def quota_exceeded(identity: Identity, over: Sequence[quota.Over], project: Mapp
     return errors.QuotaExceeded(details={"over": shown}, project=first.path, resource=first.resource, asked=first.asked, count=len(over))
 
 
+def no_spare(hosts: int) -> errors.NoCapacity:
+    """There is room, and it is kept for what other hosts run."""
+    rules = [{"rule": "spare_hosts", "excluded": hosts}]
+    return errors.NoCapacity(details={"hosts": hosts, "rules": rules, "alone": rules, "changes": []}, hosts=hosts)
+
+
 def no_capacity(fleet: Fleet, gang: Sequence[Item], refusal: NoValidHost) -> errors.NoCapacity:
     """Each rule with the number of hosts it excluded, and changes that would fit; no host is named."""
     full = explain(fleet, gang) or refusal

@@ -188,6 +188,7 @@ class PoolOut(Identified):
     zone: str = Field(examples=["wuhan-a"])
     site: str = Field(examples=["武汉"])
     level: int = Field(description="The protection level up to which systems may be here.", examples=[3])
+    spare_hosts: int = Field(description="So many hosts may be lost, and what they run is restarted on the others.", examples=[1])
     overcommit: dict[str, float] = Field(examples=[{"vcpus": 4.0, "memory_mib": 1.0, "disk_gib": 1.0}])
     reserved: dict[str, int] = Field(examples=[{"vcpus": 0, "memory_mib": 512, "disk_gib": 5}])
 

@@ -35,6 +35,7 @@ Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Url = Annotated[str, StringConstraints(max_length=2048, pattern=r"^https?://[^\s\x00]+$")]
 Amount = Annotated[int, Field(ge=0, le=_MOST)]
 Level = Annotated[int, Field(ge=0, le=5)]
+Spare = Annotated[int, Field(ge=0, le=5)]
 
 
 class _In(BaseModel):
@@ -162,12 +163,16 @@ class Reserved(_In):
     disk_gib: Amount = 5
 
 
+_SPARE = "N+k: nothing is placed that would leave the pool unable to restart what so many of its hosts run."
+
+
 class PoolIn(_In):
     """A new pool."""
 
     name: Name = Field(examples=["general"])
     zone: Name = Field(examples=["wuhan-a"])
     site: Line = Field("", examples=["武汉"])
+    spare_hosts: Spare = Field(0, description=_SPARE, examples=[1])
     level: Level = Field(0, description="The protection level (等保定级) up to which systems may be here.", examples=[3])
     overcommit: Overcommit = Overcommit()
     reserved: Reserved = Reserved()
@@ -179,6 +184,7 @@ class PoolChange(_In):
     zone: Name | None = Field(None, examples=["wuhan-a"])
     site: Line | None = Field(None, examples=["武汉"])
     level: Level | None = Field(None, examples=[3])
+    spare_hosts: Spare | None = Field(None, description=_SPARE, examples=[1])
     overcommit: Overcommit | None = None
     reserved: Reserved | None = None
 

@@ -103,7 +103,7 @@ def image(row: Row, reader: Reader) -> dict[str, Any]:
 
 def pool(row: Row) -> dict[str, Any]:
     """A pool."""
-    fields = ("id", "name", "zone", "site", "level", "overcommit", "reserved", "generation")
+    fields = ("id", "name", "zone", "site", "level", "spare_hosts", "overcommit", "reserved", "generation")
     return {**{name: row[name] for name in fields}, "created_at": time(row["created_at"])}
 
 

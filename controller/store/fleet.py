@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from controller.store import sql
 from controller.store.sql import Row
 
-_POOL = "SELECT id, name, zone, site, level, overcommit, reserved, generation, created_at FROM pools"
+_POOL = "SELECT id, name, zone, site, level, spare_hosts, overcommit, reserved, generation, created_at FROM pools"
 _ENDPOINT = (
     "SELECT e.id, e.name, e.driver, e.uri, e.options, e.pool_id, p.name AS pool, e.state, e.reason, e.since, e.generation, e.created_at"
     " FROM endpoints e JOIN pools p ON p.id = e.pool_id"
@@ -56,6 +56,21 @@ def tenants(conn: Connection) -> set[str]:
     return {row["dedicated_to"] for row in found}
 
 
+def spare_pools(conn: Connection) -> dict[str, Row]:
+    """Pools that keep hosts to spare, by name."""
+    return {row["name"]: row for row in sql.rows(conn, f"{_POOL} WHERE spare_hosts > 0")}
+
+
+def pool_names(conn: Connection) -> list[str]:
+    """All pools there are."""
+    return [row["name"] for row in sql.rows(conn, "SELECT name FROM pools ORDER BY name")]
+
+
+def lock_pools(conn: Connection, ids: Iterable[str]) -> None:
+    """Nobody else places there, of those who lock, until this transaction ends."""
+    sql.run(conn, "SELECT 1 FROM pools WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE", ids=sorted(ids))
+
+
 def misplaced(conn: Connection, column: str, value: str) -> Sequence[Row]:
     """Instances and holds that may not be where they are, some of them, among those of a `host_id`, a `pool_id`, or below a project."""
     where = "ancestors @> ARRAY[CAST(:value AS uuid)]" if column == "project_id" else f"{column} = CAST(:value AS uuid)"
@@ -71,7 +86,7 @@ def update_pool(conn: Connection, pool_id: str, record: Mapping[str, Any]) -> No
     """Replace what can change of a pool."""
     sql.run(
         conn,
-        "UPDATE pools SET zone = :zone, site = :site, level = :level, overcommit = CAST(:overcommit AS jsonb),"
+        "UPDATE pools SET zone = :zone, site = :site, level = :level, spare_hosts = :spare_hosts, overcommit = CAST(:overcommit AS jsonb),"
         " reserved = CAST(:reserved AS jsonb),"
         " generation = generation + 1 WHERE id = CAST(:id AS uuid)",
         id=pool_id,
@@ -193,6 +208,16 @@ def changed_hosts(conn: Connection, since: int) -> tuple[int, Sequence[Row]]:
     """
     mark = sql.scalar(conn, "SELECT oldest_xid()")
     return mark, sql.rows(conn, f"{_PLACED} WHERE h.changed_xid >= CAST(:since AS bigint)", since=since)
+
+
+def placed_in(conn: Connection, pool_id: str, more: Iterable[str]) -> Sequence[Row]:
+    """Hosts of a pool, and some more, as placing looks at them."""
+    return sql.rows(
+        conn,
+        f"{_PLACED} WHERE h.pool_id = CAST(:pool AS uuid) OR h.id = ANY(CAST(:more AS uuid[])) ORDER BY h.id",
+        pool=pool_id,
+        more=sorted(set(more)),
+    )
 
 
 def page_hosts(conn: Connection, filters: Mapping[str, str | None], after: str, limit: int) -> Sequence[Row]:

@@ -182,7 +182,16 @@ class Cloud:
 
     def pool(self, name: str, zone: str, **more: Any) -> None:
         """A new pool; by default without overcommit and reserve."""
-        record = {"name": name, "zone": zone, "site": "", "level": 0, "overcommit": NO_OVERCOMMIT, "reserved": NOTHING_RESERVED, **more}
+        record = {
+            "name": name,
+            "zone": zone,
+            "site": "",
+            "level": 0,
+            "spare_hosts": 0,
+            "overcommit": NO_OVERCOMMIT,
+            "reserved": NOTHING_RESERVED,
+            **more,
+        }
         self.run(lambda conn: fleet.create_pool(conn, self.env, self.admin, record))
 
     def enrol(self, name: str, uri: str, pool: str, driver: str = "fake") -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from controller import errors
-from controller.actions import instances, projects, requests
+from controller.actions import fleet, instances, projects, requests
 from controller.actions.admit import admit
 from controller.actions.draft import Accepted, Explained, Outcome
 from controller.admitter import Admitter
@@ -168,6 +168,15 @@ def test_32_threads_at_two_controllers_against_a_limit_of_20_end_at_exactly_20(c
         outcomes = at_once(admitters, [submission(cloud.admin, paths[number % 4], direct=True) for number in range(32)])
     assert kinds(outcomes) == {"Accepted": 20, "QuotaExceeded": 12}
     assert usage(cloud, ROOT) == (20, 0)
+    balanced(cloud)
+
+
+def test_two_controllers_together_leave_a_pool_the_host_that_it_keeps_to_spare(cloud: Cloud) -> None:
+    cloud.flavor("quarter", 4, 1024, 10)  # 16 fit on four hosts of 16 vCPUs, 12 of them so that any three hold what the fourth runs
+    cloud.run(lambda conn: fleet.update_pool(conn, cloud.admin, "general", None, {"spare_hosts": 1}))
+    with admitting(cloud, 2) as admitters:
+        outcomes = at_once(admitters, [submission(cloud.admin, ROOT, "quarter", direct=True) for _ in range(20)])
+    assert kinds(outcomes) == {"Accepted": 12, "NoCapacity": 8}
     balanced(cloud)
 
 

@@ -1,0 +1,104 @@
+"""N+k at admission: no placement leaves a pool unable to restart what any `spare_hosts` of its hosts run.
+
+In: drafts with the places that were found for them. Out: for those that would break it, the verdict. Pools that keep no hosts to spare cost
+one small query. A pool that does is locked here until the transaction ends, so that two controllers can't each find room for the last one;
+then its hosts and all that is on them are read anew, and the proof is made (`scheduler.plans.survival`): a tenth of a second for a pool of
+some hundred hosts, once for all that wait together, and once for each of them only where something would break it. Rejected: counting
+free room instead of proving (says yes where room is in pieces), and a background check that reports afterwards (a promise, then, is none).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from controller.actions.draft import Draft
+from controller.actions.plans import residents_of
+from controller.model import translate
+from controller.store import fleet as store
+from controller.store import residents
+from controller.store.sql import Row
+from scheduler.fleet import Fleet
+from scheduler.plans.survival import survives, would_break
+from scheduler.plans.types import Resident, Survival
+from scheduler.types import Item, NoValidHost, Placement
+
+Results = Sequence[list[Placement] | NoValidHost]
+Coming = list[tuple[Item, str]]
+NOWHERE = ""  # no pool has this name
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """A pool that keeps hosts to spare, as it is now."""
+
+    name: str
+    spare_hosts: int
+    fleet: Fleet
+    residents: Sequence[Resident]
+
+    def lacks(self, coming: Coming) -> Survival | None:
+        """What would be lacking with all of these there, too."""
+        here = [(item, host) for item, host in coming if host in self.fleet.rows and self.fleet.labels(host).pool == self.name]
+        return next(iter(would_break(self.fleet, self.residents, {self.name: self.spare_hosts}, here)), None) if here else None
+
+
+def broken(conn: Connection, view: Fleet, drafts: Sequence[Draft], results: Results, earlier: Iterable[Draft]) -> dict[int, Survival]:
+    """By number of the draft, the pool that would no longer be N+k. `earlier`: drafts accepted before in this transaction."""
+    spare = store.spare_pools(conn)
+    wanted = [_coming(draft, result) for draft, result in zip(drafts, results, strict=True)]
+    touched = sorted({view.labels(host).pool for coming in wanted for _, host in coming} & spare.keys()) if spare else []
+    if not touched:
+        return {}
+    store.lock_pools(conn, [spare[name]["id"] for name in touched])
+    pools = [_read(conn, spare[name]) for name in touched]
+    taken = [one for draft in earlier for one in _coming(draft, draft.placements)]
+    real = [number for number, draft in enumerate(drafts) if not draft.submission.explain]
+    if len(real) == len(drafts) and not any(pool.lacks(taken + [one for coming in wanted for one in coming]) for pool in pools):
+        return {}
+    found: dict[int, Survival] = {}
+    for number, coming in enumerate(wanted):
+        lack = next((lack for pool in pools if (lack := pool.lacks(taken + coming) if _goes_to(pool, coming) else None)), None)
+        if lack is not None:
+            found[number] = lack
+        elif number in real:
+            taken += coming
+    return found
+
+
+def _goes_to(pool: _Pool, coming: Coming) -> bool:
+    return any(host in pool.fleet.rows and pool.fleet.labels(host).pool == pool.name for _, host in coming)
+
+
+def _coming(draft: Draft, result: Sequence[Placement] | NoValidHost) -> Coming:
+    if isinstance(result, NoValidHost):
+        return []
+    return [(unit.wish, placement.host_id) for unit, placement in zip(draft.units, result, strict=True)]
+
+
+def _read(conn: Connection, row: Row) -> _Pool:
+    rows = residents.in_pool(conn, row["id"])
+    hosts = store.placed_in(conn, row["id"], {one["host_id"] for one in rows})
+    return _Pool(row["name"], row["spare_hosts"], Fleet(map(translate.host, hosts)), residents_of(conn, rows))
+
+
+def room_to_grow(conn: Connection, instance_id: str, host: Row, larger: Mapping[str, int]) -> bool:
+    """Whether the pool of an instance's host stays N+k with the instance so large."""
+    kept = store.spare_pools(conn).get(host["pool"])
+    if kept is None:
+        return True
+    store.lock_pools(conn, [kept["id"]])
+    pool, size = _read(conn, kept), translate.resources(larger)
+    mine = next(one for one in pool.residents if one.key == instance_id)
+    grown = {name: getattr(size, name) - getattr(mine.item.resources, name) for name in translate.SIZES}
+    pool.fleet.claim(mine.host_id, translate.resources(grown))
+    after = [replace(one, item=replace(one.item, resources=size)) if one is mine else one for one in pool.residents]
+    return all(verdict.ok for verdict in survives(pool.fleet, after, {pool.name: pool.spare_hosts}))
+
+
+def avoid(draft: Draft, pool: str, pools: Sequence[str]) -> None:
+    """Make the draft look for places outside a pool; where none is left, it looks in a pool that there isn't."""
+    left = [tuple(name for name in wish.pools or pools if name != pool) or (NOWHERE,) for wish in draft.wishes()]
+    draft.elsewhere = [replace(wish, pools=names) for wish, names in zip(draft.wishes(), left, strict=True)]
