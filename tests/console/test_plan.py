@@ -1,0 +1,86 @@
+"""`chutian plan`: what is asked of the API, and what a person is shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from console.exits import CONFLICT, OK
+
+Run = Callable[..., Any]
+SUMMARY = {
+    "hosts": 3, "in_use": 2, "largest_vcpus": 4, "largest_memory_mib": 8192, "fill_mean": {}, "fill_max": {}, "peak": 0.75, "spread": 0.125,
+    "fits": None, "resilient": True,
+}  # fmt: skip
+MOVE = {"step": 0, "id": "i", "name": "web-1", "project": "hubei/health", "source": "kvm-1", "target": "kvm-2"}
+PLAN = {
+    "kind": "drain", "reason": "done", "text": "1 moves empty kvm-1.", "benefit": 1.0, "moves": [MOVE], "before": SUMMARY,
+    "after": {**SUMMARY, "in_use": 1}, "unsolvable": [], "lacks": [],
+}  # fmt: skip
+NOWHERE = {
+    "id": "i",
+    "name": "web-1",
+    "project": "hubei/health",
+    "host": "kvm-1",
+    "rules": [{"rule": "vcpus", "excluded": 2, "text": "are full"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "body"),
+    [
+        ("plan drain kvm-1", {"kind": "drain", "host": "kvm-1", "spare_hosts": 0}),
+        ("plan consolidate general --spare-hosts 1", {"kind": "consolidate", "pool": "general", "spare_hosts": 1}),
+        ("plan rebalance general", {"kind": "rebalance", "pool": "general", "spare_hosts": 0}),
+        (
+            "plan defragment general large --copies 3",
+            {"kind": "defragment", "pool": "general", "flavor": "large", "copies": 3, "spare_hosts": 0},
+        ),
+    ],
+)
+def test_what_is_asked(chutian: Run, server: Any, line: str, body: dict[str, Any]) -> None:
+    server.on("POST /v1/plans", PLAN)
+    assert chutian(*line.split()).code == OK
+    (seen,) = server.seen
+    assert json.loads(seen.raw) == body
+
+
+def test_a_plan_is_shown_move_by_move_with_what_it_is_good_for(chutian: Run, server: Any) -> None:
+    server.on("POST /v1/plans", PLAN)
+    shown = chutian("plan", "drain", "kvm-1").out
+    assert shown.splitlines()[0] == PLAN["text"]
+    assert "web-1  hubei/health  kvm-1  kvm-2" in shown
+    assert "hosts in use" in shown
+    assert "75.0%" in shown
+    assert json.loads(chutian("plan", "drain", "kvm-1", "-o", "json").out) == PLAN
+
+
+def test_what_stands_in_the_way_is_named_and_told_by_the_exit_code(chutian: Run, server: Any) -> None:
+    lack = {"pool": "general", "hosts": ["kvm-2"], "certain": True, "short": {"vcpus": 3}}
+    server.on("POST /v1/plans", {**PLAN, "reason": "unsolvable", "moves": [], "unsolvable": [NOWHERE], "lacks": [lack]})
+    ran = chutian("plan", "drain", "kvm-1")
+    assert ran.code == CONFLICT
+    assert "web-1 (hubei/health) finds no place:" in ran.out
+    assert "are full" in ran.out
+    assert "could not lose kvm-2" in ran.out
+
+
+def test_what_if_takes_everything_together(chutian: Run, server: Any) -> None:
+    found = {"restarted": 3, "stranded": [NOWHERE], "stranded_count": 1, "placed": 2, "refused": [], "before": SUMMARY, "after": SUMMARY}
+    server.on("POST /v1/what-if", found)
+    line = "plan what-if --lose kvm-1 --add kvm-2=4 --retire-arch aarch64 --place large=2 --spare-hosts 1"
+    ran = chutian(*line.split())
+    assert ran.code == CONFLICT
+    assert "3 restarted, 1 without a place, 2 placed anew" in ran.out
+    (seen,) = server.seen
+    assert json.loads(seen.raw) == {
+        "lose": ["kvm-1"],
+        "add": [{"like": "kvm-2", "count": 4}],
+        "retire": ["aarch64"],
+        "place": [{"flavor": "large", "count": 2}],
+        "spare_hosts": 1,
+    }
+    assert chutian("plan", "what-if", "--add", "kvm-2=many").code == 2
