@@ -405,6 +405,8 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "change.other_arch": ("architecture {arch} would fit", "改用 {arch} 架构即可"),
     "change.other_zone": ("zone {zone} would fit", "改用可用区 {zone} 即可"),
     "change.other_pool": ("pool {pool} would fit", "改用资源池 {pool} 即可"),
+    "change.split_zone": ("{count} as asked and the others in zone {zone} would fit", "{count} 个不变、其余改到可用区 {zone} 即可"),
+    "change.split_pool": ("{count} as asked and the others in pool {pool} would fit", "{count} 个不变、其余改到资源池 {pool} 即可"),
     "change.fewer_instances": ("{count} instances would fit", "改为 {count} 个实例即可"),
     "change.drop_trait": ("without the trait {trait} it would fit", "去掉特性 {trait} 即可"),
     "change.smaller": (

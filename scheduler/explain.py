@@ -54,7 +54,8 @@ def changed(gang: Sequence[Item], key: str, change: Change) -> list[Item]:
     if change.what == "fewer_instances":
         drop = [number for number, item in enumerate(gang) if sort_of(item) == sort][int(change.params["count"]) :]
         return [item for number, item in enumerate(gang) if number not in drop]
-    return [_edit(item, change) if sort_of(item) == sort else item for item in gang]
+    stay = {item.key for item in [one for one in gang if sort_of(one) == sort][: int(change.params.get("count", 0))]}  # of a split
+    return [_edit(item, change) if sort_of(item) == sort and item.key not in stay else item for item in gang]
 
 
 def _resize(item: Item, params: Params) -> Item:
@@ -75,6 +76,8 @@ _EDITS: Mapping[str, Callable[[Item, Params], Item]] = {
     "other_arch": lambda item, params: replace(item, arch=str(params["arch"])),
     "other_zone": lambda item, params: replace(item, zones=(str(params["zone"]),)),
     "other_pool": lambda item, params: replace(item, pools=(str(params["pool"]),)),
+    "split_zone": lambda item, params: replace(item, zones=(str(params["zone"]),)),
+    "split_pool": lambda item, params: replace(item, pools=(str(params["pool"]),)),
     "drop_trait": lambda item, params: replace(item, traits=item.traits - {str(params["trait"])}),
     "relax_spread": _soften,
 }
@@ -94,6 +97,20 @@ def _elsewhere(label: str, fleet: Fleet, gang: Sequence[Item], refused: Item) ->
     if not asked:
         return
     offers = [Change(f"other_{label}", {label: name}) for name in fleet.names(label) if name not in asked]
+    for offer in sorted(offers, key=lambda offer: -capacity(fleet, _edit(refused, offer))):
+        if _places(fleet, gang, refused, offer):
+            yield offer
+            return
+
+
+def _split(label: str, fleet: Fleet, gang: Sequence[Item], refused: Item) -> Iterator[Change]:
+    """As many as fit where they are asked for, the others under another value of a label: the one with most room that places."""
+    asked = {"zone": refused.zones, "pool": refused.pools}[label]
+    alike = sum(sort_of(item) == sort_of(refused) for item in gang)
+    stay = min(alike - 1, capacity(fleet, refused))
+    if not asked or stay < 1 or (refused.spread and refused.spread.mode == "affinity"):
+        return
+    offers = [Change(f"split_{label}", {"count": stay, label: name}) for name in fleet.names(label) if name not in asked]
     for offer in sorted(offers, key=lambda offer: -capacity(fleet, _edit(refused, offer))):
         if _places(fleet, gang, refused, offer):
             yield offer
@@ -182,6 +199,8 @@ _OFFERS: Sequence[Callable[[Fleet, Sequence[Item], Item], Iterator[Change]]] = (
     partial(_elsewhere, "zone"),
     partial(_elsewhere, "pool"),
     partial(_elsewhere, "arch"),
+    partial(_split, "zone"),
+    partial(_split, "pool"),
     _drop_trait,
     _relax_spread,
     _fewer_instances,

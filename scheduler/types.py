@@ -153,6 +153,8 @@ class Change:
     other_arch        arch
     other_zone        zone
     other_pool        pool
+    split_zone        count (of that shape that stay as asked), zone (for the others)
+    split_pool        count, pool
     drop_trait        trait
     relax_spread      mode (the soft mode to ask for instead), domain
     fewer_instances   count (of that shape)

@@ -209,10 +209,10 @@ class EndpointIn(_In):
 
 
 class PlanIn(_In):
-    """What is to be planned; nothing is done."""
+    """What is to be planned; nothing is done: `{"kind": "drain", "host": "kvm-01"}`, or one of the others for a pool."""
 
-    kind: Literal["drain", "consolidate", "rebalance", "defragment"] = Field(examples=["drain"])
-    host: Reference | None = Field(None, description="The host to be emptied, for `drain`.", examples=["kvm-01"])
+    kind: Literal["drain", "consolidate", "rebalance", "defragment"] = Field(examples=["rebalance"])
+    host: Reference | None = Field(None, description="The host to be emptied, for `drain` alone.", examples=[None])
     pool: Reference | None = Field(None, description="The pool, for all others.", examples=["general"])
     flavor: Reference | None = Field(
         None, description="What is to fit more often, for `defragment`; else what copies are counted of.", examples=["large"]

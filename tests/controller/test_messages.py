@@ -160,7 +160,7 @@ def changes_proposed() -> set[str]:
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     made = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name(node) == "Change"]
     named = {text for call in made for text in _texts(call.args[0])}
-    return {f"change.{text}" for text in texts if text in named or re.fullmatch(r"(fewer|less|other|drop|relax)_\w+", text)}
+    return {f"change.{text}" for text in texts if text in named or re.fullmatch(r"(fewer|less|other|split|drop|relax)_\w+", text)}
 
 
 def test_every_sentence_that_the_code_names_is_in_the_catalogue() -> None:

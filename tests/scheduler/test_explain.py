@@ -91,6 +91,18 @@ def test_sizes_offered_to_a_gang_fit_all_of_it() -> None:
     ]
 
 
+def test_what_one_zone_or_pool_can_not_hold_is_offered_in_two_parts() -> None:
+    fleet = Fleet([host("a"), host("b", zone="b", pool="silver", used=Resources(4, 0, 0))])
+    for asked, label, other in (({"zones": ("a",)}, "zone", "b"), ({"pools": ("gold",)}, "pool", "silver")):
+        wanted = gang(6, resources=SMALL, **asked)
+        found = offers(fleet, wanted)
+        assert found[0] == (f"split_{label}", {"count": 4, label: other})
+        split = changed(wanted, wanted[-1].key, Change(*found[0]))
+        assert [one.zones or one.pools for one in split] == [next(iter(asked.values()))] * 4 + [(other,)] * 2
+    together = gang(6, resources=SMALL, zones=("a",), spread=Spread("g", "affinity", "zone"))
+    assert "split_zone" not in dict(offers(fleet, together))
+
+
 def test_a_change_applies_to_the_refused_sort_alone() -> None:
     wanted = [item("db", resources=Resources(6, 6000, 10)), *gang(3)]
     refusal = explain(Fleet([host("a")]), wanted)
