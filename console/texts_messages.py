@@ -254,6 +254,8 @@ MESSAGES: dict[str, Pair] = {
     "explain.chosen": ("选定：{hosts}", "Chosen: {hosts}"),
     "explain.best": ("{host}：得分 {points}", "{host}: score {points}"),
     "explain.nearest": ("{host} 差一点：{rules}，缺 {short}", "{host} came near: {rules}, short of {short}"),
+    "explain.not_there": ("现在不能放到 {host}，因为此类主机：", "It can't be on {host} now: hosts like it"),
+    "explain.would_do": ("{host} 现在也放得下它", "{host} would do as well, as things are now"),
     "explain.refused": ("{at}  {project}  {names} 未能放置", "{at}  {project}  no place for {names}"),
     "explain.does_not_fit": ("不能满足。", "It doesn't fit."),
     "refusal.looked_at": ("看了 {count} 台主机", "{count} hosts looked at"),

@@ -71,6 +71,14 @@ def reasons(fleet: Fleet, item: Item) -> Reasons:
     )
 
 
+def why_not(fleet: Fleet, item: Item, host_id: str) -> Miss:
+    """What stands between an item and one host, as the fleet is now; no rules where nothing does. Raises KeyError."""
+    row = fleet.rows[host_id]
+    bits = int(fails(fleet, item, members_of(fleet, item, {}))[row])
+    needs = np.array(shape_of(item)[0], np.int64)
+    return _miss(fleet, row, bits, np.maximum(needs - fleet.columns.free[row], 0) * (needs > 0))
+
+
 def counted(counts: Ints) -> tuple[RuleCount, ...]:
     """Counts by rule, without those that exclude nothing."""
     return tuple(RuleCount(name, count) for name, count in zip(RULES, counts.tolist(), strict=True) if count)
@@ -92,10 +100,12 @@ def _nearest(fleet: Fleet, item: Item, failed: Ints) -> tuple[Miss, ...]:
     short = np.maximum(needs - fleet.columns.free[rows], 0) * (needs > 0)
     rules = np.array([int(bits).bit_count() for bits in failed[rows]], np.int64)
     share = (short / np.maximum(needs, 1)).sum(axis=1)
-    found = []
-    for position in np.lexsort((rows, share, rules))[:NEAREST].tolist():
-        row, lacks = int(rows[position]), short[position].tolist()
-        lacks[GPUS] = -(-lacks[GPUS] // WHOLE_GPU)
-        broken = tuple(name for name in RULES if failed[row] & BIT[name])
-        found.append(Miss(fleet.name_in(row), broken, {name: lack for name, lack in zip(SIZES, lacks, strict=True) if lack}))
-    return tuple(found)
+    nearest = np.lexsort((rows, share, rules))[:NEAREST].tolist()
+    return tuple(_miss(fleet, int(rows[position]), int(failed[rows[position]]), short[position]) for position in nearest)
+
+
+def _miss(fleet: Fleet, row: int, bits: int, short: Ints) -> Miss:
+    lacks = short.tolist()
+    lacks[GPUS] = -(-lacks[GPUS] // WHOLE_GPU)
+    broken = tuple(name for name in RULES if bits & BIT[name])
+    return Miss(fleet.name_in(row), broken, {name: lack for name, lack in zip(SIZES, lacks, strict=True) if lack})

@@ -16,17 +16,32 @@ def request(app: App, file: str, project: str | None) -> int:
     return plans.show(app, at("requests"), load(app, file) | ({"project": project} if project else {}))
 
 
-def instance(app: App, instance: str, project: str | None) -> None:
-    """Why an instance is where it is and as it is."""
-    body = app.client().get(at("instances", lookup.instance(app, instance, project), "explain"))
+def instance(app: App, instance: str, project: str | None, host: str | None) -> None:
+    """Why an instance is where it is and as it is, and why not on another host."""
+    wanted = {} if host is None else {"host": host}
+    body = app.client().get(at("instances", lookup.instance(app, instance, project), "explain"), **wanted)
     if not app.for_people:
         render.programs(app, body)
         return
     tell(clean(str(body.get("text", ""))))
     if body.get("placement"):
         _placement(app, body["placement"])
+    if body.get("not_there"):
+        _not_there(app, body["not_there"])
     for event in body.get("events") or []:
         tell("  " + line(event))
+
+
+def _not_there(app: App, miss: Body) -> None:
+    host = clean(str(miss["host"]))
+    if not miss["rules"]:
+        tell("  " + app.say("explain.would_do", host=host))
+        return
+    tell("  " + app.say("explain.not_there", host=host))
+    for rule in miss["rules"]:
+        short = miss["short"].get(rule["rule"])
+        lack = f" ({cell(app.say, rule['rule'], {rule['rule']: short}, True)})" if short else ""
+        tell(f"    {clean(str(rule['text']))}{lack}")
 
 
 def refusals(app: App, project: str | None, limit: int | None, cursor: str | None, everything: bool) -> None:
@@ -62,5 +77,5 @@ def _placement(app: App, placement: Body) -> None:
 VERBS = {
     "request": Verb(request, (arg("file"), opt("--project", "-p"))),
     "refusals": Verb(refusals, (opt("--project", "-p"), *LISTING)),
-    "instance": Verb(instance, (arg("instance"), opt("--project", "-p", text="in-project"))),
+    "instance": Verb(instance, (arg("instance"), opt("--project", "-p", text="in-project"), opt("--host", text="why-not-host"))),
 }

@@ -7,6 +7,7 @@ there only as far as members of groups are on them, and take nobody.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,7 @@ from controller.model import translate
 from controller.model.identity import Identity, Right
 from controller.store import catalogue, fleet, projects, residents
 from controller.store.sql import Row
+from scheduler import reasons
 from scheduler.fleet import Fleet
 from scheduler.plans.consolidating import consolidate
 from scheduler.plans.defragmenting import defragment
@@ -27,6 +29,7 @@ from scheduler.plans.draining import drain
 from scheduler.plans.rebalancing import rebalance
 from scheduler.plans.types import Plan, Resident
 from scheduler.plans.whatif import Change, Outcome, whatif
+from scheduler.reasons import Miss
 from scheduler.types import Item
 
 
@@ -63,6 +66,20 @@ class Town:
     pool: str = ""
     host: str = ""
     flavor: Item | None = None
+
+
+def why_not(conn: Connection, identity: Identity, instance_id: str, host: str) -> Miss | None:
+    """What stands between an instance and a host now; None for an instance that holds no place any more. Raises NotFound."""
+    wanted = fleet_actions.find_host(conn, identity, host)
+    rows = residents.with_group(conn, instance_id)
+    mine = next((one for one in residents_of(conn, rows) if one.key == instance_id), None)
+    if mine is None:
+        return None
+    if mine.host_id == wanted["id"]:
+        return Miss(wanted["name"], (), {})
+    members = Counter(row["host_id"] for row in rows if row["id"] != instance_id)
+    hosts = fleet.placed(conn, {wanted["id"], *members})
+    return reasons.why_not(Fleet(map(translate.host, hosts)), replace(mine.item, members=members), wanted["id"])
 
 
 def town(conn: Connection, identity: Identity, wish: Wish) -> Town:

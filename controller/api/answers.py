@@ -407,12 +407,21 @@ class WhatIfOut(_Out):
     after: SummaryOut
 
 
+class MissOut(_Out):
+    """A host, the rules that it fails, and how much it has too little of; no rules where it would do."""
+
+    host: str = Field(examples=["kvm-02"])
+    rules: list[dict[str, Any]] = Field(examples=[[{"rule": "vcpus", "text": "have too few free vCPUs"}]])
+    short: dict[str, int] = Field(examples=[{"vcpus": 2}])
+
+
 class WhyOut(_Out):
     """Why an instance is where and as it is."""
 
     instance: InstanceOut
     text: str = Field(examples=["web-1 is active."])
     placement: PlacementOut | None = Field(description="The decision that put it where it began.")
+    not_there: MissOut | None = Field(description="What stands between it and the host that was asked about, as things are now.")
     events: list[EventOut]
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from controller.messages import render
+from scheduler.reasons import Miss
 
 Row = Mapping[str, Any]
 _SIZES = ("vcpus", "memory_mib", "disk_gib", "gpus")
@@ -217,6 +218,17 @@ def event(row: Row, projects: Mapping[str, str], reader: Reader) -> dict[str, An
         "actor": row["actor"],
         "text": render(row["kind"], {**params, "name": row["object_name"]}, reader.lang),
         "details": params,
+    }
+
+
+def miss(of: Miss | None, reader: Reader) -> dict[str, Any] | None:
+    """What stands between an instance and a host."""
+    if of is None:
+        return None
+    return {
+        "host": of.host,
+        "rules": [{"rule": one, "text": render(f"rule.{one}", {}, reader.lang)} for one in of.rules],
+        "short": dict(of.short),
     }
 
 

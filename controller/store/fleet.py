@@ -210,6 +210,11 @@ def changed_hosts(conn: Connection, since: int) -> tuple[int, Sequence[Row]]:
     return mark, sql.rows(conn, f"{_PLACED} WHERE h.changed_xid >= CAST(:since AS bigint)", since=since)
 
 
+def placed(conn: Connection, ids: Iterable[str]) -> Sequence[Row]:
+    """Some hosts, as placing looks at them."""
+    return sql.rows(conn, f"{_PLACED} WHERE h.id = ANY(CAST(:ids AS uuid[])) ORDER BY h.id", ids=sorted(set(ids)))
+
+
 def placed_in(conn: Connection, pool_id: str, more: Iterable[str]) -> Sequence[Row]:
     """Hosts of a pool, and some more, as placing looks at them."""
     return sql.rows(

@@ -23,6 +23,16 @@ def everybody(conn: Connection) -> Sequence[Row]:
     return sql.rows(conn, f"{_SELECT} ORDER BY a.id")
 
 
+def with_group(conn: Connection, instance_id: str) -> Sequence[Row]:
+    """An instance, and the other members of its group."""
+    return sql.rows(
+        conn,
+        f"{_SELECT} WHERE a.instance_id = CAST(:id AS uuid) OR a.spread_group ="
+        " (SELECT b.spread_group FROM allocations b WHERE b.instance_id = CAST(:id AS uuid)) ORDER BY a.id",
+        id=instance_id,
+    )
+
+
 def in_pool(conn: Connection, pool_id: str) -> Sequence[Row]:
     """Those on the hosts of a pool, and the members of their groups elsewhere."""
     return sql.rows(

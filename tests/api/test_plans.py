@@ -110,3 +110,16 @@ def test_what_if_tells_who_would_be_restarted_and_what_more_would_fit(
     assert (found["placed"], found["refused"]) == (14, [])
     assert found["after"]["hosts"] == found["before"]["hosts"] + 2
     assert operator.ask(f"GET /v1/instances/{id_}")["host"] == host, "nothing was done"
+
+
+def test_why_it_is_not_on_another_host_is_told_to_operators(operator: Caller, department: Department, pool: tuple[str, list[str]]) -> None:
+    name, _ = pool
+    first, second, third = create(department, name, 3, spread={"mode": "anti_affinity"})
+    where = {id_: operator.ask(f"GET /v1/instances/{id_}")["host"] for id_ in (first, second, third)}
+    there = operator.ask(f"GET /v1/instances/{first}/explain", host=where[second])["not_there"]
+    assert (there["host"], [one["rule"] for one in there["rules"]], there["short"]) == (where[second], ["anti_affinity"], {})
+    assert there["rules"][0]["text"]
+    assert operator.ask(f"GET /v1/instances/{first}/explain", host=where[first])["not_there"]["rules"] == []
+    assert operator.ask(f"GET /v1/instances/{first}/explain")["not_there"] is None
+    operator.refused(404, "not_found", f"GET /v1/instances/{first}/explain?host=none")
+    department.member.refused(403, "forbidden", f"GET /v1/instances/{first}/explain?host={where[second]}")

@@ -84,3 +84,13 @@ def test_what_if_takes_everything_together(chutian: Run, server: Any) -> None:
         "spare_hosts": 1,
     }
     assert chutian("plan", "what-if", "--add", "kvm-2=many").code == 2
+
+
+def test_an_operator_may_ask_why_not_on_a_host(chutian: Run, server: Any) -> None:
+    id_ = "019abf3c-1d20-7c3a-9f51-0c6b5f2f8a11"
+    miss = {"host": "kvm-2", "rules": [{"rule": "vcpus", "text": "have too few free vCPUs"}], "short": {"vcpus": 2}}
+    server.on(f"GET /v1/instances/{id_}/explain", {"instance": {}, "text": "It runs.", "placement": None, "not_there": miss, "events": []})
+    shown = chutian("explain", "instance", id_, "--host", "kvm-2").out
+    assert server.seen[0].query == {"host": "kvm-2"}
+    assert "can't be on kvm-2" in shown
+    assert "have too few free vCPUs (vcpus=2)" in shown

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from controller import errors
 from controller.actions import fleet as fleet_actions
-from controller.actions import guard
+from controller.actions import guard, plans
 from controller.actions import instances as actions
 from controller.api.answers import ConsoleOut, InstanceOut, WhyOut, page_of, responses
 from controller.api.call import Call, TheCall
@@ -146,7 +146,11 @@ def _whereabouts(conn: Connection, call: Call, instance_id: str) -> tuple[Row, R
 
 
 @router.get("/{instance_id}/explain", responses=responses(WhyOut), response_model=None)
-def explain_instance(call: TheCall, instance_id: str) -> Json:
+def explain_instance(
+    call: TheCall,
+    instance_id: str,
+    host: Annotated[str | None, Query(description="For operators: tell as well why it is not on this host.")] = None,
+) -> Json:
     """Why it is where and as it is: its newest facts, and the reason of its state in words."""
 
     def work(conn: Connection) -> dict[str, object]:
@@ -162,6 +166,7 @@ def explain_instance(call: TheCall, instance_id: str) -> Json:
             "instance": shown,
             "text": text,
             "placement": views.placement(placement, reader) if placement else None,
+            "not_there": views.miss(plans.why_not(conn, call.identity, row["id"], host), reader) if host else None,
             "events": told,
         }
 
