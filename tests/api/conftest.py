@@ -12,7 +12,7 @@ import pytest
 pytest.register_assert_rewrite("tests.api.outside", "tests.api.server")
 
 from controller.store import embedded  # noqa: E402
-from tests.api.outside import PLENTY, Cloud, Department  # noqa: E402
+from tests.api.outside import PLENTY, Caller, Cloud, Department  # noqa: E402
 from tests.api.server import MIB, controller, furnish, new_database  # noqa: E402
 
 
@@ -52,3 +52,14 @@ def department(cloud: Cloud) -> Department:
 def free_department(cloud: Cloud) -> Department:
     """A department whose requests are approved at once."""
     return cloud.department(PLENTY)
+
+
+@pytest.fixture
+def operator(cloud: Cloud) -> Iterator[Caller]:
+    """Who looks after the fleet. The hosts of pools that he made take nothing afterwards: other tests are not to land on them."""
+    made = cloud.user((cloud.root, "operator"))
+    pools = {pool["name"] for pool in made.ask("GET /v1/pools", limit=500)["items"]}
+    yield made
+    for pool in {pool["name"] for pool in made.ask("GET /v1/pools", limit=500)["items"]} - pools:
+        for host in made.ask("GET /v1/hosts", pool=pool, limit=500)["items"]:
+            made.ask(f"POST /v1/hosts/{host['name']}/cordon")

@@ -8,11 +8,6 @@ from tests.api.outside import PLENTY, Caller, Cloud, Department, fresh
 
 
 @pytest.fixture
-def operator(cloud: Cloud) -> Caller:
-    return cloud.user((cloud.root, "operator"))
-
-
-@pytest.fixture
 def department(cloud: Cloud) -> Department:
     return cloud.department(PLENTY)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pytest
-
 from tests.api.outside import PLENTY, Caller, Cloud, Department, fresh
 
 
@@ -17,11 +15,6 @@ class Pool:
     zone: str
     site: str
     hosts: list[str]
-
-
-@pytest.fixture
-def operator(cloud: Cloud) -> Caller:
-    return cloud.user((cloud.root, "operator"))
 
 
 def pool_of(operator: Caller, hosts: int = 3, **more: object) -> Pool:
