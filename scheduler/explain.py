@@ -51,11 +51,11 @@ def changed(gang: Sequence[Item], key: str, change: Change) -> list[Item]:
         group = refused.spread.group if refused.spread else None
         return [_edit(item, change) if item.spread and item.spread.group == group else item for item in gang]
     sort = sort_of(refused)
+    alike = [number for number, item in enumerate(gang) if sort_of(item) == sort]
+    those = set(alike[int(change.params.get("count", 0)) :])  # the first `count` stay as they are, where the change names one
     if change.what == "fewer_instances":
-        drop = [number for number, item in enumerate(gang) if sort_of(item) == sort][int(change.params["count"]) :]
-        return [item for number, item in enumerate(gang) if number not in drop]
-    stay = {item.key for item in [one for one in gang if sort_of(one) == sort][: int(change.params.get("count", 0))]}  # of a split
-    return [_edit(item, change) if sort_of(item) == sort and item.key not in stay else item for item in gang]
+        return [item for number, item in enumerate(gang) if number not in those]
+    return [_edit(item, change) if number in those else item for number, item in enumerate(gang)]
 
 
 def _resize(item: Item, params: Params) -> Item:

@@ -71,6 +71,14 @@ def replay(
     return run.end()
 
 
+def decide(fleet: Fleet, item: Item, arrivals: Arrivals | None = None) -> Placement | NoValidHost:
+    """Place one and claim. What arrives is learnt from, placed or not."""
+    if arrivals is not None and arrivals.count(item):
+        fleet.teach(arrivals.learnt(fleet.gpus()))
+    (result,) = propose(fleet, [[item]]).results
+    return result if isinstance(result, NoValidHost) else result[0]
+
+
 class _Run:
     """One replay under way."""
 
@@ -106,18 +114,16 @@ class _Run:
         item = request.item
         if item.spread is not None:
             item = replace(item, members=self._members.setdefault(item.spread.group, Counter()))
-        if self._arrivals.count(item):
-            self._fleet.teach(self._arrivals.learnt(self._fleet.gpus()))
         self._asked += (item.resources.vcpus, item.resources.memory_mib)
         self._came += 1
-        (result,) = propose(self._fleet, [[item]]).results
+        result = decide(self._fleet, item, self._arrivals)
         if isinstance(result, NoValidHost):
             if self._counted():
                 self._figures.refused[result.rules[-1].rule if result.rules else "host"] += 1
             return
         self._figures.placed += self._counted()
-        self._count(item, result[0], 1)
-        heapq.heappush(self._ends, (request.end, self._came, item, result[0]))
+        self._count(item, result, 1)
+        heapq.heappush(self._ends, (request.end, self._came, item, result))
 
     def look(self) -> None:
         """One more point of the curves."""

@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.packing import engine
 from scheduler import history
 from scheduler.columns import HORIZONS, Floats, Ints
 from scheduler.compiled import compiled
 from scheduler.fleet import Fleet
 from scheduler.losses import LEAST
-from scheduler.types import Item, Resources
+from scheduler.types import Item, NoValidHost, Placement, Resources
+from simulation import traces
+from simulation.replay import decide
 
 _HOUR = 1 / 24
 NONE = -1
@@ -147,14 +148,15 @@ class _Pool:
         """Place one on an open host, else on a new one."""
         seen, tenant = self._seen, self._requests.tenant[k]
         alive = history.of_tenant(seen.outlived[tenant], seen.ended[tenant], seen.fresh[self._requests.group[k]])
-        item = Item("vm", engine.KIND, self._needs[k], alive=tuple(alive.tolist()))
-        where = engine.put(self.fleet, item)
-        if where is None:
+        item = Item("vm", traces.KIND, self._needs[k], alive=tuple(alive.tolist()))
+        placed = decide(self.fleet, item)
+        if isinstance(placed, NoValidHost):
             self._opened += 1
-            self.fleet.upsert([engine.host(f"host-{self._opened}", self._size)])
-            where = engine.put(self.fleet, item)
-            assert where is not None, "larger than a host"  # noqa: S101
-            self._residents[where] = set()
+            self.fleet.upsert([traces.host(f"host-{self._opened}", self._size)])
+            placed = decide(self.fleet, item)
+            assert isinstance(placed, Placement), "larger than a host"  # noqa: S101
+            self._residents[placed.host_id] = set()
+        where = placed.host_id
         self._where[k] = where
         self._residents[where].add(k)
         self._gone[k] = np.log(np.maximum(LEAST, 1 - alive))

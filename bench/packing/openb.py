@@ -17,13 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.packing import engine
 from bench.packing.openb_rules import BEST_FIT, DOT_PRODUCT, FGD, FIRST_FIT, run
 from scheduler.columns import Floats, Ints
 from scheduler.fleet import Fleet
 from scheduler.history import Arrivals
-from scheduler.types import Item, Resources
+from scheduler.types import Item, Placement, Resources
 from simulation import sheets
+from simulation.replay import decide
+from simulation.traces import KIND, host
 
 RULES = {"first-fit": FIRST_FIT, "best-fit": BEST_FIT, "dot-product": DOT_PRODUCT, "FGD": FGD}
 POLICIES = (*RULES, "ours")
@@ -124,13 +125,13 @@ def _ours(nodes: Nodes, pods: Pods, order: Ints, seed: int) -> Floats:
     """What is allocated after each arrival. The hosts' order is that of their ids' hashes, another for each seed."""
     sizes = zip(nodes.cpu.tolist(), nodes.memory.tolist(), nodes.gpus.tolist(), nodes.model.tolist(), strict=True)
     fleet = Fleet(
-        engine.host(f"{seed}-{row}", Resources(cpu, memory, 0, gpus), gpu_model=nodes.models[model])
+        host(f"{seed}-{row}", Resources(cpu, memory, 0, gpus), gpu_model=nodes.models[model])
         for row, (cpu, memory, gpus, model) in enumerate(sizes)
     )
     items = [_item(shape, nodes.models) for shape in pods.shapes.tolist()]
     seen, total, out = Arrivals(), 0, np.zeros(len(order))
     for number, shape in enumerate(order.tolist()):
-        if engine.put(fleet, items[shape], seen) is not None:
+        if isinstance(decide(fleet, items[shape], seen), Placement):
             total += items[shape].resources.gpus * items[shape].gpu_milli
         out[number] = total
     return out
@@ -139,4 +140,4 @@ def _ours(nodes: Nodes, pods: Pods, order: Ints, seed: int) -> Floats:
 def _item(shape: Sequence[int], models: Sequence[str]) -> Item:
     cpu, memory, gpus, milli, able = shape
     named = () if able == _ANY_MODEL else tuple(name for bit, name in enumerate(models) if able >> bit & 1) or ("none",)
-    return Item("pod", engine.KIND, Resources(cpu, memory, 0, gpus), gpu_milli=milli or 1000, gpu_models=named)
+    return Item("pod", KIND, Resources(cpu, memory, 0, gpus), gpu_milli=milli or 1000, gpu_models=named)

@@ -22,13 +22,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.packing import engine
 from bench.packing.topology_rules import AFFINITY, ANTI_AFFINITY, BEST_FIT, FAULT_DOMAIN, FIRST_FIT, Sequence, run
 from scheduler.columns import Ints
 from scheduler.fleet import Fleet
 from scheduler.history import Arrivals
-from scheduler.types import Cell, Item, Resources, Spread
+from scheduler.types import Cell, Item, NoValidHost, Resources, Spread
 from simulation import sheets
+from simulation.replay import decide
+from simulation.traces import KIND, host
 
 RULES = {"best-fit": BEST_FIT, "first-fit": FIRST_FIT}
 POLICIES = (*RULES, "ours")
@@ -73,7 +74,7 @@ def _ours(servers: Servers, sequence: Sequence) -> int:
     """The scheduler's choice. A rack is a zone to it: fault domains are asked for as the zones that are left."""
     racks = [str(number) for number in range(int(servers.rack.max()) + 1)]
     fleet = Fleet(
-        engine.host(str(row), Resources(*map(sum, zip(*cells, strict=True))), zone=racks[rack], cells=tuple(Cell(*cell) for cell in cells))
+        host(str(row), Resources(*map(sum, zip(*cells, strict=True))), zone=racks[rack], cells=tuple(Cell(*cell) for cell in cells))
         for row, (cells, rack) in enumerate(zip(servers.cells.tolist(), servers.rack.tolist(), strict=True))
     )
     members: dict[int, Counter[str]] = defaultdict(Counter)
@@ -81,16 +82,17 @@ def _ours(servers: Servers, sequence: Sequence) -> int:
     seen = Arrivals()
     columns = (sequence.need.tolist(), sequence.cells.tolist(), sequence.rule.tolist(), sequence.group.tolist(), sequence.domain.tolist())
     for number, (need, cells, rule, group, domain) in enumerate(zip(*columns, strict=True)):
-        item = Item("request", engine.KIND, Resources(*need), cells=cells)
+        item = Item("request", KIND, Resources(*need), cells=cells)
         if rule in (AFFINITY, ANTI_AFFINITY):
             spread = Spread("g", "affinity", "zone") if rule == AFFINITY else Spread("g", "anti_affinity", "host")
-            item = Item("request", engine.KIND, item.resources, cells=cells, spread=spread, members=members[group])
+            item = Item("request", KIND, item.resources, cells=cells, spread=spread, members=members[group])
         elif rule == FAULT_DOMAIN:
             left = tuple(rack for rack in racks if held[group].get(rack, domain) == domain)
-            item = Item("request", engine.KIND, item.resources, cells=cells, zones=left or ("none",))
-        where = engine.put(fleet, item, seen)
-        if where is None:
+            item = Item("request", KIND, item.resources, cells=cells, zones=left or ("none",))
+        placed = decide(fleet, item, seen)
+        if isinstance(placed, NoValidHost):
             return number
+        where = placed.host_id
         members[group][where] += 1
         held[group][racks[int(servers.rack[int(where)])]] = domain
     return len(sequence.need)

@@ -9,7 +9,7 @@ from console.app import App, tell
 from console.cells import cell, clean
 from console.client import Body, at
 from console.exits import CONFLICT, OK
-from console.pairs import pairs
+from console.pairs import numbers
 from console.verbs import Verb, arg, opt
 
 _SHOWN = 50  # moves, and instances without a place, that a person is shown
@@ -43,9 +43,9 @@ def what_if(
     """What would be."""
     body: Body = {
         "lose": list(lose),
-        "add": [{"like": name, "count": _count(app, count)} for name, count in pairs(app, add).items()],
+        "add": [{"like": name, "count": count} for name, count in numbers(app, add, ()).items()],
         "retire": list(retire_arch),
-        "place": [{"flavor": name, "count": _count(app, count)} for name, count in pairs(app, place).items()],
+        "place": [{"flavor": name, "count": count} for name, count in numbers(app, place, ()).items()],
         "spare_hosts": spare_hosts,
     }
     found = app.client().post(at("what-if"), body)
@@ -58,18 +58,13 @@ def what_if(
     return CONFLICT if found["stranded_count"] or found["refused"] else OK
 
 
-def _count(app: App, text: str) -> int:
-    if not text.isdigit():
-        raise click.UsageError(app.say("message.not_a_number", text=text))
-    return int(text)
-
-
 def _show(app: App, body: Body) -> int:
     """A plan; exit code 0 unless there is something that stands in its way."""
     plan = app.client().post(at("plans"), body)
+    code = OK if plan["reason"] in _FINE else CONFLICT
     if not app.for_people:
         render.programs(app, plan)
-        return OK if plan["reason"] in _FINE else CONFLICT
+        return code
     tell(clean(str(plan["text"])))
     columns = ("step", "name", "project", "source", "target")
     rows = [[clean(str(move[name])) for name in columns] for move in plan["moves"]]
@@ -82,7 +77,7 @@ def _show(app: App, body: Body) -> int:
         tell(app.say("plan.lack", pool=clean(lack["pool"]), hosts=clean(", ".join(lack["hosts"]) or "-"), short=short or "-"))
     if plan["moves"]:
         _summaries(app, plan)
-    return OK if plan["reason"] in _FINE else CONFLICT
+    return code
 
 
 def _nowhere(app: App, those: list[Body]) -> None:

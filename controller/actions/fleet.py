@@ -58,7 +58,7 @@ def update_pool(conn: Connection, identity: Identity, reference: str, generation
     dumped = {name: orjson.dumps(merged[name]).decode() for name in ("overcommit", "reserved")}
     fleet.update_pool(conn, row["id"], merged | dumped)
     fleet.update_hosts(conn, records)
-    _nobody_misplaced(conn, "pool_id", row["id"], row["name"])
+    guard.nobody_misplaced(conn, "pool_id", row["id"], row["name"])
     events.add(conn, [events.event("pool.changed", "pool", row["id"], row["name"], None, identity.name, fields=", ".join(sorted(changes)))])
     return find_pool(conn, identity, row["id"])
 
@@ -191,15 +191,8 @@ def change_host(conn: Connection, identity: Identity, reference: str, generation
         return row
     fleet.lock_hosts(conn, [row["id"]])
     changed = _set(conn, identity, row, "host.labelled", **changes)
-    _nobody_misplaced(conn, "host_id", row["id"], row["name"])
+    guard.nobody_misplaced(conn, "host_id", row["id"], row["name"])
     return changed
-
-
-def _nobody_misplaced(conn: Connection, column: str, value: str, name: str) -> None:
-    wrong = fleet.misplaced(conn, column, value)
-    if wrong:
-        listed = [{"name": one["name"], "project": one["path"]} for one in wrong]
-        raise errors.InvalidState("would_misplace", details={"instances": listed}, name=name, count=len(wrong), first=wrong[0]["name"])
 
 
 def retire(conn: Connection, identity: Identity, reference: str, generation: int | None) -> Row:

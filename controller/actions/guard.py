@@ -1,4 +1,4 @@
-"""Checks that every action shares: may this identity do it, and has it seen the newest generation."""
+"""Checks that every action shares: may this identity do it, has it seen the newest generation, is nobody where he may not be."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from controller import errors
 from controller.model.identity import Identity, Right
-from controller.store import projects
+from controller.store import fleet, projects
 
 Row = Mapping[str, Any]
 
@@ -36,6 +36,17 @@ def overall(identity: Identity, right: Right) -> None:
     """The right on a whole tree."""
     if not identity.may_overall(right):
         raise errors.Forbidden("needs_right_overall", right=right)
+
+
+def nobody_misplaced(conn: Connection, column: str, value: str, name: str) -> None:
+    """After a change of `name`: nobody of those that `fleet.misplaced` looks among is where he may not be.
+
+    Raises InvalidState, with some of them.
+    """
+    wrong = fleet.misplaced(conn, column, value)
+    if wrong:
+        listed = [{"name": one["name"], "project": one["path"]} for one in wrong]
+        raise errors.InvalidState("would_misplace", details={"instances": listed}, name=name, count=len(wrong), first=wrong[0]["name"])
 
 
 def seen(row: Row, generation: int | None) -> None:

@@ -14,7 +14,7 @@ from controller.actions.env import Env
 from controller.model import naming
 from controller.model.identity import Identity, Right, Role
 from controller.model.request import within
-from controller.store import events, fleet, people, projects
+from controller.store import events, people, projects
 from controller.store.sql import Row
 from quotas import check as quota
 
@@ -86,12 +86,8 @@ def update(conn: Connection, identity: Identity, reference: str, generation: int
     changed = projects.update(conn, row["id"], row["generation"], **changes)
     if changed is None:
         raise errors.StaleGeneration(seen=row["generation"], now="?")
-    wrong = fleet.misplaced(conn, "project_id", row["id"]) if "level" in changes else ()
-    if wrong:
-        listed = [{"name": one["name"], "project": one["path"]} for one in wrong]
-        raise errors.InvalidState(
-            "would_misplace", details={"instances": listed}, name=row["path"], count=len(wrong), first=wrong[0]["name"]
-        )
+    if "level" in changes:
+        guard.nobody_misplaced(conn, "project_id", row["id"], row["path"])
     events.add(
         conn,
         [events.event("project.changed", "project", row["id"], row["path"], row["id"], identity.name, fields=", ".join(sorted(changes)))],

@@ -39,9 +39,13 @@ class _Pool:
     fleet: Fleet
     residents: Sequence[Resident]
 
+    def here(self, coming: Coming) -> Coming:
+        """Those of them that come to this pool."""
+        return [(item, host) for item, host in coming if host in self.fleet.rows and self.fleet.labels(host).pool == self.name]
+
     def lacks(self, coming: Coming) -> Survival | None:
         """What would be lacking with all of these there, too."""
-        here = [(item, host) for item, host in coming if host in self.fleet.rows and self.fleet.labels(host).pool == self.name]
+        here = self.here(coming)
         return next(iter(would_break(self.fleet, self.residents, {self.name: self.spare_hosts}, here)), None) if here else None
 
 
@@ -55,21 +59,18 @@ def broken(conn: Connection, view: Fleet, drafts: Sequence[Draft], results: Resu
     store.lock_pools(conn, [spare[name]["id"] for name in touched])
     pools = [_read(conn, spare[name]) for name in touched]
     taken = [one for draft in earlier for one in _coming(draft, draft.placements)]
-    real = [number for number, draft in enumerate(drafts) if not draft.submission.explain]
-    if len(real) == len(drafts) and not any(pool.lacks(taken + [one for coming in wanted for one in coming]) for pool in pools):
+    asking = any(draft.submission.explain for draft in drafts)  # such take nothing: each is judged by itself
+    if not asking and not any(pool.lacks(taken + [one for coming in wanted for one in coming]) for pool in pools):
         return {}
     found: dict[int, Survival] = {}
-    for number, coming in enumerate(wanted):
-        lack = next((lack for pool in pools if (lack := pool.lacks(taken + coming) if _goes_to(pool, coming) else None)), None)
+    for number, (draft, coming) in enumerate(zip(drafts, wanted, strict=True)):
+        lacks = (pool.lacks(taken + coming) for pool in pools if pool.here(coming))
+        lack = next((one for one in lacks if one is not None), None)
         if lack is not None:
             found[number] = lack
-        elif number in real:
+        elif not draft.submission.explain:
             taken += coming
     return found
-
-
-def _goes_to(pool: _Pool, coming: Coming) -> bool:
-    return any(host in pool.fleet.rows and pool.fleet.labels(host).pool == pool.name for _, host in coming)
 
 
 def _coming(draft: Draft, result: Sequence[Placement] | NoValidHost) -> Coming:

@@ -29,7 +29,7 @@ from scheduler.fleet import Fleet
 from scheduler.plans.ejecting import Looks, make_way
 from scheduler.plans.outcome import Judge
 from scheduler.plans.scene import Scene, Unit
-from scheduler.plans.types import DONE, HARD, NO_BENEFIT, NOT_RESILIENT, Limits, Plan, Reserve, Resident, lies_apart
+from scheduler.plans.types import HARD, Limits, Plan, Reserve, Resident, lies_apart
 from scheduler.types import Item, NoValidHost
 
 LIMITS = Limits(moves=5000, least=1.0, looks=4000, tries=3000)
@@ -61,9 +61,7 @@ def consolidate(
     freed = work.empty_all(hosts, _BATCH) if work.simple else 0
     freed += work.empty_all([host for host in hosts if scene.running[host]], 1, make_way=True)
     scene.reopen(flags)
-    if freed < limits.least or not freed:
-        return judge.nothing(NOT_RESILIENT if lacks else NO_BENEFIT, lacks=lacks)
-    return judge.plan(DONE, float(freed))
+    return judge.improved(freed >= limits.least and freed > 0, float(freed), lacks)
 
 
 def _candidates(scene: Scene, pools: Collection[str]) -> list[str]:

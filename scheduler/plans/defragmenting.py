@@ -20,7 +20,7 @@ from scheduler.fleet import Fleet
 from scheduler.place import capacity
 from scheduler.plans.outcome import Judge
 from scheduler.plans.scene import Scene
-from scheduler.plans.types import DONE, NO_BENEFIT, NOT_RESILIENT, Limits, Plan, Reserve, Resident
+from scheduler.plans.types import Limits, Plan, Reserve, Resident
 from scheduler.scores import shape_of
 from scheduler.types import SIZES, Item
 
@@ -49,9 +49,7 @@ def defragment(
     for host_id in work.hosts():
         while gained < wanted and (more := work.one_more(host_id)):
             gained += more
-    if gained < limits.least or not gained:
-        return judge.nothing(NOT_RESILIENT if lacks else NO_BENEFIT, lacks=lacks)
-    return judge.plan(DONE, float(gained))
+    return judge.improved(gained >= limits.least and gained > 0, float(gained), lacks)
 
 
 class _Work:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from scheduler.plans.scene import Scene
 from scheduler.plans.summaries import summarize
 from scheduler.plans.survival import Watch
-from scheduler.plans.types import Plan, Reserve, Survival
+from scheduler.plans.types import DONE, NO_BENEFIT, NOT_RESILIENT, Plan, Reserve, Survival
 from scheduler.types import Item, NoValidHost
 
 
@@ -32,6 +32,10 @@ class Judge:
         """The moves simulated so far."""
         moves = tuple(self._scene.moves)
         return Plan(moves, self.before, summarize(self._scene, self._flavor, self.watch), round(benefit, 6), reason)
+
+    def improved(self, worth: bool, benefit: float, lacks: tuple[Survival, ...]) -> Plan:
+        """The plan where it is worth its while; else none, for want of N+k in pools that were left alone, or of a benefit."""
+        return self.plan(DONE, benefit) if worth else self.nothing(NOT_RESILIENT if lacks else NO_BENEFIT, lacks=lacks)
 
     def nothing(self, reason: str, unsolvable: tuple[tuple[str, NoValidHost], ...] = (), lacks: tuple[Survival, ...] = ()) -> Plan:
         """A plan without moves."""

@@ -20,7 +20,7 @@ from scheduler.fleet import Fleet
 from scheduler.plans.outcome import Judge
 from scheduler.plans.scene import Scene
 from scheduler.plans.summaries import fill
-from scheduler.plans.types import DONE, NO_BENEFIT, NOT_RESILIENT, Limits, Plan, Reserve, Resident
+from scheduler.plans.types import Limits, Plan, Reserve, Resident
 from scheduler.scores import shape_of
 from scheduler.types import Item
 
@@ -52,9 +52,7 @@ def rebalance(
             work = _Pool(scene, judge, pool, step, looks)
             benefit += work.level(limits.moves)
             looks = work.looks
-    if benefit < limits.least or not scene.moves:
-        return judge.nothing(NOT_RESILIENT if lacks else NO_BENEFIT, lacks=lacks)
-    return judge.plan(DONE, benefit)
+    return judge.improved(benefit >= limits.least and len(scene.moves) > 0, benefit, lacks)
 
 
 class _Pool:

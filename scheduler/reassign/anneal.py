@@ -81,8 +81,7 @@ def _draw(dice: Dice, at: Ints, home: Ints, table: Ints, members: Ints, machines
             other = table[min(max(place, 0), nothing - 1), ORDER]
         else:
             other = below(dice, nothing)
-            target = at[other]
-            beyond = home[other] if kind < _BACK and target != home[other] else below(dice, machines)
+            beyond = home[other] if kind < _BACK and at[other] != home[other] else below(dice, machines)
         target = at[other]
     return Move(process, other, source, target, beyond)
 
