@@ -1,11 +1,11 @@
 """One verified copy of each image per host, which all root disks made from it lie over.
 
-In: an active pool and an Image. Out: the copy's path, once the whole of it is there. Invariants:
+In: an active pool and an Image. Out: a `Base`, once the whole of the copy is there. Invariants:
 
 * A copy counts only when its marker volume exists, which is created last, after the copy has been read back and found right: libvirt has
   no rename, and a controller killed in the middle must leave something that the next one recognises and makes anew.
 * What boots has been verified: the controller's file while it is sent, the host's copy just before each cold boot, both digests in one
-  pass.
+  pass. Reading a copy back takes longer than making a disk and a domain, so it goes on beside that; `Base.check` waits for its verdict.
 * No copy reaches outside itself: a qcow2 file with a backing or data file of its own would make QEMU open that file of the host's.
 
 Two controllers that upload the same image at once may delete each other's unmarked copy; neither can then mark a wrong one, except in the
@@ -73,19 +73,33 @@ def marker_name(image: Image) -> str:
     return f"{base_name(image)}.complete"
 
 
-def verified(pool: libvirt.virStoragePool, image: Image, copying: AbstractContextManager[object]) -> str:
-    """The path of the host's copy, which is made if missing and has just been read in full. Raises ImageNotFound, ImageCorrupt.
+class Base:
+    """The host's copy of an image, which a thread reads."""
+
+    def __init__(self, pool: libvirt.virStoragePool, copy: libvirt.virStorageVol, image: Image) -> None:
+        self.path = str(copy.path())
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="base")
+        self._read = self._thread.submit(_read_back, pool, copy, image)
+
+    def check(self) -> None:
+        """Wait until all of it was read. Raises ImageCorrupt, or what reading failed of."""
+        self._read.result()
+
+    def close(self) -> None:
+        """Wait until nobody reads."""
+        self._thread.shutdown()
+
+
+def begin(pool: libvirt.virStoragePool, image: Image, copying: AbstractContextManager[object]) -> Base:
+    """The host's copy, made if missing; reading it has begun. Raises ImageNotFound, and ImageCorrupt for the controller's file.
 
     `copying` is a lock for this host and image: whoever waited for it finds the other's copy.
     """
     copy = _complete(pool, image)
     if copy is None:
         with copying:
-            copy = _complete(pool, image)
-            if copy is None:
-                return _copy(pool, image)
-    _read_back(pool, copy, image)
-    return str(copy.path())
+            copy = _complete(pool, image) or _copy(pool, image)
+    return Base(pool, copy, image)
 
 
 def _complete(pool: libvirt.virStoragePool, image: Image) -> libvirt.virStorageVol | None:
@@ -93,7 +107,7 @@ def _complete(pool: libvirt.virStoragePool, image: Image) -> libvirt.virStorageV
     return copy if copy is not None and volumes.find(pool, marker_name(image)) is not None else None
 
 
-def _copy(pool: libvirt.virStoragePool, image: Image) -> str:
+def _copy(pool: libvirt.virStoragePool, image: Image) -> libvirt.virStorageVol:
     volumes.delete(volumes.find(pool, marker_name(image)))  # the marker of a copy that is gone
     volumes.delete(volumes.find(pool, base_name(image)))  # a copy cut short
     with _opened(image) as file:
@@ -108,7 +122,7 @@ def _copy(pool: libvirt.virStoragePool, image: Image) -> str:
     except ImageCorrupt as error:  # the sender's bytes were right: another controller is writing here, or the host's disk is bad
         raise Transient(detail=f"the copy of image {image.id} on the host differs from what was sent") from error
     volumes.create(pool, marker_name(image), "raw", 0)
-    return str(copy.path())
+    return copy
 
 
 def _opened(image: Image) -> BinaryIO:

@@ -39,7 +39,7 @@ class Work:
     copying: AbstractContextManager[object]
     domain: libvirt.virDomain | None
     mark: Mark | None
-    base_path: str | None = None  # of the copy verified within this call
+    base: base_image.Base | None = None  # the copy that is read within this call
 
 
 def refuse(spec: InstanceSpec, host: str, arch: str) -> None:
@@ -93,9 +93,15 @@ _BODIES: Final[Mapping[int, Body]] = {
 
 
 def carry_out(work: Work) -> None:
-    """Look, plan, do."""
-    for step in steps(work.spec, _look(work), volumes.disk_bytes(work.spec)):
-        _DO[step](work)
+    """Look, plan, do; what can't be undone, only over a base copy that was found right."""
+    try:
+        for step in steps(work.spec, _look(work), volumes.disk_bytes(work.spec)):
+            if work.base is not None and step not in _WHILE_READING:
+                work.base.check()
+            _DO[step](work)
+    finally:
+        if work.base is not None:
+            work.base.close()
 
 
 def _look(work: Work) -> Seen | None:
@@ -136,8 +142,7 @@ def _ask_off(work: Work) -> None:
 
 
 def _make_disk(work: Work) -> None:
-    _verify(work)
-    volumes.make_disk(work.pool, work.spec, str(work.base_path))
+    volumes.make_disk(work.pool, work.spec, _base(work).path)
 
 
 def _grow_disk(work: Work) -> None:
@@ -168,10 +173,10 @@ def _define(work: Work) -> None:
 
 def _start(work: Work) -> None:
     disk = _disk(work)
-    if work.base_path is None:
-        _verify(work)
-    if volumes.backing_path(disk) != work.base_path:
+    base = _base(work)
+    if volumes.backing_path(disk) != base.path:
         raise InvalidSpec(detail=f"the root disk was not made from image {work.spec.image.id}; only a rebuild can change that")
+    base.check()
     _there(work).create()
 
 
@@ -205,8 +210,14 @@ _DO: Final[Mapping[Step, Callable[[Work], object]]] = {
 }
 
 
-def _verify(work: Work) -> None:
-    work.base_path = base_image.verified(work.pool, work.spec.image, work.copying)
+_WHILE_READING: Final = frozenset({Step.MAKE_DISK, Step.DEFINE, Step.START})
+"""What may be done before the base copy has been read. START waits by itself, at the last moment."""
+
+
+def _base(work: Work) -> base_image.Base:
+    if work.base is None:
+        work.base = base_image.begin(work.pool, work.spec.image, work.copying)
+    return work.base
 
 
 def _there(work: Work) -> libvirt.virDomain:

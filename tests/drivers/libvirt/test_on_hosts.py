@@ -88,6 +88,25 @@ def test_one_flipped_bit_in_the_hosts_copy_refuses_the_boot(host: Host, driver: 
     assert driver.observe(spec.instance_id).condition is Condition.RUNNING
 
 
+def test_a_rebuild_over_a_copy_that_went_bad_leaves_the_guest_running(host: Host, driver: LibvirtDriver, guest: Guest) -> None:
+    forget_base(host)
+    spec = guest()
+    driver.ensure(spec)
+    copy = pool_folder(host) / base_name(spec.image)
+    flip(copy, copy.stat().st_size - 1)  # read last, when the new disk has long been made
+    rebuild = replace(spec, build=spec.build + 1, generation=2)
+    try:
+        with pytest.raises(ImageCorrupt):
+            driver.ensure(rebuild)
+        seen = driver.observe(spec.instance_id)
+        assert (seen.condition, seen.generation) == (Condition.RUNNING, 1)
+    finally:
+        flip(copy, copy.stat().st_size - 1)
+    driver.ensure(rebuild)
+    seen = driver.observe(spec.instance_id)
+    assert (seen.condition, seen.generation) == (Condition.RUNNING, 2)
+
+
 @pytest.mark.parametrize("algorithm", ["sha256", "sm3"])
 def test_a_file_that_differs_from_the_record_never_reaches_a_guest(host: Host, driver: LibvirtDriver, guest: Guest, algorithm: str) -> None:
     forget_base(host)
