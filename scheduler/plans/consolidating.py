@@ -2,9 +2,10 @@
 
 In: a fleet and its residents. Out: a plan; its benefit is the number of hosts that it leaves empty. A host is emptied wholly or not
 touched, the smallest and least full first, into hosts that are in use already: never into an empty one, and never out of its pool. A host
-that took somebody in is not emptied any more, since nobody moves twice. Hosts with something on them that is no resident, or that must
-not move, stay. With `k`, each pool is N+k with the emptied hosts counted as no room at all: they may be switched off. A pool that is not
-N+k to begin with is left alone.
+that took somebody in is not emptied any more, since nobody moves twice; so those that are to be emptied, as many as the others' free room
+allows by its sums, take nobody in from the start, and one that turns out not to empty opens again. Hosts with something on them that is
+no resident, or that must not move, stay. With `k`, each pool is N+k with the emptied hosts counted as no room at all: they may be switched
+off. A pool that is not N+k to begin with is left alone.
 
 N+k is looked at after every batch of hosts, and a batch is more than one host only where nothing can go wrong in between: nobody makes
 way, and no rule of a group but such as say on how many hosts members lie. Then, at any moment, each host that is not emptied holds a
@@ -19,17 +20,18 @@ Rejected: bin packing from scratch (it moves nearly everybody, and its order of 
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from scheduler.columns import BLOCK, TAKEN, UP
+from scheduler.columns import BLOCK, READY, TAKEN, UP, Ints
 from scheduler.fleet import Fleet
 from scheduler.plans.ejecting import Looks, make_way
 from scheduler.plans.outcome import Judge
 from scheduler.plans.scene import Scene, Unit
-from scheduler.plans.types import HARD, Limits, Plan, Reserve, Resident, lies_apart
+from scheduler.plans.types import HARD, Limits, Plan, Reserve, Resident, lies_apart, reserve_of
 from scheduler.types import Item, NoValidHost
 
 LIMITS = Limits(moves=5000, least=1.0, looks=4000, tries=3000)
@@ -56,9 +58,12 @@ def consolidate(
     lacks = judge.lacks(scene.fleet.names("pool"))
     left_alone = {lack.pool for lack in lacks}
     flags = scene.fleet.columns.flags.copy()
-    work = _Work(scene, judge, limits)
+    work = _Work(scene, judge, limits, flags)
     hosts = [host for host in _candidates(scene, pools) if scene.pool(host) not in left_alone]
-    freed = work.empty_all(hosts, _BATCH) if work.simple else 0
+    aims = _aims(scene, hosts, k)
+    scene.close(aims)
+    freed = work.empty_all(aims, _BATCH if work.simple else 1)
+    freed += work.empty_all([host for host in hosts if scene.running[host]], _BATCH) if work.simple else 0
     freed += work.empty_all([host for host in hosts if scene.running[host]], 1, make_way=True)
     scene.reopen(flags)
     return judge.improved(freed >= limits.least and freed > 0, float(freed), lacks)
@@ -83,13 +88,41 @@ def _candidates(scene: Scene, pools: Collection[str]) -> list[str]:
     return [host_id for _, host_id in sorted(found)]
 
 
+def _aims(scene: Scene, hosts: Sequence[str], k: Reserve) -> list[str]:
+    """As many candidates as the others could hold if their free room were in one piece, with the k largest lost, for each pool and
+    architecture."""
+    columns, whole = scene.fleet.columns, scene.fleet.whole()
+    room: dict[tuple[str, str], Ints] = defaultdict(lambda: np.zeros(whole.shape[1], np.int64))
+    in_use = np.flatnonzero(((columns.flags & READY) == READY) & (columns.free != whole).any(axis=1))
+    largest: dict[tuple[str, str], Ints] = defaultdict(lambda: np.zeros(whole.shape[1], np.int64))
+    for (host, _), row in zip(scene.fleet.in_rows(in_use), in_use.tolist(), strict=True):
+        kind = _kind(scene, host)
+        room[kind] += columns.free[row]
+        largest[kind] = np.maximum(largest[kind], whole[row])
+    for kind, size in largest.items():
+        room[kind] -= reserve_of(k, kind[0]) * size
+    aims = []
+    for host in hosts:
+        left = room[_kind(scene, host)] - whole[scene.fleet.rows[host]]  # its own free room goes, and what it runs comes
+        if (left >= 0).all():
+            room[_kind(scene, host)] = left
+            aims.append(host)
+    return aims
+
+
+def _kind(scene: Scene, host: str) -> tuple[str, str]:
+    labels = scene.fleet.labels(host)
+    return labels.pool, labels.arch
+
+
 class _Work:
     """What is left to spend, and what turned out to be hopeless."""
 
-    def __init__(self, scene: Scene, judge: Judge, limits: Limits) -> None:
+    def __init__(self, scene: Scene, judge: Judge, limits: Limits, flags: NDArray[np.uint8]) -> None:
         columns = scene.fleet.columns
         idle = np.flatnonzero(((columns.flags & TAKEN) != 0) & (columns.free == scene.fleet.whole()).all(axis=1))
         self._scene, self._judge, self._moves, self._looks = scene, judge, limits.moves, limits.looks
+        self._flags = flags  # as they were before anything was closed
         self._idle = {host_id for host_id, _ in scene.fleet.in_rows(idle)}
         self._failed: Counter[int] = Counter()  # by class of hosts
         self.simple = not judge.watch.asked or _simple(scene)
@@ -98,7 +131,7 @@ class _Work:
         """Empty what can be emptied, in batches of at most so many; how many hosts."""
         queue, freed = deque(hosts), 0
         self._failed.clear()
-        while queue:
+        while queue and not self._judge.watch.spent:
             batch = [queue.popleft() for _ in range(min(most, len(queue)))]
             mark, flags, known = self._scene.mark(), self._scene.fleet.columns.flags.copy(), self._judge.watch.restarts.known()
             emptied = [host for host in batch if self._empty(host, make_way)]
@@ -110,6 +143,7 @@ class _Work:
             self._scene.reopen(flags)
             self._judge.watch.restarts.recall(known)
             suspects = self._suspects(emptied, broken[0].lost)
+            self._scene.open(suspects, self._flags)
             for host in suspects:
                 self._failed[self._kind(host)] += _BROKEN
             queue.extendleft(reversed([host for host in batch if host not in suspects]))
@@ -130,6 +164,7 @@ class _Work:
         scene, kind = self._scene, self._kind(host_id)
         keys = sorted(scene.running[host_id])
         if len(scene.moves) + len(keys) > self._moves or self._failed[kind] >= _PATIENCE or not all(map(scene.at_home, keys)):
+            scene.open([host_id], self._flags)
             return False
         mark = scene.mark()
         with scene.shut([host_id]):
@@ -139,6 +174,7 @@ class _Work:
             scene.close([host_id])
             return True
         scene.undo(mark)
+        scene.open([host_id], self._flags)
         self._failed[kind] += 1
         return False
 

@@ -194,6 +194,11 @@ class Scene:
         for row in np.unique(rows).tolist():
             fitting.touch(self.fleet.columns, row)
 
+    def open(self, host_ids: Iterable[str], before: NDArray[np.uint8]) -> None:
+        """Give hosts the flags that they had: `before` is a copy of all."""
+        for row in map(self.fleet.rows.__getitem__, host_ids):
+            self._flag(row, int(before[row]) & OPEN)
+
     def reopen(self, before: NDArray[np.uint8]) -> None:
         """Give all hosts the flags that they had: `before` is a copy of them."""
         for row in np.flatnonzero(self.fleet.columns.flags != before).tolist():

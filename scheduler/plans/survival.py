@@ -57,6 +57,11 @@ class Watch:
         self._failed: Counter[str] = Counter()  # how often the loss of a host was not covered: asked about first, since it likely is again
 
     @property
+    def spent(self) -> bool:
+        """Whether no more restarts may be tried: from now on little can be proved."""
+        return self._tries is not None and self.restarts.tries >= self._tries
+
+    @property
     def asked(self) -> bool:
         """Whether there is any pool to watch."""
         return bool(self._k)
@@ -95,7 +100,7 @@ class Watch:
         for lost in islice(_sets(heaviest, k), most):
             if k > 1 and self._margins.proves(running, np.array([rows[host] for host in lost], np.int64)):
                 continue
-            if self._tries is not None and self.restarts.tries >= self._tries:
+            if self.spent:
                 return Survival(pool, k, ok=False, certain=False, lost=lost)
             refused = self.restarts.find(lost, pool)
             if refused is not None:
