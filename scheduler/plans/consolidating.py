@@ -14,7 +14,8 @@ where the plan would have him, or, if that is lost too, where he would be restar
 be restarted at the end: there is at least as much room, and there are at most as many members. So N+k at the end is N+k throughout.
 Otherwise it is looked at after every host; between two moves off the same host nothing is claimed.
 
-The seam for a solver: `_empty_one` decides for one host; what chooses the hosts, holds N+k and counts the benefit does not care how.
+What is found so is then held against a solver, in pools of few hosts and while there is time: `solving` says exactly whether more can be
+emptied, and how. Its answer counts where it is better and holds N+k at its end, with batches as above; else the first one stands.
 Rejected: bin packing from scratch (it moves nearly everybody, and its order of moves would have to be found afterwards).
 """
 
@@ -22,6 +23,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +33,9 @@ from scheduler.columns import BLOCK, READY, TAKEN, UP, Ints
 from scheduler.fleet import Fleet
 from scheduler.plans.ejecting import Looks, make_way
 from scheduler.plans.outcome import Judge
+from scheduler.plans.restarts import Known
 from scheduler.plans.scene import Scene, Unit
+from scheduler.plans.solving import Task, carry_out, solve
 from scheduler.plans.types import HARD, Limits, Plan, Reserve, Resident, lies_apart, reserve_of
 from scheduler.types import Item, NoValidHost
 
@@ -39,6 +44,7 @@ LIMITS = Limits(moves=5000, least=1.0, looks=4000, tries=3000)
 _LOOKS_EACH = 40  # for one host
 _SIZES = 2  # vcpus and memory_mib
 _BATCH = 64  # hosts between two looks at N+k
+_FEW = 64  # hosts of a pool in use: of so many a solver is asked
 _BROKEN = 5  # what it counts for where N+k would be broken
 _PATIENCE = 12  # hosts of the same labels that could not be emptied, one after another, before the others are not tried
 
@@ -58,12 +64,13 @@ def consolidate(
     lacks = judge.lacks(scene.fleet.names("pool"))
     left_alone = {lack.pool for lack in lacks}
     flags = scene.fleet.columns.flags.copy()
-    work = _Work(scene, judge, limits, flags)
+    work = _Work(scene, judge, k, limits)
     hosts = [host for host in _candidates(scene, pools) if scene.pool(host) not in left_alone]
-    aims = _aims(scene, hosts, k)
-    scene.close(aims)
-    freed = work.empty_all(aims, _BATCH if work.simple else 1)
-    freed += work.empty_all([host for host in hosts if scene.running[host]], _BATCH) if work.simple else 0
+    aims = set(_aims(scene, hosts, k))
+    by_pool: dict[str, list[str]] = defaultdict(list)
+    for host in hosts:
+        by_pool[scene.pool(host)].append(host)
+    freed = sum(work.empty_pool(pool, some, [host for host in some if host in aims]) for pool, some in by_pool.items())
     freed += work.empty_all([host for host in hosts if scene.running[host]], 1, make_way=True)
     scene.reopen(flags)
     return judge.improved(freed >= limits.least and freed > 0, float(freed), lacks)
@@ -93,10 +100,9 @@ def _aims(scene: Scene, hosts: Sequence[str], k: Reserve) -> list[str]:
     architecture."""
     columns, whole = scene.fleet.columns, scene.fleet.whole()
     room: dict[tuple[str, str], Ints] = defaultdict(lambda: np.zeros(whole.shape[1], np.int64))
-    in_use = np.flatnonzero(((columns.flags & READY) == READY) & (columns.free != whole).any(axis=1))
     largest: dict[tuple[str, str], Ints] = defaultdict(lambda: np.zeros(whole.shape[1], np.int64))
-    for (host, _), row in zip(scene.fleet.in_rows(in_use), in_use.tolist(), strict=True):
-        kind = _kind(scene, host)
+    for host in _in_use(scene):
+        row, kind = scene.fleet.rows[host], _kind(scene, host)
         room[kind] += columns.free[row]
         largest[kind] = np.maximum(largest[kind], whole[row])
     for kind, size in largest.items():
@@ -110,22 +116,79 @@ def _aims(scene: Scene, hosts: Sequence[str], k: Reserve) -> list[str]:
     return aims
 
 
+def _in_use(scene: Scene) -> list[str]:
+    """Hosts that take something, and have something."""
+    columns = scene.fleet.columns
+    rows = np.flatnonzero(((columns.flags & READY) == READY) & (columns.free != scene.fleet.whole()).any(axis=1))
+    return [host for host, _ in scene.fleet.in_rows(rows)]
+
+
 def _kind(scene: Scene, host: str) -> tuple[str, str]:
     labels = scene.fleet.labels(host)
     return labels.pool, labels.arch
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What to go back to."""
+
+    mark: int
+    moves: int
+    flags: NDArray[np.uint8]
+    known: Known
+
+    @classmethod
+    def of(cls, scene: Scene, judge: Judge) -> _State:
+        return cls(scene.mark(), len(scene.moves), scene.fleet.columns.flags.copy(), judge.watch.restarts.known())
+
+    def restore(self, scene: Scene, judge: Judge) -> None:
+        scene.undo(self.mark)
+        scene.reopen(self.flags)
+        judge.watch.restarts.recall(self.known)
+
+
 class _Work:
     """What is left to spend, and what turned out to be hopeless."""
 
-    def __init__(self, scene: Scene, judge: Judge, limits: Limits, flags: NDArray[np.uint8]) -> None:
+    def __init__(self, scene: Scene, judge: Judge, k: Reserve, limits: Limits) -> None:
         columns = scene.fleet.columns
         idle = np.flatnonzero(((columns.flags & TAKEN) != 0) & (columns.free == scene.fleet.whole()).all(axis=1))
         self._scene, self._judge, self._moves, self._looks = scene, judge, limits.moves, limits.looks
-        self._flags = flags  # as they were before anything was closed
+        self._k, self._flags = k, columns.flags.copy()  # as they were before anything was closed
         self._idle = {host_id for host_id, _ in scene.fleet.in_rows(idle)}
         self._failed: Counter[int] = Counter()  # by class of hosts
         self.simple = not judge.watch.asked or _simple(scene)
+
+    def empty_pool(self, pool: str, hosts: Sequence[str], aims: Sequence[str]) -> int:
+        """Empty hosts of one pool where nobody has to make way for it, `aims` the first of them; how many hosts."""
+        scene = self._scene
+        start = _State.of(scene, self._judge)
+        into = [host for host in sorted(_in_use(scene)) if scene.pool(host) == pool]
+        scene.close(aims)
+        freed = self.empty_all(aims, _BATCH if self.simple else 1)
+        if self.simple:
+            freed += self.empty_all([host for host in hosts if scene.running[host]], _BATCH)
+        if len(into) > _FEW or not (self.simple or reserve_of(self._k, pool) == 0):
+            return freed
+        return self._more(pool, hosts, into, freed, start)
+
+    def _more(self, pool: str, hosts: Sequence[str], into: Sequence[str], freed: int, start: _State) -> int:
+        """What a solver finds, where that is better than what was found since `start`."""
+        scene = self._scene
+        found, closed = scene.moves[start.moves :], scene.fleet.columns.flags.copy()
+        start.restore(scene, self._judge)
+        spare = scene.fleet.whole()[[scene.fleet.rows[host] for host in into]].max(axis=0, initial=0) * reserve_of(self._k, pool)
+        answer = solve(scene, Task(hosts, into, freed + 1, self._moves - len(scene.moves), pool, spare))
+        if answer is not None and answer.targets and carry_out(scene, answer):
+            scene.close(answer.targets)
+            if not self._judge.lacks([pool]):
+                return len(answer.targets)
+            start.restore(scene, self._judge)
+        for _, step in groupby(found, key=lambda move: move.step):
+            moves = list(step)
+            scene.shift(tuple(move.key for move in moves), [move.target for move in moves])
+        scene.reopen(closed)
+        return freed
 
     def empty_all(self, hosts: Sequence[str], most: int, make_way: bool = False) -> int:
         """Empty what can be emptied, in batches of at most so many; how many hosts."""
@@ -133,15 +196,13 @@ class _Work:
         self._failed.clear()
         while queue and not self._judge.watch.spent:
             batch = [queue.popleft() for _ in range(min(most, len(queue)))]
-            mark, flags, known = self._scene.mark(), self._scene.fleet.columns.flags.copy(), self._judge.watch.restarts.known()
+            before = _State.of(self._scene, self._judge)
             emptied = [host for host in batch if self._empty(host, make_way)]
             broken = self._judge.lacks({self._scene.pool(host) for host in emptied}) if emptied else ()
             if not broken:
                 freed += len(emptied)
                 continue
-            self._scene.undo(mark)
-            self._scene.reopen(flags)
-            self._judge.watch.restarts.recall(known)
+            before.restore(self._scene, self._judge)
             suspects = self._suspects(emptied, broken[0].lost)
             self._scene.open(suspects, self._flags)
             for host in suspects:

@@ -1,7 +1,8 @@
 """Emptying one host for maintenance: every instance elsewhere, or none moved and the reason said for each that can't.
 
 In: a fleet, its residents, a host. Out: a plan. All are placed as the scheduler would place them; where that fails, as one gang, which is
-searched (complete for four instances on five hosts); only then one after another, with others moved out of the way where needed. The
+searched (complete for four instances on five hosts), and put to a solver; only then one after another, with others moved out of the way
+where needed. The
 host takes nothing meanwhile and counts neither as room nor as a host that may be lost once it is empty. With `k`, the end is N+k in every
 pool that is touched, or nothing starts. While a plan without anybody moved out of the way is under way that holds too: every other host
 has at most what it has at the end, and what is still on the host has its place in the plan.
@@ -11,11 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from scheduler.columns import UP
+import numpy as np
+
+from scheduler.columns import READY, UP
 from scheduler.fleet import Fleet
 from scheduler.plans.ejecting import Looks, make_way
 from scheduler.plans.outcome import Judge
 from scheduler.plans.scene import Scene, Unit
+from scheduler.plans.solving import Task, carry_out, solve
 from scheduler.plans.types import DONE, NOT_RESILIENT, NOTHING_TO_MOVE, UNSOLVABLE, Plan, Reserve, Resident
 from scheduler.types import Item, NoValidHost, RuleCount
 
@@ -72,6 +76,10 @@ def _empty(scene: Scene, keys: Sequence[str], looks: int) -> Refusals:
     if len(found) < len(units):
         (together,) = scene.find([tuple(key for unit in units for key in unit)])
         if isinstance(together, NoValidHost):
+            into = sorted(host for host, _ in scene.fleet.in_rows(np.flatnonzero((scene.fleet.columns.flags & READY) == READY)))
+            answer = solve(scene, Task([scene.host_of[keys[0]]], into, 1, len(keys)))
+            if answer is not None and answer.targets and carry_out(scene, answer):
+                return []
             return _one_by_one(scene, units, Looks(looks))
         by_key = {one.key: one for one in together}
         found = [[by_key[key] for key in unit] for unit in units]

@@ -37,6 +37,9 @@ class _Found:
     mends: bool
 
 
+Known = dict[Lost, _Found]
+
+
 class Restarts:
     """By the hosts that are lost. `tries` counts how often places were looked for."""
 
@@ -45,11 +48,11 @@ class Restarts:
         self._scene = scene
         self._known: dict[Lost, _Found] = {}
 
-    def known(self) -> dict[Lost, _Found]:
+    def known(self) -> Known:
         """What was found so far, to `recall` where the scene is taken back to what it is now."""
         return self._known.copy()
 
-    def recall(self, known: dict[Lost, _Found]) -> None:
+    def recall(self, known: Known) -> None:
         """Forget what was found since."""
         self._known = known
 
