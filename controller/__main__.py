@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from controller.config import CONFIG_ENV, Settings
+from controller.config import CONFIG_ENV, Settings, load
 from controller.errors import ControllerError
 from controller.messages import render
 
@@ -51,9 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     if given.config:
         os.environ[CONFIG_ENV] = str(given.config)
     try:
-        settings = Settings()
+        settings = load()
     except ValueError as error:
-        print(f"settings: {error}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 2
     _log_as(settings.log_level)
     try:

@@ -9,10 +9,11 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 CONFIG_ENV = "CHUTIAN_CONFIG"
+_WRONG = {"extra_forbidden": "there is no such setting"}  # where pydantic's words would not help
 
 
 class Settings(BaseSettings):
@@ -84,3 +85,17 @@ class Settings(BaseSettings):
         """Host and port to listen on."""
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
+
+
+def load() -> Settings:
+    """The settings of this process. Raises ValueError, whose text names what is wrong, a line for each."""
+    file = os.environ.get(CONFIG_ENV)
+    try:
+        if file:
+            Path(file).open("rb").close()  # one that is not there would be taken for an empty one, and the defaults for what was meant
+        return Settings()
+    except ValidationError as error:
+        found = ((".".join(map(str, one["loc"])), one) for one in error.errors())
+        raise ValueError("\n".join(f"settings: {name}: {_WRONG.get(one['type'], one['msg'])}" for name, one in found)) from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"settings: {file}: {error.strerror if isinstance(error, OSError) else error}") from None
