@@ -15,6 +15,7 @@ from typing import Any
 from console.texts import Say
 
 NONE = "-"
+KINDS = ("any", "vm", "container", "bare_metal")
 _CONTROL_SEQUENCE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\^_])")  # ECMA-48: CSI, OSC, two-character
 SHORT_ID = 13  # ids begin with the millisecond they were made in: 12 hex digits and a dash tell two apart
 
@@ -47,6 +48,11 @@ def clean_lines(text: str) -> str:
     """The same for a text of many lines: line ends and tabs stay."""
     text = _CONTROL_SEQUENCE.sub("", text.replace("\r\n", "\n"))
     return "".join(char for char in text if char in "\n\t" or unicodedata.category(char) not in {"Cc", "Cf", "Cs"})
+
+
+def kind(say: Say, value: str) -> str:
+    """A kind of instances, as limits name it; one that this client doesn't know yet as the API has it."""
+    return say(f"kind.{value}") if value in KINDS else clean(value)
 
 
 def mib(value: Any) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from console import exits
 from console.app import App, note
-from console.cells import cell, clean
+from console.cells import cell, clean, kind
 from console.client import Body
 from console.errors import ApiError
 from console.render import columns_of, pad
@@ -56,7 +56,8 @@ def explain(app: App, code: str, details: Body) -> None:
 
 
 def _over(app: App, details: Body) -> None:
-    rows = [[cell(app.say, "figure", row.get(key)) for key in OVER] for row in details.get("over", [])]
+    over = [{**row, "kind": kind(app.say, str(row.get("kind", "")))} for row in details.get("over", [])]
+    rows = [[cell(app.say, "figure", row.get(key)) for key in OVER] for row in over]
     _aligned([[app.say(f"col.{key}") for key in OVER], *rows] if rows else [])
 
 
@@ -68,8 +69,7 @@ def _rules(app: App, details: Body) -> None:
     for rule in details.get("rules", []):
         note("  " + app.say("refusal.rule", rule=clean(str(rule.get("text") or rule.get("rule"))), count=rule.get("excluded", "?")))
     changes = details.get("changes", [])
-    if changes:
-        note(app.say("refusal.would_fit"))
+    note(app.say("refusal.would_fit" if changes else "refusal.nothing_fits"))
     for change in changes:
         note(f"  · {cell(app.say, 'change', change)}")
 
@@ -81,7 +81,21 @@ def _fields(app: App, details: Body) -> None:  # noqa: ARG001 - the table's sign
         note(f"  {clean(str(problem.get('where', '')))}: {clean(str(problem.get('what', '')))}")
 
 
-FIGURES: dict[str, Callable[[App, Body], None]] = {"quota_exceeded": _over, "no_capacity": _rules, "invalid_request": _fields}
+def _in_the_way(app: App, details: Body) -> None:  # noqa: ARG001
+    """Who has to go first: instances with their project and id, or hosts."""
+    _aligned(
+        [[str(one.get(key) or "") for key in ("name", "project", "id")] for one in details.get("instances", []) if isinstance(one, dict)]
+    )
+    for host in details.get("hosts", []):
+        note(f"  {clean(str(host))}")
+
+
+FIGURES: dict[str, Callable[[App, Body], None]] = {
+    "quota_exceeded": _over,
+    "no_capacity": _rules,
+    "invalid_request": _fields,
+    "invalid_state": _in_the_way,
+}
 
 
 def _aligned(lines: list[list[str]]) -> None:

@@ -261,6 +261,7 @@ MESSAGES: dict[str, Pair] = {
     "refusal.looked_at": ("看了 {count} 台主机", "{count} hosts looked at"),
     "refusal.rule": ("{rule}：排除 {count} 台", "{rule}: {count} excluded"),
     "refusal.would_fit": ("这样就可以：", "This would fit:"),
+    "refusal.nothing_fits": ("没有找到只改一处就能满足的办法。", "No single change was found that would fit."),
     # what to do next, by error code
     "hint.unauthenticated": ("下一步：chutian login，或设置 CHUTIAN_TOKEN。", "Next: chutian login, or set CHUTIAN_TOKEN."),
     "hint.bad_token": ("下一步：chutian login，或检查 CHUTIAN_TOKEN。", "Next: chutian login, or look at CHUTIAN_TOKEN."),
@@ -287,8 +288,8 @@ MESSAGES: dict[str, Pair] = {
         "Ask for less, or ask an admin to raise the limit of that project with chutian quota set.",
     ),
     "hint.no_capacity": (
-        "按上面的建议调整，或请运维人员增加容量。",
-        "Change what you ask for as shown above, or ask the operators for capacity.",
+        "按给出的建议调整申请，或请运维人员增加容量。",
+        "Ask for what would fit, where something is shown, or ask the operators for capacity.",
     ),
     "hint.approval_required": (
         "超出自动批准的范围：用 chutian request create 提交申请单，由审批人决定。",

@@ -6,12 +6,12 @@ import click
 
 from console import render
 from console.app import App, note
+from console.cells import KINDS, kind
 from console.client import Body, at
 from console.pairs import limits
 from console.verbs import Verb, arg, opt
 
 RESOURCES = ("instances", "vcpus", "memory_mib", "disk_gib", "gpus")
-KINDS = ("any", "vm", "container", "bare_metal")
 BAR = 20
 
 
@@ -38,7 +38,7 @@ def _print(app: App, body: Body) -> None:
 
 def _row(app: App, row: Body) -> list[str]:
     figures = ["∞" if row[name] is None else str(row[name]) for name in ("limit", "used", "held", "free")]
-    return [row["project"], app.say(f"kind.{row['kind']}") if row["kind"] in KINDS else row["kind"], row["resource"], *figures, bar(row)]
+    return [row["project"], kind(app.say, row["kind"]), row["resource"], *figures, bar(row)]
 
 
 def bar(row: Body) -> str:

@@ -7,6 +7,7 @@ controller will ask again and look afresh.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -48,6 +49,9 @@ REFUSED_URI: Final = frozenset(
 """Codes of `open` that mean a wrong URI rather than a silent host."""
 
 
+_TIME: Final = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z:? ?")
+
+
 def translate(error: libvirt.libvirtError, alive: bool) -> DriverError:
     """The error to raise in place of libvirt's."""
     kind = BY_CODE.get(error.get_error_code(), Transient) if alive else HostUnreachable
@@ -61,5 +65,5 @@ def translate_open(error: libvirt.libvirtError) -> DriverError:
 
 
 def detail(error: libvirt.libvirtError) -> str:
-    """One line of what libvirt says."""
-    return " ".join(str(error.get_error_message() or error).split())[:300]
+    """One line of what libvirt says, without the times that QEMU puts before its own words: the same failure reads the same each time."""
+    return " ".join(_TIME.sub("", str(error.get_error_message() or error)).split())[:300]

@@ -91,7 +91,9 @@ def test_quota_is_refused_with_a_table_of_what_goes_over(chutian: Run, server: A
     ran = chutian(*CREATE)
     assert "PROJECT  KIND  RESOURCE  LIMIT  USED  HELD  ASKED" in ran.err
     assert "hubei    any   vcpus     16     12    2     4" in ran.err
-    assert "项目   类型  资源   限额  已用  预占  申请" in chutian(*CREATE, "--lang", "zh").err
+    zh = chutian(*CREATE, "--lang", "zh").err
+    assert "项目   类型  资源   限额  已用  预占  申请" in zh
+    assert "hubei  全部  vcpus  16    12    2     4" in zh
 
 
 def test_no_capacity_is_refused_with_rules_and_what_would_fit(chutian: Run, server: Any) -> None:
@@ -107,6 +109,27 @@ def test_no_capacity_is_refused_with_rules_and_what_would_fit(chutian: Run, serv
     assert "not enough memory: 38 excluded" in err
     assert "cordon: 2 excluded" in err
     assert "· flavor small instead of large" in err
+    assert "No single change" not in err
+
+
+def test_no_capacity_without_a_change_that_would_fit_says_so(chutian: Run, server: Any) -> None:
+    _refuse(server, 409, "no_capacity", {"hosts": 1, "rules": [{"rule": "vcpus", "excluded": 1}], "changes": []})
+    assert "No single change was found that would fit." in chutian(*CREATE).err
+
+
+def test_a_host_is_not_let_go_and_whoever_is_on_it_is_listed(chutian: Run, server: Any) -> None:
+    there = [{"id": "01a2198a", "name": "web-1", "project": "hubei/health"}, {"id": "01a2198b", "name": "db", "project": "hubei"}]
+    body = {"error": {"code": "invalid_state", "message": "2 are there", "details": {"reason": "host_occupied", "instances": there}}}
+    server.on("POST /v1/hosts/kvm-1/retire", (409, body))
+    ran = chutian("host", "retire", "kvm-1", "--yes")
+    assert ran.code == 5
+    assert "  web-1  hubei/health  01a2198a\n  db     hubei         01a2198b\n" in ran.err
+
+
+def test_an_endpoint_is_not_let_go_and_its_hosts_are_listed(chutian: Run, server: Any) -> None:
+    body = {"error": {"code": "invalid_state", "message": "1 is left", "details": {"reason": "endpoint_has_hosts", "hosts": ["kvm-1"]}}}
+    server.on("DELETE /v1/endpoints/e1", (409, body))
+    assert "  kvm-1\n" in chutian("endpoint", "delete", "e1", "--yes").err
 
 
 def test_an_invalid_request_names_its_fields(chutian: Run, server: Any) -> None:

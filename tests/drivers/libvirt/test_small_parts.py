@@ -17,7 +17,7 @@ from drivers.errors import HostUnreachable, InvalidSpec, NotSupported, Transient
 from drivers.libvirt import facts, seed
 from drivers.libvirt.base_image import refuse_outside
 from drivers.libvirt.driver import open_libvirt
-from drivers.libvirt.failures import translate
+from drivers.libvirt.failures import detail, translate
 from drivers.libvirt.host import network_xml
 from drivers.libvirt.options import Options, parse
 from tests.drivers.libvirt.folder_pool import refusal
@@ -98,6 +98,13 @@ def test_a_state_and_its_reason_mean(state: int, reason: int, expected: tuple[Co
 )
 def test_an_error_of_libvirts_becomes(code: int, alive: bool, kind: type[Exception]) -> None:
     assert type(translate(refusal(code, "what it says"), alive)) is kind
+
+
+def test_the_same_failure_of_qemu_reads_the_same_at_any_time() -> None:
+    said = [f"qemu closed the monitor: 2026-11-26T20:11:0{second}.496445Z qemu-system-x86_64: error:\n no MSR" for second in (0, 5)]
+    assert {detail(refusal(libvirt.VIR_ERR_INTERNAL_ERROR, text)) for text in said} == {
+        "qemu closed the monitor: qemu-system-x86_64: error: no MSR"
+    }
 
 
 @pytest.mark.parametrize(
