@@ -64,7 +64,7 @@ class Verdict(_Out):
     """The answer to `explain`: whether it would be taken, and if not, why."""
 
     fits: bool = Field(examples=[True])
-    refusal: Error | None = None
+    refusal: Error | None = Field(None, examples=[None])
 
 
 class ReasonOut(_Out):
@@ -123,7 +123,7 @@ class UserOut(Identified):
 
     name: str = Field(examples=["zhang"])
     display_name: str = Field(examples=["张工"])
-    disabled: bool
+    disabled: bool = Field(examples=[False])
 
 
 class TokenOut(_Out):
@@ -132,7 +132,7 @@ class TokenOut(_Out):
     id: str = Field(examples=[ID])
     name: str = Field(examples=["laptop"])
     expires_at: datetime = Field(examples=[AT])
-    revoked_at: datetime | None = Field(None, examples=[AT])
+    revoked_at: datetime | None = Field(None, examples=[None])
     created_at: datetime = Field(examples=[AT])
 
 
@@ -172,8 +172,8 @@ class ImageOut(Identified):
     os: str = Field(examples=["Debian 12"])
     min_disk_gib: int = Field(examples=[10])
     min_memory_mib: int = Field(examples=[512])
-    state: Literal["waiting", "importing", "ready", "failed"]
-    reason: ReasonOut | None
+    state: Literal["waiting", "importing", "ready", "failed"] = Field(examples=["ready"])
+    reason: ReasonOut | None = Field(examples=[None])
     url: str | None = Field(examples=["https://images.example/debian-12.qcow2"])
     size_bytes: int | None = Field(description="Of the file, once it is here.", examples=[412876800])
     virtual_size_bytes: int | None = Field(description="Of the disk that it holds.", examples=[2147483648])
@@ -202,7 +202,7 @@ class EndpointOut(Identified):
     options: dict[str, str] = Field(examples=[{"network": "default"}])
     pool: str = Field(examples=["general"])
     state: Literal["connected", "unreachable", "retired"]
-    reason: ReasonOut | None
+    reason: ReasonOut | None = Field(examples=[None])
     hosts: list[str] = Field(examples=[["kvm-01"]])
     since: datetime = Field(examples=[AT])
 
@@ -221,7 +221,7 @@ class HostOut(Identified):
     kinds: list[str] = Field(examples=[["vm"]])
     traits: list[str] = Field(examples=[["ssd"]])
     state: Literal["up", "unreachable", "retired"]
-    cordoned: bool
+    cordoned: bool = Field(examples=[False])
     inventory: dict[str, int] = Field(examples=[{"vcpus": 64, "memory_mib": 262144, "disk_gib": 4000, "gpus": 0}])
     capacity: dict[str, int] = Field(examples=[{"vcpus": 256, "memory_mib": 261632, "disk_gib": 3995, "gpus": 0}])
     used: dict[str, int] = Field(examples=[{"vcpus": 12, "memory_mib": 24576, "disk_gib": 240, "gpus": 0}])
@@ -230,7 +230,7 @@ class HostOut(Identified):
         description="What an operator should know of it.",
         examples=[["KVM does not work on this host; guests run under software emulation, many times slower."]],
     )
-    reason: ReasonOut | None
+    reason: ReasonOut | None = Field(examples=[None])
 
 
 class DecisionOut(_Out):
@@ -275,9 +275,9 @@ class InstanceOut(Identified):
     disk_gib: int = Field(examples=[40])
     gpus: int = Field(examples=[0])
     goal: Literal["running", "stopped", "gone"]
-    state: Literal["pending", "building", "active", "stopped", "migrating", "deleting", "deleted", "error"]
+    state: Literal["pending", "building", "active", "stopped", "migrating", "deleting", "deleted", "error"] = Field(examples=["active"])
     condition: Literal["running", "stopped", "busy", "absent", "failed", "unknown"]
-    reason: ReasonOut | None
+    reason: ReasonOut | None = Field(examples=[None])
     host: str | None = Field(description="For operators; null for others.", examples=[None])
     zone: str = Field(examples=["wuhan-a"])
     addresses: list[str] = Field(examples=[["192.168.150.17"]])

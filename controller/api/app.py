@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 
 from controller.api import errors as api_errors
-from controller.api import metrics, parameters
+from controller.api import examples, metrics, parameters
 from controller.api.call import Services, caller
 from controller.api.json import Json
 from controller.api.routes import catalogue, events, fleet, health, instances, people, placements, plans, projects, requests
@@ -168,5 +168,6 @@ def _document(app: FastAPI) -> dict[str, Any]:
                 parameters.explain(parameter)
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
+    examples.add(document["components"]["schemas"])
     app.openapi_schema = document
     return document

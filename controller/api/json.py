@@ -10,12 +10,11 @@ from fastapi import Response
 
 
 class Json(Response):
-    """An answer from a JSON-ready value, or from JSON text as it is."""
+    """An answer from a JSON-ready value."""
 
     media_type = "application/json"
 
     def __init__(self, content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
-        data = content if isinstance(content, bytes) else orjson.dumps(content)
         if isinstance(content, dict) and "generation" in content:
             headers = {**(headers or {}), "ETag": f'"{content["generation"]}"'}
-        super().__init__(data, status, dict(headers or {}))
+        super().__init__(orjson.dumps(content), status, dict(headers or {}))

@@ -118,6 +118,7 @@ def test_whoever_saw_an_older_generation_is_refused(cloud: Cloud, free_departmen
     member = free_department.member
     created = member.call("POST /v1/instances", {"project": free_department.path, "flavor": "tiny", "image": "debian"})
     id_, tag = created.json()["id"], {"If-Match": '"1"'}
+    assert created.headers["etag"] == f'"{created.json()["generation"]}"'
     shown = member.call(f"GET /v1/instances/{id_}")
     assert shown.headers["etag"] == f'"{shown.json()["generation"]}"'
     member.settled(id_, "active")

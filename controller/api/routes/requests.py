@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import orjson
 from fastapi import APIRouter, Query
 
 from controller import errors
@@ -66,7 +67,7 @@ def hand_in(call: Call, handed: Submission) -> Json:
         return Json({"fits": refusal is None, "refusal": refusal})
     assert outcome.answer is not None  # noqa: S101 - admission renders what it accepts
     status, text = outcome.answer
-    return Json(text.encode(), status)
+    return Json(orjson.loads(text), status)
 
 
 @router.post("", status_code=201, responses=responses(RequestOut, 201, explained=True), response_model=None)
