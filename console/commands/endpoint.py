@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import click
+
 from console import listing, render
 from console.app import App, sure
 from console.client import Body, at
@@ -25,9 +27,9 @@ def _hosts(app: App, made: Body) -> None:
     render.items(app, {"items": [{"hosts": host} for host in made.get("hosts") or []]}, ("hosts",))
 
 
-def list_(app: App, limit: int | None, cursor: str | None, everything: bool) -> None:
+def list_(app: App, limit: int | None, cursor: str | None, everything: bool, **filters: str | None) -> None:
     """Endpoints."""
-    listing.show(app, at("endpoints"), COLUMNS, limit, cursor, everything)
+    listing.show(app, at("endpoints"), COLUMNS, limit, cursor, everything, **filters)
 
 
 def show(app: App, name: str) -> None:
@@ -54,7 +56,15 @@ VERBS = {
             opt("--option", multiple=True, metavar="KEY=VALUE"),
         ),
     ),
-    "list": Verb(list_, LISTING),
+    "list": Verb(
+        list_,
+        (
+            opt("--state", text="in-state", type=click.Choice(("connected", "unreachable"))),
+            opt("--pool", text="in-pool"),
+            opt("--driver", text="of-driver"),
+            *LISTING,
+        ),
+    ),
     "show": Verb(show, (_NAME,)),
     "delete": Verb(delete, (_NAME, YES)),
 }

@@ -20,9 +20,9 @@ def create(app: App, name: str, trait: tuple[str, ...], arch: str | None, kind: 
     render.done(app, "message.created", made, name=made["name"], id=made["id"])
 
 
-def list_(app: App, limit: int | None, cursor: str | None, everything: bool) -> None:
+def list_(app: App, limit: int | None, cursor: str | None, everything: bool, **filters: str | None) -> None:
     """Flavors."""
-    listing.show(app, at("flavors"), COLUMNS, limit, cursor, everything)
+    listing.show(app, at("flavors"), COLUMNS, limit, cursor, everything, **filters)
 
 
 def show(app: App, name: str) -> None:
@@ -36,6 +36,7 @@ def delete(app: App, name: str, yes: bool) -> None:
     render.done(app, "message.deleted", app.client().delete(at("flavors", name)), name=name)
 
 
+KINDS = ("vm", "container", "bare_metal")
 _COUNT = click.IntRange(min=0)
 _NAME = arg("name")
 
@@ -50,10 +51,10 @@ VERBS = {
             opt("--gpus", type=_COUNT, default=0),
             opt("--arch"),
             opt("--trait", multiple=True),
-            opt("--kind", text="flavor-kind", type=click.Choice(("vm", "container", "bare_metal"))),
+            opt("--kind", text="flavor-kind", type=click.Choice(KINDS)),
         ),
     ),
-    "list": Verb(list_, LISTING),
+    "list": Verb(list_, (opt("--kind", text="of-kind", type=click.Choice(KINDS)), opt("--arch", text="of-arch"), *LISTING)),
     "show": Verb(show, (_NAME,)),
     "delete": Verb(delete, (_NAME, YES)),
 }

@@ -104,9 +104,9 @@ def _format(file: Path) -> str:
         return "qcow2" if source.read(4) == QCOW2_MAGIC else "raw"
 
 
-def list_(app: App, limit: int | None, cursor: str | None, everything: bool) -> None:
+def list_(app: App, limit: int | None, cursor: str | None, everything: bool, **filters: str | None) -> None:
     """Images."""
-    listing.show(app, at("images"), COLUMNS, limit, cursor, everything)
+    listing.show(app, at("images"), COLUMNS, limit, cursor, everything, **filters)
 
 
 def show(app: App, name: str) -> None:
@@ -141,7 +141,14 @@ VERBS = {
         ),
     ),
     "upload": Verb(upload, (arg("image"), opt("--file", text="image-file", type=_FILE, required=True))),
-    "list": Verb(list_, LISTING),
+    "list": Verb(
+        list_,
+        (
+            opt("--state", text="in-state", type=click.Choice(("waiting", "importing", "ready", "failed"))),
+            opt("--arch", text="of-arch"),
+            *LISTING,
+        ),
+    ),
     "show": Verb(show, (_NAME,)),
     "delete": Verb(delete, (_NAME, YES)),
 }

@@ -44,9 +44,9 @@ def _changes(app: App, overcommit: tuple[str, ...], reserved: tuple[str, ...], p
     return {key: value for key, value in plain.items() if value is not None} | {key: value for key, value in figures.items() if value}
 
 
-def list_(app: App, limit: int | None, cursor: str | None, everything: bool) -> None:
+def list_(app: App, limit: int | None, cursor: str | None, everything: bool, **filters: str | None) -> None:
     """Pools."""
-    listing.show(app, at("pools"), COLUMNS, limit, cursor, everything)
+    listing.show(app, at("pools"), COLUMNS, limit, cursor, everything, **filters)
 
 
 def show(app: App, name: str) -> None:
@@ -71,7 +71,7 @@ _SETTINGS = (
 
 VERBS = {
     "create": Verb(create, (_NAME, opt("--zone", text="pool-zone", required=True), *_SETTINGS)),
-    "list": Verb(list_, LISTING),
+    "list": Verb(list_, (opt("--zone", text="in-zone"), opt("--site", text="in-site"), *LISTING)),
     "show": Verb(show, (_NAME,)),
     "update": Verb(update, (_NAME, opt("--zone", text="pool-zone"), *_SETTINGS)),
     "delete": Verb(delete, (_NAME, YES)),

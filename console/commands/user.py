@@ -18,9 +18,9 @@ def create(app: App, name: str, display_name: str | None) -> None:
     render.done(app, "user.created", body, name=body["name"])
 
 
-def list_(app: App, limit: int | None, cursor: str | None, everything: bool) -> None:
+def list_(app: App, limit: int | None, cursor: str | None, everything: bool, **filters: str | None) -> None:
     """Users."""
-    listing.show(app, at("users"), COLUMNS, limit, cursor, everything)
+    listing.show(app, at("users"), COLUMNS, limit, cursor, everything, **filters)
 
 
 def show(app: App, user: str) -> None:
@@ -65,7 +65,7 @@ _USER = arg("user")
 
 VERBS = {
     "create": Verb(create, (arg("name"), opt("--display-name"))),
-    "list": Verb(list_, LISTING),
+    "list": Verb(list_, (opt("--disabled", text="of-disabled", type=bool), *LISTING)),
     "show": Verb(show, (_USER,)),
     "disable": Verb(disable, (_USER,)),
     "enable": Verb(enable, (_USER,)),

@@ -42,6 +42,11 @@ def time_ordered(cursor: str | None) -> str:
     return id_
 
 
+def truth(value: bool | None) -> str | None:
+    """A yes or no to filter by, as PostgreSQL writes it."""
+    return None if value is None else str(value).lower()
+
+
 def page_out(rows: Sequence[Any], limit: int, view: Callable[[Any], Mapping[str, Any]], place: Callable[[Any], str]) -> dict[str, Any]:
     """A page of views; `place` tells where a row stands in the order."""
     following = _encode(place(rows[-1])) if len(rows) == limit else None

@@ -29,13 +29,15 @@ def get(conn: Connection, table: str, reference: str) -> Row | None:
     return find(conn, table, [reference]).get(reference)
 
 
-def page(conn: Connection, table: str, after: str, limit: int) -> Sequence[Row]:
-    """In order of name."""
+def page(conn: Connection, table: str, filters: Mapping[str, str | None], after: str, limit: int) -> Sequence[Row]:
+    """In order of name, by the columns that `filters` names."""
+    where = sql.narrowed({name: name for name in filters})
     return sql.rows(
         conn,
-        f"SELECT {_COLUMNS[table]} FROM {table} WHERE name > :after ORDER BY name LIMIT :limit",
+        f"SELECT {_COLUMNS[table]} FROM {table} WHERE name > :after{where} ORDER BY name LIMIT :limit",
         after=after,
         limit=limit,
+        **filters,
     )
 
 

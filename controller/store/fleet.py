@@ -35,9 +35,10 @@ def pools(conn: Connection, references: Iterable[str]) -> dict[str, Row]:
     return {key: row for row in found for key in (row["id"], row["name"])}
 
 
-def page_pools(conn: Connection, after: str, limit: int) -> Sequence[Row]:
-    """Pools in order of name."""
-    return sql.rows(conn, f"{_POOL} WHERE name > :after ORDER BY name LIMIT :limit", after=after, limit=limit)
+def page_pools(conn: Connection, filters: Mapping[str, str | None], after: str, limit: int) -> Sequence[Row]:
+    """Pools in order of name, by zone and site."""
+    where = sql.narrowed({"zone": "zone", "site": "site"})
+    return sql.rows(conn, f"{_POOL} WHERE name > :after{where} ORDER BY name LIMIT :limit", after=after, limit=limit, **filters)
 
 
 def zones(conn: Connection) -> set[str]:
@@ -117,10 +118,15 @@ def endpoint(conn: Connection, reference: str) -> Row | None:
     return sql.one(conn, f"{_ENDPOINT} WHERE e.name = :ref OR e.id::text = :ref", ref=reference)
 
 
-def page_endpoints(conn: Connection, after: str, limit: int) -> Sequence[Row]:
-    """Endpoints in order of name."""
+def page_endpoints(conn: Connection, filters: Mapping[str, str | None], after: str, limit: int) -> Sequence[Row]:
+    """Endpoints in order of name, by driver, pool and state."""
+    where = sql.narrowed({"driver": "e.driver", "pool": "p.name", "state": "e.state"})
     return sql.rows(
-        conn, f"{_ENDPOINT} WHERE e.name > :after AND e.state <> 'retired' ORDER BY e.name LIMIT :limit", after=after, limit=limit
+        conn,
+        f"{_ENDPOINT} WHERE e.name > :after AND e.state <> 'retired'{where} ORDER BY e.name LIMIT :limit",
+        after=after,
+        limit=limit,
+        **filters,
     )
 
 
@@ -227,11 +233,10 @@ def placed_in(conn: Connection, pool_id: str, more: Iterable[str]) -> Sequence[R
 
 def page_hosts(conn: Connection, filters: Mapping[str, str | None], after: str, limit: int) -> Sequence[Row]:
     """Hosts in order of name, by pool, zone and state."""
+    where = sql.narrowed({"pool": "p.name", "zone": "p.zone", "state": "h.state"})
     return sql.rows(
         conn,
-        f"{HOST} WHERE h.name > :after AND e.state <> 'retired'"
-        " AND (CAST(:pool AS text) IS NULL OR p.name = :pool) AND (CAST(:zone AS text) IS NULL OR p.zone = :zone)"
-        " AND (CAST(:state AS text) IS NULL OR h.state = :state) ORDER BY h.name LIMIT :limit",
+        f"{HOST} WHERE h.name > :after AND e.state <> 'retired'{where} ORDER BY h.name LIMIT :limit",
         after=after,
         limit=limit,
         **filters,

@@ -37,9 +37,10 @@ def get_user(conn: Connection, reference: str) -> Row | None:
     return sql.one(conn, f"{_USER} WHERE name = :ref OR id::text = :ref", ref=reference)
 
 
-def page_users(conn: Connection, after: str, limit: int) -> Sequence[Row]:
-    """Users in order of name."""
-    return sql.rows(conn, f"{_USER} WHERE name > :after ORDER BY name LIMIT :limit", after=after, limit=limit)
+def page_users(conn: Connection, filters: Mapping[str, str | None], after: str, limit: int) -> Sequence[Row]:
+    """Users in order of name, by whether they are disabled."""
+    where = sql.narrowed({"disabled": "disabled"})
+    return sql.rows(conn, f"{_USER} WHERE name > :after{where} ORDER BY name LIMIT :limit", after=after, limit=limit, **filters)
 
 
 def insert_user(conn: Connection, record: Mapping[str, Any]) -> None:
@@ -77,9 +78,17 @@ def insert_token(conn: Connection, id_: str, user_id: str, name: str, token_hash
     return row
 
 
-def tokens(conn: Connection, user_id: str) -> Sequence[Row]:
-    """A user's tokens, newest first."""
-    return sql.rows(conn, f"{_TOKEN} WHERE user_id = CAST(:id AS uuid) ORDER BY id DESC", id=user_id)
+def page_tokens(conn: Connection, user_id: str, filters: Mapping[str, str | None], before: str, limit: int) -> Sequence[Row]:
+    """A user's tokens, newest first, by whether they are revoked."""
+    where = sql.narrowed({"revoked": "revoked_at IS NOT NULL"})
+    return sql.rows(
+        conn,
+        f"{_TOKEN} WHERE user_id = CAST(:id AS uuid) AND id < CAST(:before AS uuid){where} ORDER BY id DESC LIMIT :limit",
+        id=user_id,
+        before=before,
+        limit=limit,
+        **filters,
+    )
 
 
 def get_token(conn: Connection, token_id: str) -> Row | None:
@@ -92,13 +101,18 @@ def revoke_token(conn: Connection, token_id: str) -> None:
     sql.run(conn, "UPDATE tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = CAST(:id AS uuid)", id=token_id)
 
 
-def roles(conn: Connection, project_id: str) -> Sequence[Row]:
-    """Who has which role on a project itself."""
+def page_roles(conn: Connection, project_id: str, filters: Mapping[str, str | None], after: str, limit: int) -> Sequence[Row]:
+    """Who has which role on a project itself, by user and role, in the order of both with a space between."""
+    where = sql.narrowed({"user": "u.name", "role": "r.role"})
     return sql.rows(
         conn,
         'SELECT u.name AS "user", r.role, p.path AS project FROM roles r JOIN users u ON u.id = r.user_id'
-        " JOIN projects p ON p.id = r.project_id WHERE r.project_id = CAST(:id AS uuid) ORDER BY u.name, r.role",
+        f" JOIN projects p ON p.id = r.project_id WHERE r.project_id = CAST(:id AS uuid) AND u.name || ' ' || r.role > :after{where}"
+        " ORDER BY u.name || ' ' || r.role LIMIT :limit",
         id=project_id,
+        after=after,
+        limit=limit,
+        **filters,
     )
 
 

@@ -54,6 +54,11 @@ def run(conn: Connection, sql: str, **params: Any) -> int:
     return conn.execute(statement(sql), params).rowcount
 
 
+def narrowed(columns: Mapping[str, str]) -> str:
+    """Conditions of a list: by the parameter's name the column that must have its value; one that is None narrows nothing."""
+    return "".join(f" AND (CAST(:{name} AS text) IS NULL OR CAST({column} AS text) = :{name})" for name, column in columns.items())
+
+
 def insert(conn: Connection, table: str, records: Sequence[Mapping[str, Any]]) -> None:
     """Insert records that all have the same fields."""
     if not records:

@@ -91,3 +91,16 @@ def test_every_answer_is_explained_and_every_refusal_has_the_one_shape() -> None
             assert answer.get("description"), f"{line} {status}"
             if int(status) >= 400:
                 assert answer["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ErrorOut"}, f"{line} {status}"
+
+
+def test_every_list_of_the_document_has_pages_and_filters() -> None:
+    bare = {}
+    for line, operation in operations():
+        answer = operation["responses"].get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        if not (line.startswith("GET ") and answer.get("$ref", "").endswith("Page")):
+            continue
+        names = {one["name"] for one in operation.get("parameters", []) if one["in"] == "query"}
+        paged = {"limit", "after" if line == "GET /v1/events" else "cursor"}
+        if not paged < names:
+            bare[line] = names
+    assert bare == {}

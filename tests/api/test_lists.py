@@ -19,6 +19,7 @@ LISTS = (
     "GET /v1/pools",
     "GET /v1/endpoints",
     "GET /v1/hosts",
+    "GET /v1/placements",
 )
 
 
@@ -119,3 +120,46 @@ def test_filters_narrow_and_unknown_ones_are_refused(cloud: Cloud) -> None:
     cloud.admin.refused(404, "not_found", "GET /v1/instances", project="hubei/nowhere")
     cloud.admin.refused(404, "not_found", "GET /v1/instances", host="nowhere")
     assert ids(project=cloud.root) >= {id_}, "a project stands for all below it"
+
+
+def test_the_catalogue_the_fleet_and_people_are_filtered(cloud: Cloud) -> None:
+    ask, walk, name = cloud.admin.ask, cloud.admin.walk, fresh("f")
+
+    def names(line: str, **query: str) -> set[str]:
+        return {one["name"] for one in walk(line, 100, **query)}
+
+    ask("POST /v1/flavors", {"name": name, "vcpus": 1, "memory_mib": 1, "disk_gib": 1, "kind": "container", "arch": "aarch64"})
+    assert name in names("GET /v1/flavors", kind="container", arch="aarch64")
+    assert name not in names("GET /v1/flavors", kind="vm") | names("GET /v1/flavors", arch="x86_64")
+    ask("POST /v1/images", {"name": name, "arch": "aarch64", "format": "raw"})
+    assert name in names("GET /v1/images", state="waiting", arch="aarch64")
+    assert name not in names("GET /v1/images", state="ready") | names("GET /v1/images", arch="x86_64")
+    ask("POST /v1/pools", {"name": name, "zone": f"z-{name}", "site": "襄阳"})
+    assert names("GET /v1/pools", zone=f"z-{name}", site="襄阳") == {name}
+    assert names("GET /v1/pools", zone=f"z-{name}", site="武汉") == set()
+    ask("POST /v1/endpoints", {"name": name, "driver": "fake", "uri": f"fake:{name}", "pool": name})
+    assert names("GET /v1/endpoints", pool=name, driver="fake", state="connected") == {name}
+    assert names("GET /v1/endpoints", pool=name, driver="libvirt") | names("GET /v1/endpoints", pool=name, state="unreachable") == set()
+    ask("POST /v1/users", {"name": name})
+    assert name in names("GET /v1/users", disabled="false")
+    ask(f"PATCH /v1/users/{name}", {"disabled": True})
+    assert name in names("GET /v1/users", disabled="true")
+    assert name not in names("GET /v1/users", disabled="false")
+
+
+def test_tokens_and_roles_are_walked_and_filtered(cloud: Cloud) -> None:
+    ask, walk, user, project = cloud.admin.ask, cloud.admin.walk, fresh("u"), cloud.project()
+    ask("POST /v1/users", {"name": user})
+    tokens = [ask(f"POST /v1/users/{user}/tokens", {"name": f"t{number}"})["id"] for number in range(5)]
+    ask(f"DELETE /v1/tokens/{tokens[1]}")
+    line = f"GET /v1/users/{user}/tokens"
+    cloud.admin.refused(400, "bad_cursor", line, cursor="garbage!")
+    assert [one["id"] for one in walk(line, 2)] == tokens[::-1]
+    assert [one["id"] for one in walk(line, 2, revoked="true")] == [tokens[1]]
+    assert tokens[1] not in [one["id"] for one in walk(line, 2, revoked="false")]
+    for role in ("member", "approver", "auditor"):
+        ask(f"PUT /v1/projects/{project}/roles", {"user": user, "role": role})
+    line = f"GET /v1/projects/{project}/roles"
+    assert [one["role"] for one in walk(line, 2, user=user)] == ["approver", "auditor", "member"]
+    assert {one["user"] for one in walk(line, 1, role="auditor")} == {user}
+    assert walk(line, 2, user="nobody") == []

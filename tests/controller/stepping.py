@@ -129,7 +129,11 @@ class Stepper:
 
     def look(self, loop: EndpointLoop | None = None) -> None:
         """Look at every endpoint once, due or not."""
-        self.cloud.run(lambda conn: fleet.look_now(conn, [row["id"] for row in fleet.page_endpoints(conn, "", 100)]))
+        self.cloud.run(
+            lambda conn: fleet.look_now(
+                conn, [row["id"] for row in fleet.page_endpoints(conn, {"driver": None, "pool": None, "state": None}, "", 100)]
+            )
+        )
         for endpoint in self.cloud.run(lambda conn: fleet.pick_endpoints(conn, 5.0, 32)):
             (loop or self.looking()).look(endpoint)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Connection
 from starlette.requests import ClientDisconnect
@@ -32,10 +32,18 @@ def create_flavor(call: TheCall, given: FlavorIn) -> Json:
 
 
 @router.get("/flavors", responses=responses(page_of(FlavorOut)), response_model=None)
-def list_flavors(call: TheCall, cursor: Cursor = None, limit: Limit = 50) -> Json:
+def list_flavors(
+    call: TheCall,
+    kind: Literal["vm", "container", "bare_metal"] | None = None,
+    arch: Annotated[str | None, Query()] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Json:
     """Sizes, in order of name."""
-    after = named(cursor)
-    return call.read(lambda conn: page_out(store.page(conn, "flavors", after, limit), limit, views.flavor, lambda row: row["name"]))
+    after, filters = named(cursor), {"kind": kind, "arch": arch}
+    return call.read(
+        lambda conn: page_out(store.page(conn, "flavors", filters, after, limit), limit, views.flavor, lambda row: row["name"])
+    )
 
 
 @router.get("/flavors/{flavor}", responses=responses(FlavorOut), response_model=None)
@@ -59,15 +67,20 @@ def create_image(call: TheCall, given: ImageIn) -> Json:
 
 
 @router.get("/images", responses=responses(page_of(ImageOut)), response_model=None)
-def list_images(call: TheCall, cursor: Cursor = None, limit: Limit = 50) -> Json:
+def list_images(
+    call: TheCall,
+    arch: Annotated[str | None, Query()] = None,
+    state: Literal["waiting", "importing", "ready", "failed"] | None = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Json:
     """Images, in order of name."""
-    after = named(cursor)
-    return call.read(lambda conn: _images(conn, call, after, limit))
-
-
-def _images(conn: Connection, call: Call, after: str, limit: int) -> dict[str, Any]:
-    reader = call.reader
-    return page_out(store.page(conn, "images", after, limit), limit, lambda row: views.image(row, reader), lambda row: row["name"])
+    after, filters, reader = named(cursor), {"arch": arch, "state": state}, call.reader
+    return call.read(
+        lambda conn: page_out(
+            store.page(conn, "images", filters, after, limit), limit, lambda row: views.image(row, reader), lambda row: row["name"]
+        )
+    )
 
 
 @router.get("/images/{image}", responses=responses(ImageOut), response_model=None)

@@ -33,10 +33,16 @@ def create_pool(call: TheCall, given: PoolIn) -> Json:
 
 
 @router.get("/pools", responses=responses(page_of(PoolOut)), response_model=None)
-def list_pools(call: TheCall, cursor: Cursor = None, limit: Limit = 50) -> Json:
+def list_pools(
+    call: TheCall,
+    zone: Annotated[str | None, Query()] = None,
+    site: Annotated[str | None, Query()] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Json:
     """Pools, in order of name."""
-    after = named(cursor)
-    return call.read(lambda conn: page_out(store.page_pools(conn, after, limit), limit, views.pool, lambda row: row["name"]))
+    after, filters = named(cursor), {"zone": zone, "site": site}
+    return call.read(lambda conn: page_out(store.page_pools(conn, filters, after, limit), limit, views.pool, lambda row: row["name"]))
 
 
 @router.get("/pools/{pool}", responses=responses(PoolOut), response_model=None)
@@ -90,13 +96,20 @@ def enrol_endpoint(call: TheCall, given: EndpointIn) -> Json:
 
 
 @router.get("/endpoints", responses=responses(page_of(EndpointOut)), response_model=None)
-def list_endpoints(call: TheCall, cursor: Cursor = None, limit: Limit = 50) -> Json:
+def list_endpoints(
+    call: TheCall,
+    driver: Annotated[str | None, Query()] = None,
+    pool: Annotated[str | None, Query()] = None,
+    state: Literal["connected", "unreachable"] | None = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Json:
     """Endpoints, in order of name."""
-    after = named(cursor)
+    after, filters = named(cursor), {"driver": driver, "pool": pool, "state": state}
     guard.overall(call.identity, Right.SEE_FLEET)
     return call.read(
         lambda conn: page_out(
-            store.page_endpoints(conn, after, limit), limit, lambda row: _endpoint(conn, row, call), lambda row: row["name"]
+            store.page_endpoints(conn, filters, after, limit), limit, lambda row: _endpoint(conn, row, call), lambda row: row["name"]
         )
     )
 

@@ -12,7 +12,7 @@ from controller.actions import people as actions
 from controller.api.answers import NewTokenOut, TokenOut, UserOut, WhoOut, page_of, responses
 from controller.api.call import Call, TheCall
 from controller.api.json import Json
-from controller.api.paging import Cursor, Limit, named, page_out
+from controller.api.paging import Cursor, Limit, named, page_out, time_ordered, truth
 from controller.api.schemas import TokenIn, UserChange, UserIn
 from controller.model import views
 from controller.model.identity import Right
@@ -41,11 +41,11 @@ def create_user(call: TheCall, given: UserIn) -> Json:
 
 
 @router.get("/users", responses=responses(page_of(UserOut)), response_model=None)
-def list_users(call: TheCall, cursor: Cursor = None, limit: Limit = 50) -> Json:
+def list_users(call: TheCall, disabled: bool | None = None, cursor: Cursor = None, limit: Limit = 50) -> Json:
     """Users in order of name; for administrators."""
-    after = named(cursor)
+    after, filters = named(cursor), {"disabled": truth(disabled)}
     guard.overall(call.identity, Right.PEOPLE)
-    return call.read(lambda conn: page_out(store.page_users(conn, after, limit), limit, views.user, lambda row: row["name"]))
+    return call.read(lambda conn: page_out(store.page_users(conn, filters, after, limit), limit, views.user, lambda row: row["name"]))
 
 
 @router.get("/users/{user}", responses=responses(UserOut), response_model=None)
@@ -73,12 +73,13 @@ def issue_token(call: TheCall, user: str, given: TokenIn) -> Json:
 
 
 @router.get("/users/{user}/tokens", responses=responses(page_of(TokenOut)), response_model=None)
-def list_tokens(call: TheCall, user: str) -> Json:
+def list_tokens(call: TheCall, user: str, revoked: bool | None = None, cursor: Cursor = None, limit: Limit = 50) -> Json:
     """A user's tokens, newest first, without their text."""
+    before, filters = time_ordered(cursor), {"revoked": truth(revoked)}
 
     def work(conn: Connection) -> dict[str, object]:
         row = actions.find(conn, call.identity, user)
-        return {"items": [views.token(one) for one in store.tokens(conn, row["id"])], "next": None}
+        return page_out(store.page_tokens(conn, row["id"], filters, before, limit), limit, views.token, lambda row: row["id"])
 
     return call.read(work)
 

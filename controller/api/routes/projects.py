@@ -5,7 +5,8 @@ A project is named by id or by its path; the routes of one project alone come la
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from sqlalchemy import Connection
@@ -75,14 +76,28 @@ def set_limits(call: TheCall, project: str, given: LimitsIn) -> Json:
 
 
 @router.get("/{project:path}/roles", responses=responses(page_of(RoleOut)), response_model=None)
-def list_roles(call: TheCall, project: str) -> Json:
-    """Who has which role on the project itself."""
-    return call.read(lambda conn: _roles(conn, call, project))
+def list_roles(
+    call: TheCall,
+    project: str,
+    user: Annotated[str | None, Query()] = None,
+    role: Role | None = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Json:
+    """Who has which role on the project itself, in order of user."""
+    after, filters = named(cursor), {"user": user, "role": role.value if role else None}
+    return call.read(lambda conn: _roles(conn, call, project, filters, after, limit))
 
 
-def _roles(conn: Connection, call: Call, project: str) -> dict[str, object]:
+_ALL: Final = {"user": None, "role": None}
+
+
+def _roles(
+    conn: Connection, call: Call, project: str, filters: Mapping[str, str | None] = _ALL, after: str = "", limit: int = 500
+) -> dict[str, object]:
     row = guard.project(conn, call.identity, project, Right.READ)
-    return {"items": [dict(one) for one in people.roles(conn, row["id"])], "next": None}
+    rows = people.page_roles(conn, row["id"], filters, after, limit)
+    return page_out(rows, limit, dict, lambda one: f"{one['user']} {one['role']}")
 
 
 @router.put("/{project:path}/roles", responses=responses(page_of(RoleOut)), response_model=None)
