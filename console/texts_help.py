@@ -61,8 +61,18 @@ COMMANDS: dict[str, Pair] = {
     "help.stop-database": ("停止内置的 PostgreSQL", "Stop the embedded PostgreSQL"),
     "help.bootstrap": ("建立第一个管理员", "Make the first administrator"),
     "help.completion": (
-        '打印命令行补全脚本\n\n\b\n  bash:  eval "$(chutian completion bash)"\n  fish:  chutian completion fish | source',
-        'Print the shell completion script\n\n\b\n  bash:  eval "$(chutian completion bash)"\n  fish:  chutian completion fish | source',
+        """打印命令行补全脚本
+
+\b
+  bash:  eval "$(chutian completion bash)"
+  zsh:   eval "$(chutian completion zsh)"    # compinit 之后
+  fish:  chutian completion fish | source""",
+        """Print the shell completion script
+
+\b
+  bash:  eval "$(chutian completion bash)"
+  zsh:   eval "$(chutian completion zsh)"    # after compinit
+  fish:  chutian completion fish | source""",
     ),
     "help.version": ("显示版本", "Show the version"),
     "help.project.list": ("以树形列出项目", "List projects as a tree"),

@@ -175,4 +175,4 @@ def _fetch(intake: Intake, image: Mapping[str, Any]) -> tuple[dict[str, Any] | N
     except Rejected as error:
         return None, {"code": error.reason.code, "params": dict(error.reason.params)}
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
-        return None, {"code": "download_failed", "params": {"detail": str(error)[:300]}}
+        return None, {"code": "download_failed", "params": {"detail": str(error).partition("\n")[0][:300]}}

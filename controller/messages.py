@@ -232,8 +232,8 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "backend_refused": ("The backend refused: {detail}", "后端拒绝：{detail}"),
     "invalid_spec": ("The backend can't take this specification: {detail}", "后端无法接受该规格：{detail}"),
     "image_corrupt": (
-        "Image {image} does not have the {algorithm} digest on record ({where}); it must not boot. Import it again.",
-        "镜像 {image} 的 {algorithm} 摘要与记录不符（{where}），禁止启动，请重新导入。",
+        "Image {image} must not boot, its {algorithm} digest is not the one on record: {where}",
+        "镜像 {image} 的 {algorithm} 摘要与记录不符，禁止启动：{where}",
     ),
     "image_missing": ("The bytes of image {image} are missing from the controller's store.", "控制器中缺少镜像 {image} 的文件。"),
     "disk_missing": (

@@ -38,7 +38,9 @@ ADVICE: Mapping[str, str] = {
     "backend_timeout": "Nothing at first; it is tried again. If it stays: the hypervisor is overloaded or hangs.",
     "backend_refused": "Read the detail (operators see it); mend the cause, then start, rebuild or delete the instance.",
     "invalid_spec": "Read the detail; change the flavor or the endpoint's options, then start or delete the instance.",
-    "image_corrupt": "The image's bytes changed on disk. Import it anew under another name; find out why they changed.",
+    "image_corrupt": "Bytes changed on disk; find out why. On the `host`: delete `base-SHA256.FORMAT` in its pool (`virsh vol-delete`)"
+    " and start the instance, and a new copy is made from the controller's file. At the `controller`: restore `data_dir/images`, or import"
+    " the image under another name.",
     "image_missing": "`data_dir/images` lacks the file: restore it from the backup.",
     "disk_missing": "Restore the volume on the host and start the instance; or rebuild it, which loses its data.",
     "not_supported": "This driver can't do that; choose another pool.",

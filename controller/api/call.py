@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 from sqlalchemy import Connection
 
 from controller import errors
@@ -22,6 +23,7 @@ from controller.actions.env import Env
 from controller.actions.people import token_hash
 from controller.admitter import Admitter
 from controller.api.errors import language
+from controller.api.invalid import words
 from controller.api.json import Json
 from controller.connections import Connections
 from controller.model.identity import Identity, Right
@@ -91,10 +93,23 @@ class Call:
 
     @property
     def identity(self) -> Identity:
-        """Who calls. Raises Unauthenticated."""
+        """Who calls. Raises Unauthenticated, and InvalidRequest for a parameter that the address does not take: a filter with a slip of
+        the pen must not show everything.
+        """
         if self._identity is None:
             self._identity = caller(self.request)
+            self._refuse_unknown()
         return self._identity
+
+    def _refuse_unknown(self) -> None:
+        given = self.request.query_params
+        if not given:
+            return
+        route: APIRoute = self.request.scope["route"]
+        unknown = sorted(given.keys() - {parameter.alias for parameter in route.dependant.query_params})
+        if unknown:
+            where, what = f"query.{unknown[0]}", words({"type": "unknown_parameter"}, language(self.request))
+            raise errors.InvalidRequest(details={"errors": [{"where": where, "what": what}]}, detail=f"{where}: {what}")
 
     @property
     def env(self) -> Env:

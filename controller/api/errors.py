@@ -13,6 +13,7 @@ from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from controller import errors
+from controller.api.invalid import words
 from controller.api.json import Json
 from controller.messages import render
 
@@ -94,7 +95,8 @@ def _malformed(request: Request, authenticate: Callable[[Request], object], refu
 
 def _invalid(authenticate: Callable[[Request], object], request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    found = [{"where": ".".join(str(part) for part in one["loc"]), "what": one["msg"]} for one in error.errors()[:20]]
+    lang = language(request)
+    found = [{"where": ".".join(str(part) for part in one["loc"]), "what": words(one, lang)} for one in error.errors()[:20]]
     first = f"{found[0]['where']}: {found[0]['what']}" if found else ""
     return _malformed(request, authenticate, errors.InvalidRequest(details={"errors": found}, detail=first))
 

@@ -25,6 +25,16 @@ def test_whoever_prefers_chinese_reads_chinese(cloud: Cloud, free_department: De
         assert _HAN.search(member.refused(400, "invalid_request", "GET /v1/hosts", None, said, limit=0)["message"])
         (told,) = [one for one in member.ask("GET /v1/events", None, said, object=id_)["items"] if one["kind"] == "instance.active"]
         assert told["text"] == "zh 已运行。"
+    told = cloud.admin.refused(
+        400, "invalid_request", "POST /v1/flavors", {"vcpus": 0, "memory_mib": "x", "bogus": 1}, {"Accept-Language": "zh"}
+    )
+    assert {one["where"]: one["what"] for one in told["details"]["errors"]} == {
+        "body.name": "必填",
+        "body.vcpus": "不能小于 1",
+        "body.memory_mib": "应为整数",
+        "body.disk_gib": "必填",
+        "body.bogus": "没有此字段",
+    }
     wish = {"project": path, "flavor": "tiny", "image": "debian", "pool": "nowhere"}
     assert "没有资源池" in member.refused(400, "unknown_pool", "POST /v1/instances", wish, {"Accept-Language": "zh"})["message"]
 

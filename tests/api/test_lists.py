@@ -117,6 +117,9 @@ def test_filters_narrow_and_unknown_ones_are_refused(cloud: Cloud) -> None:
     assert ask("GET /v1/hosts", zone="nowhere")["items"] == []
     assert {one["pool"] for one in ask("GET /v1/hosts", pool="general")["items"]} == {"general"}
     cloud.admin.refused(400, "invalid_request", "GET /v1/instances", state="sleeping")
+    told = cloud.admin.refused(400, "invalid_request", "GET /v1/instances", stat="active")
+    assert told["message"] == "The request is not valid: query.stat: there is no such parameter here"
+    cloud.nobody.refused(401, "unauthenticated", "GET /v1/instances", stat="active")
     cloud.admin.refused(404, "not_found", "GET /v1/instances", project="hubei/nowhere")
     cloud.admin.refused(404, "not_found", "GET /v1/instances", host="nowhere")
     assert ids(project=cloud.root) >= {id_}, "a project stands for all below it"
