@@ -170,6 +170,7 @@ MESSAGES: dict[str, Pair] = {
         "It isn't known whether that was done. Try again with --idempotency-key {key}: it won't be done twice.",
     ),
     "message.broken_profiles": ("配置文件 {path} 读不了：{why}", "The config file {path} can't be read: {why}"),
+    "message.not_logged_in": ("尚未登录 {server}。", "You are not logged in to {server}."),
     "message.no_such_profile": (
         "没有名为 {name} 的配置；先运行 chutian login --profile {name}",
         "There is no profile {name}; make it with chutian login --profile {name}",

@@ -170,6 +170,8 @@ def _app(given: Mapping[str, Any], lang: str, say: Say, stack: contextlib.ExitSt
     def client() -> Client:
         if profile.missing:
             raise click.UsageError(say("message.no_such_profile", name=profile.name))
+        if profile.token is None:
+            raise ApiError("unauthenticated", say("message.not_logged_in", server=profile.server))
         return stack.enter_context(Client(profile.server, profile.token, profile.ca, lang))
 
     return App(say, lang, given["output"] or "table", profile, client)

@@ -120,3 +120,13 @@ def test_whoami_shows_name_and_roles(chutian: Callable[..., Any], server: Any) -
     assert "zhang" in ran.out
     assert "hubei    admin" in ran.out
     assert server.seen[0].headers["authorization"] == f"Bearer {TOKEN}"
+
+
+def test_whoever_is_not_logged_in_is_told_so_before_anything_is_sent(chutian: Callable[..., Any], server: Any, tmp_path: Path) -> None:
+    away = {"CHUTIAN_CONFIG_HOME": str(tmp_path / "nothing"), "CHUTIAN_TOKEN": ""}
+    ran = chutian("instance", "list", **away)
+    assert ran.code == 3
+    assert f"You are not logged in to {server.url}." in ran.err
+    assert "chutian login" in ran.err
+    assert "尚未登录" in chutian("instance", "list", "--lang", "zh", **away).err
+    assert server.seen == []
