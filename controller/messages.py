@@ -69,6 +69,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "flavor_exists": ("There is a flavor '{name}' already.", "规格“{name}”已存在。"),
     "image_exists": ("There is an image '{name}' already.", "镜像“{name}”已存在。"),
     "pool_exists": ("There is a pool '{name}' already.", "资源池“{name}”已存在。"),
+    "endpoint_enrolled": ("This address is enrolled already, as endpoint '{name}'.", "该地址已作为接入点“{name}”接入。"),
     "endpoint_exists": ("There is an endpoint '{name}' already.", "接入点“{name}”已存在。"),
     "instance_exists": (
         "Project {project} has, or holds, an instance named '{name}' already. Choose another name.",

@@ -86,17 +86,19 @@ def find_endpoint(conn: Connection, identity: Identity, reference: str) -> Row:
     return row
 
 
-def check_enrol(conn: Connection, identity: Identity, name: str, pool: str) -> None:
-    """What can be refused before anybody is connected to."""
+def check_enrol(conn: Connection, identity: Identity, record: Mapping[str, Any], pool: str) -> None:
+    """What can be refused before anybody is connected to. One address enrolled twice would count its hosts twice."""
     guard.overall(identity, Right.OPERATE)
     find_pool(conn, identity, pool)
-    if fleet.endpoint(conn, name):
-        raise errors.AlreadyExists("endpoint_exists", name=name)
+    if fleet.endpoint(conn, record["name"]):
+        raise errors.AlreadyExists("endpoint_exists", name=record["name"])
+    if known := fleet.endpoint_at(conn, record["driver"], record["uri"]):
+        raise errors.AlreadyExists("endpoint_enrolled", name=known["name"])
 
 
 def enrol(conn: Connection, env: Env, identity: Identity, record: Mapping[str, Any], pool: str, inventory: Inventory) -> Row:
     """Take an endpoint that answered, with its hosts, into our care."""
-    check_enrol(conn, identity, record["name"], pool)
+    check_enrol(conn, identity, record, pool)
     in_pool = find_pool(conn, identity, pool)
     id_ = env.new_id()
     fleet.insert_endpoint(conn, {"id": id_, **record, "pool_id": in_pool["id"], "state": "connected"})

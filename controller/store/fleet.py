@@ -118,6 +118,11 @@ def endpoint(conn: Connection, reference: str) -> Row | None:
     return sql.one(conn, f"{_ENDPOINT} WHERE e.name = :ref OR e.id::text = :ref", ref=reference)
 
 
+def endpoint_at(conn: Connection, driver: str, uri: str) -> Row | None:
+    """The endpoint that a driver reaches by this address."""
+    return sql.one(conn, f"{_ENDPOINT} WHERE e.driver = :driver AND e.uri = :uri AND e.state <> 'retired'", driver=driver, uri=uri)
+
+
 def page_endpoints(conn: Connection, filters: Mapping[str, str | None], after: str, limit: int) -> Sequence[Row]:
     """Endpoints in order of name, by driver, pool and state."""
     where = sql.narrowed({"driver": "e.driver", "pool": "p.name", "state": "e.state"})

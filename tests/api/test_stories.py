@@ -220,12 +220,16 @@ def test_operators_bring_hosts_in_and_out(cloud: Cloud) -> None:
     department.member.ask(f"DELETE /v1/instances/{id_}")
     department.member.settled(id_, "deleted")
     operator.refused(409, "endpoint_has_hosts", f"DELETE /v1/endpoints/{endpoint}")
+    again = {"name": fresh("again"), "driver": "fake", "uri": f"fake:{endpoint}?hosts=2", "pool": pool}
+    told = operator.refused(409, "endpoint_enrolled", "POST /v1/endpoints", again)["message"]
+    assert f"'{endpoint}'" in told, "its hosts would count twice"
     for host in (first, second):
         assert operator.ask(f"POST /v1/hosts/{host}/retire")["state"] == "retired"
     operator.refused(409, "host_retired", f"POST /v1/hosts/{second}/uncordon")
     operator.ask(f"DELETE /v1/endpoints/{endpoint}")
     operator.refused(404, "not_found", f"GET /v1/endpoints/{endpoint}")
     assert operator.ask("GET /v1/hosts", pool=pool)["items"] == []
+    assert operator.ask("POST /v1/endpoints", again)["state"] == "connected", "what was let go of may come again"
 
 
 def test_a_project_comes_and_goes_and_stays_while_anything_hangs_on_it(cloud: Cloud) -> None:

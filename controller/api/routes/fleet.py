@@ -79,10 +79,10 @@ def enrol_endpoint(call: TheCall, given: EndpointIn) -> Json:
     identity, database = call.identity, call.services.database
     if (known := call.repeated()) is not None:
         return known
-    database.run(lambda conn: actions.check_enrol(conn, identity, given.name, given.pool))
+    record = {"name": given.name, "driver": given.driver, "uri": given.uri, "options": given.options}
+    database.run(lambda conn: actions.check_enrol(conn, identity, record, given.pool))
     if given.driver not in DRIVERS:
         raise errors.InvalidRequest("unknown_driver", driver=given.driver, drivers=", ".join(sorted(DRIVERS)))
-    record = {"name": given.name, "driver": given.driver, "uri": given.uri, "options": given.options}
     try:
         driver = call.services.connections.open({"id": "", **record})
         try:
