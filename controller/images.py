@@ -4,7 +4,8 @@ Enters: chunks of bytes. Leaves: a file named by the image's id, and what was me
 appears under its name only when it is whole and right (written beside, synced, renamed), so that a controller killed in between leaves
 nothing that looks like an image.
 
-A qcow2 header may name a backing file or an external data file: a path on the *host*, which a guest could then read. Both are refused.
+A qcow2 header may name a backing file or an external data file: a path on the *host*, which a guest could then read. Both are refused, and
+so is a file that has been cut short: its tables point behind its end.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
+import sys
+from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +31,11 @@ from drivers.base import Reason
 _QCOW2_MAGIC = b"QFI\xfb"
 _HEADER = 104  # bytes of a version 3 header (QEMU, docs/interop/qcow2)
 _EXTERNAL_DATA = 1 << 2  # incompatible feature bit 2
+_EXTENDED_TABLES = 1 << 4  # incompatible feature bit 4
+_CLUSTER_BITS = (9, 21)
+_LARGEST_TABLE = 1 << 22  # entries of the first level that QEMU takes
+_PLACE = 0x00FFFFFFFFFFFE00  # the bits of an entry that say where
+_COMPRESSED = 1 << 62
 _LARGEST_DISK = 1 << 50  # as large as a flavor's disk may be; a header may claim up to 2^64
 
 
@@ -100,6 +108,9 @@ class Intake:
             self._file.close()
         except OSError as error:
             raise Rejected("store_full") from error
+        if image["format"] == "qcow2":
+            with self._partial.open("rb") as file:
+                refuse_cut_short(file, self._head, self.size)
         return {"size_bytes": self.size, "virtual_size_bytes": virtual, **digests}
 
     def abandon(self) -> None:
@@ -131,6 +142,35 @@ def virtual_size(head: bytes, kind: str, size: int) -> int:
     if not 0 < virtual <= _LARGEST_DISK:
         raise Rejected("not_an_image", format=kind, detail=f"a disk of {virtual} bytes")
     return int(virtual)
+
+
+def refuse_cut_short(file: BinaryIO, head: bytes, size: int) -> None:
+    """Raises Rejected for a qcow2 file (`head`: its header; `size` in bytes) that is shorter than its tables say.
+
+    Two levels of tables hold the places of clusters, big-endian, eight bytes each; an extended second level has twice that for each
+    (QEMU, docs/interop/qcow2). A cluster counts as there when it begins before the end: the last one may be shorter.
+    """
+    (bits,), (first_size, first_at) = struct.unpack_from(">I", head, 20), struct.unpack_from(">IQ", head, 36)
+    version, features = struct.unpack_from(">I", head, 4)[0], struct.unpack_from(">Q", head.ljust(_HEADER, b"\0"), 72)[0]
+    if not _CLUSTER_BITS[0] <= bits <= _CLUSTER_BITS[1] or first_size > _LARGEST_TABLE:
+        raise Rejected("not_an_image", format="qcow2", detail="its header makes no sense")
+    step = 2 if version == 3 and features & _EXTENDED_TABLES else 1
+    compressed = (1 << (62 - (bits - 8))) - 1
+    for table in _entries(file, first_at, first_size, size):
+        if table & _PLACE:
+            for entry in _entries(file, table & _PLACE, (1 << bits) // 8, size)[::step]:
+                if (entry & (compressed if entry & _COMPRESSED else _PLACE)) >= size:
+                    raise Rejected("cut_short", size=size)
+
+
+def _entries(file: BinaryIO, at: int, count: int, size: int) -> array[int]:
+    if at + 8 * count > size:
+        raise Rejected("cut_short", size=size)
+    file.seek(at)
+    entries = array("Q", file.read(8 * count))
+    if sys.byteorder == "little":
+        entries.byteswap()
+    return entries
 
 
 def fetch_waiting(database: Database, directory: Path, limit: int, ending: Callable[[], bool]) -> int:

@@ -265,6 +265,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "The content's {algorithm} digest is {actual}, not {expected} as given.",
         "内容的 {algorithm} 摘要为 {actual}，与给定的 {expected} 不符。",
     ),
+    "cut_short": (
+        "The image is cut short: its tables point behind its {size} bytes. Fetch or copy it once more.",
+        "镜像不完整：其映射表指向 {size} 字节之后，请重新获取或复制。",
+    ),
     "size_differs": ("{received} bytes came, not {expected} as announced.", "收到 {received} 字节，与声明的 {expected} 字节不符。"),
     "not_an_image": ("The content is not a {format} image: {detail}", "内容不是 {format} 镜像：{detail}"),
     "image_too_large": ("The content is larger than {limit} bytes.", "内容超过 {limit} 字节。"),

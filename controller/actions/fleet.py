@@ -128,7 +128,7 @@ def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) ->
                 {"id": id_, "name": name, "backend_name": found.name, "endpoint_id": endpoint["id"], "pool_id": pool["id"], **record}
             )
             facts.append(events.event("host.enrolled", "host", id_, name, None, "chutian"))
-        elif row["state"] != "retired" and any(row[field] != value for field, value in record.items()):
+        elif row["state"] != "retired" and any(_told(row[field]) != _told(value) for field, value in record.items()):
             changed.append({"id": row["id"], **record})
             kind = "host.reachable" if row["state"] != "up" else "host.changed"
             facts.append(events.event(kind, "host", row["id"], row["name"], None, "chutian"))
@@ -139,6 +139,13 @@ def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) ->
     fleet.insert_hosts(conn, fresh)
     fleet.update_hosts(conn, changed)
     events.add(conn, facts)
+
+
+def _told(value: Any) -> Any:
+    """A fact as it is compared: of notes without the backend's own words, which it may choose anew each time."""
+    if not isinstance(value, list):
+        return value
+    return [{**one, "params": {k: v for k, v in one["params"].items() if k != "detail"}} if isinstance(one, dict) else one for one in value]
 
 
 def forget_endpoint(conn: Connection, identity: Identity, reference: str, generation: int | None) -> Row:

@@ -7,7 +7,7 @@ no memory: the pass may be cut off anywhere and run again by anybody.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -141,6 +141,7 @@ def _again(row: Mapping[str, Any], seen: Observation, step: Step) -> float | Non
 
 def _failed(row: Mapping[str, Any], seen: Observation | None, error: DriverError, facts: tuple[Event, ...], settings: Settings) -> Outcome:
     """A driver said no. Permanent: the instance is in error and says why. Otherwise: again later, a little later each time."""
+    reason = _named(row, error.reason)
     given_up = isinstance(error, Permanent) and row["goal"] != Goal.GONE
     overdue = row["now"] - row["asked_at"] > timedelta(seconds=settings.build_deadline_s)
     if not given_up and overdue and row["state"] in UNBUILT and row["goal"] != Goal.GONE:
@@ -149,15 +150,15 @@ def _failed(row: Mapping[str, Any], seen: Observation | None, error: DriverError
     if row["goal"] == Goal.GONE:
         state = State.DELETING
     if given_up and (row["state"] != State.ERROR or row["generation"] > row["observed_generation"]):
-        facts = (*facts, _fact(row, "instance.failed", **_why(error.reason)))
+        facts = (*facts, _fact(row, "instance.failed", **_why(reason)))
     elif not given_up and row["attempts"] == 2:  # said once: a first failure may pass by itself
-        facts = (*facts, _fact(row, "instance.retrying", **_why(error.reason)))
+        facts = (*facts, _fact(row, "instance.retrying", **_why(reason)))
     return Outcome(
         {
             **_base(row),
             "state": state,
             "condition": seen.condition if seen else row["condition"],
-            "reason": translate.reason(error.reason),
+            "reason": translate.reason(reason),
             "addresses": row["addresses"],
             "built": 0,
             "attempts": row["attempts"] + 1,
@@ -168,6 +169,11 @@ def _failed(row: Mapping[str, Any], seen: Observation | None, error: DriverError
         facts,
         unreachable=isinstance(error, HostUnreachable),
     )
+
+
+def _named(row: Mapping[str, Any], reason: Reason) -> Reason:
+    """With the image's name: drivers know its id alone, people don't."""
+    return replace(reason, params={**reason.params, "image": row["image_name"]}) if "image" in reason.params else reason
 
 
 def _base(row: Mapping[str, Any]) -> dict[str, Any]:

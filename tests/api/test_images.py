@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import socket
 import struct
 import subprocess
@@ -28,12 +29,12 @@ def _sm3(data: bytes) -> str:
 
 
 def _qcow2(size: int = 1 << 30, backing: bytes = b"", version: int = 3, features: int = 0) -> bytes:
-    """The header of a qcow2 image (QEMU, docs/interop/qcow2), padded to a cluster."""
+    """A qcow2 image without data (QEMU, docs/interop/qcow2): a header and, where that says, an empty first table."""
     head = struct.pack(">4sIQIIQ", b"QFI\xfb", version, 512 if backing else 0, len(backing), 16, size)
     head += struct.pack(">IIQQIIQ", 0, 1, 0x30000, 0x10000, 1, 0, 0)
     if version == 3:
         head += struct.pack(">QQQII", features, 0, 0, 4, 104)
-    return head.ljust(512, b"\0") + backing.ljust(65536 - 512, b"\0")
+    return (head.ljust(512, b"\0") + backing).ljust(0x30000 + 512, b"\0")
 
 
 def _enter(cloud: Cloud, **fields: Any) -> str:
@@ -120,6 +121,28 @@ def test_images_made_by_qemu_img_are_taken_or_refused(cloud: Cloud, tmp_path: Pa
         name = _enter(cloud, format="qcow2")
         refusal = cloud.admin.refused(400, "not_an_image", f"PUT /v1/images/{name}/content", file.read_bytes())
         assert says in refusal["message"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("options", [[], ["-c"], ["-o", "extended_l2=on,cluster_size=128k"], ["-o", "compat=0.10"]], ids="-".join)
+def test_an_image_that_was_cut_short_is_refused_wherever_it_was_cut(cloud: Cloud, tmp_path: Path, options: list[str]) -> None:
+    raw, whole = tmp_path / "raw", tmp_path / "whole.qcow2"
+    raw.write_bytes(random.Random(1).randbytes(1 << 20) + bytes(3 << 20) + random.Random(2).randbytes(1 << 20))  # noqa: S311
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", *options, raw, whole], check=True)
+    content = whole.read_bytes()
+    name = _enter(cloud, format="qcow2")
+    assert cloud.admin.ask(f"PUT /v1/images/{name}/content", content)["state"] == "ready"
+    for part in (0.2, 0.5, 0.9):
+        name = _enter(cloud, format="qcow2")
+        cloud.admin.refused(400, "cut_short", f"PUT /v1/images/{name}/content", content[: int(part * len(content))])
+        assert cloud.admin.ask(f"GET /v1/images/{name}")["state"] == "failed"
+    assert not _left(cloud)
+
+
+def test_a_header_that_makes_no_sense_is_refused(cloud: Cloud) -> None:
+    for wrong in (_qcow2()[:20] + struct.pack(">I", 63), _qcow2()[:36] + struct.pack(">I", 1 << 31)):
+        name = _enter(cloud, format="qcow2")
+        cloud.admin.refused(400, "not_an_image", f"PUT /v1/images/{name}/content", wrong.ljust(4096, b"\0"))
 
 
 def test_a_disk_larger_than_the_flavor_is_not_squeezed_into_it(cloud: Cloud, free_department: Department) -> None:
