@@ -200,6 +200,21 @@ OPTIONS: dict[str, Pair] = {
     "opt.description": ("说明", "Description."),
     "opt.auto-approve": ("在此之内自动批准；没写的按 0 算", "Requests within are approved at once; what isn't named is 0."),
     "opt.no-auto-approve": ("所有申请都须审批", "Every request needs an approver."),
+    "opt.max-priority": ("可申请的最高优先级", "Highest class that may be asked for."),
+    "opt.may-preempt": (
+        "其申请可否抢占较低优先级的可抢占实例",
+        "Whether its requests may take the place of preemptible instances of lower classes.",
+    ),
+    "opt.priority": ("优先级，默认 normal", "Priority class; normal by default."),
+    "opt.of-priority": ("只看此优先级", "Only of this class."),
+    "opt.preemptible": (
+        "同意在更高优先级的申请需要时被删除（连同磁盘）",
+        "Agree that it is deleted, with its disk, when a request of a higher class needs its place.",
+    ),
+    "opt.preempt": (
+        "没有空间时抢占较低优先级的可抢占实例（须项目策略允许）",
+        "Where there is no room, take that of preemptible instances of lower classes (if the project's policy lets it).",
+    ),
     "opt.kind": ("只限制这一类实例", "Limit only instances of this kind."),
     "opt.display-name": ("显示名", "Name for people."),
     "opt.token-name": ("令牌的用途", "What the token is for."),

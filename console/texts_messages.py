@@ -84,6 +84,9 @@ COLUMNS: dict[str, Pair] = {
     "col.condition": ("实况", "CONDITION"),
     "col.host": ("主机", "HOST"),
     "col.addresses": ("地址", "ADDRESSES"),
+    "col.priority": ("优先级", "PRIORITY"),
+    "col.preemptible": ("可抢占", "PREEMPTIBLE"),
+    "col.preemption": ("抢占", "PREEMPTION"),
     "col.protected": ("防误删", "PROTECTED"),
     "col.request_id": ("申请单", "REQUEST"),
 }

@@ -60,6 +60,10 @@ def flag(*decls: str, text: str = "") -> Param:
     return opt(*decls, text=text, is_flag=True)
 
 
+PRIORITIES = click.Choice(("batch", "normal", "critical"))
+PRIORITY = opt("--priority", type=PRIORITIES)
+OF_PRIORITY = opt("--priority", text="of-priority", type=PRIORITIES)
+PREEMPT = flag("--preempt")
 YES = flag("--yes", "-y")
 LISTING = (opt("--limit", type=click.IntRange(1, 500)), opt("--cursor"), flag("--all", "everything"))
 WAITING = (flag("--wait"), opt("--timeout", type=click.IntRange(min=1), default=900, show_default=True))

@@ -39,12 +39,16 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "此操作需要整棵项目树的“{right}”权限，请联系管理员。",
     ),
     "needs_right_above": (
-        "Bounds of {project} are set from above: this needs the right '{right}' on its parent.",
-        "{project} 的限额由上级设定：需要上级项目的“{right}”权限。",
+        "The policy, level and limits of {project} are set from above: this needs the right '{right}' on its parent.",
+        "{project} 的策略、等保级别与限额由上级设定：需要上级项目的“{right}”权限。",
     ),
     "bounds_looser": (
-        "Auto-approval bounds may not be looser than those of {project}. Ask whoever set those.",
-        "自动审批上限不能比 {project} 的更宽松，请联系其设定者。",
+        "A policy may not allow more than the one that {project} is under. Ask whoever set that.",
+        "策略不能比 {project} 所受的更宽松，请联系其设定者。",
+    ),
+    "priority_too_high": (
+        "{project} may ask for '{most}' at most. Ask for less, or have an administrator above it raise that (--max-priority {priority}).",
+        "{project} 最高可申请“{most}”优先级。请降低优先级，或请上级项目管理员调高（--max-priority {priority}）。",
     ),
     "own_request": (
         "You asked for this yourself; another approver has to decide.",

@@ -79,6 +79,15 @@ def check(path: Sequence[Node], asked: Amounts) -> tuple[Over, ...]:
     return tuple(found)
 
 
+def tightest(path: Sequence[Node]) -> dict[tuple[str, str], int]:
+    """For each (kind or `any`, resource) that something on the path limits, the lowest limit."""
+    found: dict[tuple[str, str], int] = {}
+    for node in path:
+        for key, limit in node.limits.items():
+            found[key] = min(limit, found.get(key, limit))
+    return found
+
+
 def add(used: Amounts, asked: Amounts) -> dict[tuple[str, str], int]:
     """The sums after an ask was accepted."""
     total = dict(used)

@@ -12,13 +12,14 @@ from console import listing, lookup, plans, progress, render
 from console.app import App, note, sure
 from console.client import Body, at
 from console.guest_console import follow, whole
-from console.verbs import LISTING, WAITING, YES, Param, Verb, arg, flag, opt
+from console.verbs import LISTING, OF_PRIORITY, PREEMPT, PRIORITY, WAITING, YES, Param, Verb, arg, flag, opt
 
 STATES = ("pending", "building", "active", "stopped", "migrating", "deleting", "deleted", "error")
 COLUMNS = (
     "name",
     "project",
     "state",
+    "priority",
     "flavor",
     "image",
     "addresses",
@@ -26,6 +27,7 @@ COLUMNS = (
     "+host",
     "+condition",
     "reason",
+    "+preemptible",
     "+vcpus",
     "+memory_mib",
     "+disk_gib",
@@ -43,6 +45,8 @@ def create(  # noqa: PLR0913 - one argument per option
     user_data: str | None,
     spread: str | None,
     domain: str,
+    preemptible: bool,
+    preempt: bool,
     explain: bool,
     wait: bool,
     timeout: int,
@@ -54,6 +58,7 @@ def create(  # noqa: PLR0913 - one argument per option
     body |= {"user_data": Path(user_data).read_text("utf-8")} if user_data else {}
     body |= {"ssh_keys": [_key(app, file) for file in ssh_key]} if ssh_key else {}
     body |= {"spread": {"mode": spread, "domain": domain}} if spread else {}
+    body |= {name: True for name, said in (("preemptible", preemptible), ("preempt", preempt)) if said}
     if explain:
         return plans.show(app, at("instances"), body)
     deadline = time.monotonic() + timeout
@@ -197,6 +202,9 @@ VERBS = {
             opt("--ssh-key", type=_FILE, multiple=True),
             opt("--reason"),
             opt("--term-days", type=click.IntRange(min=1)),
+            PRIORITY,
+            flag("--preemptible"),
+            PREEMPT,
             flag("--explain"),
             *WAITING,
             opt("--idempotency-key"),
@@ -209,6 +217,7 @@ VERBS = {
             opt("--state", text="in-state", type=click.Choice(STATES)),
             opt("--host", text="on-host"),
             opt("--name", text="named"),
+            OF_PRIORITY,
             *LISTING,
         ),
     ),

@@ -12,7 +12,7 @@ from console.app import App, sure, tell
 from console.cells import cell, clean
 from console.client import Body, at
 from console.pairs import numbers
-from console.verbs import YES, Verb, arg, flag, opt
+from console.verbs import PRIORITIES, YES, Verb, arg, flag, opt
 
 ROLES = ("member", "approver", "operator", "admin", "auditor")
 BOUNDS = ("instances", "vcpus", "memory_mib", "disk_gib", "gpus")
@@ -73,23 +73,17 @@ def show(app: App, project: str) -> None:
     render.detail(app, app.client().get(at("projects", project)))
 
 
-def create(app: App, path: str, description: str | None, auto_approve: tuple[str, ...], level: int | None) -> None:
+def create(app: App, path: str, level: int | None, **given: Any) -> None:
     """Make a project; the path up to the last slash is its parent."""
     parent, _, name = path.strip("/").rpartition("/")
-    body: Body = (
-        {"name": name, "parent": parent or None}
-        | _changes(app, description, auto_approve, False)
-        | ({} if level is None else {"level": level})
-    )
+    body: Body = {"name": name, "parent": parent or None} | _changes(app, **given) | ({} if level is None else {"level": level})
     made = app.client().post(at("projects"), body)
     render.done(app, "project.created", made, path=made["path"])
 
 
-def update(
-    app: App, project: str, description: str | None, auto_approve: tuple[str, ...], no_auto_approve: bool, level: int | None, no_level: bool
-) -> None:
+def update(app: App, project: str, level: int | None, no_level: bool, **given: Any) -> None:
     """Change description, policy or protection level."""
-    changes = _changes(app, description, auto_approve, no_auto_approve)
+    changes = _changes(app, **given)
     if level is not None or no_level:
         changes["level"] = level
     if not changes:
@@ -98,13 +92,19 @@ def update(
     render.done(app, "project.updated", body, path=body["path"])
 
 
-def _changes(app: App, description: str | None, auto_approve: Sequence[str], no_auto_approve: bool) -> Body:
-    changes: dict[str, Any] = {} if description is None else {"description": description}
-    if auto_approve:
-        changes["policy"] = {"auto_approve": numbers(app, auto_approve, BOUNDS)}
-    elif no_auto_approve:
-        changes["policy"] = {"auto_approve": None}
-    return changes
+def _changes(
+    app: App,
+    *,
+    description: str | None,
+    auto_approve: Sequence[str],
+    max_priority: str | None,
+    may_preempt: bool | None,
+    no_auto_approve: bool = False,
+) -> Body:
+    policy: Body = {name: value for name, value in (("max_priority", max_priority), ("may_preempt", may_preempt)) if value is not None}
+    if auto_approve or no_auto_approve:
+        policy["auto_approve"] = numbers(app, auto_approve, BOUNDS) if auto_approve else None
+    return ({} if description is None else {"description": description}) | ({"policy": policy} if policy else {})
 
 
 def delete(app: App, project: str, yes: bool) -> None:
@@ -133,14 +133,15 @@ def roles(app: App, project: str) -> None:
 _PROJECT = arg("project")
 _DESCRIPTION = opt("--description")
 _AUTO = opt("--auto-approve", multiple=True, metavar="RESOURCE=N")
+_RANKED = (opt("--max-priority", type=PRIORITIES), opt("--may-preempt/--no-may-preempt", default=None))
 _LEVEL = opt("--level", text="project-level", type=click.IntRange(0, 5))
 _GRANT = (_PROJECT, arg("user"), arg("role", type=click.Choice(ROLES), metavar="ROLE"))
 
 VERBS = {
     "list": Verb(list_),
     "show": Verb(show, (_PROJECT,)),
-    "create": Verb(create, (arg("path"), _DESCRIPTION, _AUTO, _LEVEL)),
-    "update": Verb(update, (_PROJECT, _DESCRIPTION, _AUTO, flag("--no-auto-approve"), _LEVEL, flag("--no-level"))),
+    "create": Verb(create, (arg("path"), _DESCRIPTION, _AUTO, *_RANKED, _LEVEL)),
+    "update": Verb(update, (_PROJECT, _DESCRIPTION, _AUTO, flag("--no-auto-approve"), *_RANKED, _LEVEL, flag("--no-level"))),
     "delete": Verb(delete, (_PROJECT, YES)),
     "grant": Verb(grant, _GRANT),
     "revoke": Verb(revoke, _GRANT),

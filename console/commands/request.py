@@ -14,17 +14,17 @@ from console import listing, lookup, plans, progress, render
 from console.app import App, note
 from console.cells import cell, clean
 from console.client import Body, at
-from console.verbs import LISTING, WAITING, Verb, arg, flag, opt
+from console.verbs import LISTING, OF_PRIORITY, PREEMPT, PRIORITY, WAITING, Verb, arg, flag, opt
 
 STATES = ("pending", "approved", "refused", "expired", "cancelled")
-COLUMNS = ("id", "project", "state", "reason", "items", "created_by", "created_at", "+expires_at")
+COLUMNS = ("id", "project", "state", "priority", "reason", "items", "created_by", "created_at", "+expires_at")
 
 
 def create(
-    app: App, file: str, project: str | None, reason: str | None, explain: bool, wait: bool, timeout: int, idempotency_key: str | None
+    app: App, file: str, *, explain: bool, wait: bool, timeout: int, idempotency_key: str | None, **fields: str | bool | None
 ) -> int | None:
-    """Apply for what a file says."""
-    body = load(app, file) | {key: value for key, value in (("project", project), ("reason", reason)) if value}
+    """Apply for what a file says; options go before it."""
+    body = load(app, file) | {key: value for key, value in fields.items() if value}
     if explain:
         return plans.show(app, at("requests"), body)
     key = idempotency_key or str(uuid.uuid4())
@@ -56,9 +56,9 @@ def load(app: App, file: str) -> Body:
     return body
 
 
-def list_(app: App, limit: int | None, cursor: str | None, everything: bool, project: str | None, state: str | None) -> None:
+def list_(app: App, limit: int | None, cursor: str | None, everything: bool, **filters: str | None) -> None:
     """Requests, newest first."""
-    body = listing.fetch(app, at("requests"), limit, cursor, everything, project=project, state=state)
+    body = listing.fetch(app, at("requests"), limit, cursor, everything, **filters)
     if not app.for_people:
         render.programs(app, body)
         return
@@ -128,12 +128,14 @@ VERBS = {
             opt("--file", "-f", text="request-file", required=True),
             opt("--project", "-p"),
             opt("--reason"),
+            PRIORITY,
+            PREEMPT,
             flag("--explain"),
             *WAITING,
             _KEY,
         ),
     ),
-    "list": Verb(list_, (_PROJECT, opt("--state", text="in-state", type=click.Choice(STATES)), *LISTING)),
+    "list": Verb(list_, (_PROJECT, opt("--state", text="in-state", type=click.Choice(STATES)), OF_PRIORITY, *LISTING)),
     "show": Verb(show, (_REQUEST, _PROJECT)),
     "approve": Verb(approve, (_REQUEST, opt("--reason", text="decision-reason"))),
     "refuse": Verb(refuse, (_REQUEST, opt("--reason", text="decision-reason", required=True))),

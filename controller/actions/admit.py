@@ -5,7 +5,8 @@ transaction, so that the sums of a root that bounds everybody are locked once fo
 
 1. resolve names, check rights and sizes (nothing is locked yet);
 2. lock the sums of every project on every path, in one order; from here nobody else admits below them;
-3. answer repeated calls; check the tree of limits; place; lock the chosen hosts and make sure that they still have the room;
+3. answer repeated calls; put the others in their turns (class, fair share, arrival); check the tree of limits; place; lock the chosen
+   hosts and make sure that they still have the room;
 4. write requests, allocations, instances, events and answers.
 
 The invariant: at every commit no project and no ancestor is over a limit and no host over its capacity, because whoever adds to a sum holds
@@ -28,9 +29,10 @@ from controller.actions.admitted import placement_row, write
 from controller.actions.draft import Accepted, Admission, Draft, Explained, NewId, Outcome, Row, Unit
 from controller.actions.refusals import no_capacity, no_spare, quota_exceeded
 from controller.actions.spare import Results
+from controller.actions.turns import in_turn
 from controller.model import naming, translate
 from controller.model.identity import Right
-from controller.model.request import Item, Submission, within
+from controller.model.request import RANKS, Item, Submission, in_force, within
 from controller.store import answers, catalogue, fleet, placements, projects, requests, sql
 from quotas import check as quota
 from scheduler import types as scheduler
@@ -42,7 +44,7 @@ _LOOKS = 5  # how often a placement is decided anew when hosts change under it
 
 
 def admit(conn: Connection, admission: Admission, submissions: Sequence[Submission]) -> list[Outcome]:
-    """Take, or refuse, submissions in their order; the outcomes in that order.
+    """Take, or refuse, submissions, each in its turn (`actions.turns`); the outcomes in the order in which they were given.
 
     The caller owns the transaction, and makes the fleet view forget what it holds when it does not commit.
     """
@@ -53,6 +55,7 @@ def admit(conn: Connection, admission: Admission, submissions: Sequence[Submissi
         now = sql.scalar(conn, "SELECT now()")
         nodes = projects.nodes(conn, (id_ for draft in open_drafts for id_ in draft.project["ancestors"]), lock=True)
         _answer_repeated(conn, open_drafts)
+        open_drafts = in_turn([draft for draft in open_drafts if draft.outcome is None], nodes)
         _check_names(conn, open_drafts)
         _protect(conn, open_drafts)
         _decide(conn, admission, open_drafts, nodes)
@@ -80,7 +83,12 @@ def _resolve(conn: Connection, admission: Admission, submissions: Sequence[Submi
             _may(submission, draft.project)
             for number, item in enumerate(submission.items):
                 _add_units(draft, number, item, _Meaning(flavors, images, pools, zones, sites), admission.new_id)
-            draft.auto = within(_policy(draft.project, chain), _totals(draft.asked))
+            draft.policy = in_force([chain[id_] for id_ in draft.project["ancestors"]])
+            if submission.rank > RANKS[draft.policy["max_priority"]]:
+                raise errors.Forbidden(
+                    "priority_too_high", priority=submission.priority, most=draft.policy["max_priority"], project=draft.project["path"]
+                )
+            draft.auto = within(draft.policy["auto_approve"], _totals(draft.asked))
             if submission.direct and not draft.auto:
                 raise errors.ApprovalRequired(project=draft.project["path"])
         except errors.ControllerError as error:
@@ -103,15 +111,6 @@ def _may(submission: Submission, project: Row) -> None:
         raise errors.NotFound("project_not_found", project=submission.project)
     if not submission.identity.may(Right.USE, project["ancestors"]):
         raise errors.Forbidden("needs_right", right=Right.USE, project=project["path"])
-
-
-def _policy(project: Row, chain: Mapping[str, Row]) -> Mapping[str, int] | None:
-    """The auto-approval bounds of the project, or of the nearest ancestor that has some."""
-    for id_ in reversed(project["ancestors"]):
-        if chain[id_]["auto_approve"] is not None:
-            bounds: Mapping[str, int] = chain[id_]["auto_approve"]
-            return bounds
-    return None
 
 
 def _totals(asked: Mapping[tuple[str, str], int]) -> dict[str, int]:

@@ -44,6 +44,7 @@ class Draft:
     project: Row
     auto: bool
     request_id: str
+    policy: Mapping[str, Any] = field(default_factory=dict)  # that holds for the project
     units: list[Unit] = field(default_factory=list)
     asked: dict[tuple[str, str], int] = field(default_factory=dict)
     placements: list[scheduler.Placement] = field(default_factory=list)

@@ -13,7 +13,7 @@ from controller.actions import guard
 from controller.actions.env import Env
 from controller.model import naming
 from controller.model.identity import Identity, Right, Role
-from controller.model.request import within
+from controller.model.request import POLICY, in_force, looser
 from controller.store import events, people, projects
 from controller.store.sql import Row
 from quotas import check as quota
@@ -26,10 +26,13 @@ def create(
     name: str,
     parent: str | None,
     description: str,
-    auto_approve: Mapping[str, int] | None,
+    policy: Mapping[str, Any],
     level: int | None = None,
 ) -> Row:
-    """A new project below `parent`; a new root only for an administrator of a root. `level`: its protection level, none: its parent's."""
+    """A new project below `parent`; a new root only for an administrator of a root.
+
+    `policy`: parts of `model.request.POLICY`; what it doesn't name, like a `level` (of protection) of None, is its parent's.
+    """
     above: Row | None = None
     if parent is None:
         guard.overall(identity, Right.SET_UP)
@@ -37,7 +40,7 @@ def create(
         above = guard.project(conn, identity, parent, Right.SET_UP)
     if not naming.is_label(name):
         raise errors.InvalidRequest("not_a_label", name=name)
-    _no_looser(conn, identity, above, auto_approve)
+    _no_looser(conn, identity, above, policy)
     path = f"{above['path']}/{name}" if above else name
     if projects.get(conn, path):
         raise errors.AlreadyExists("project_exists", path=path)
@@ -51,7 +54,7 @@ def create(
             "path": path,
             "ancestors": [*(above["ancestors"] if above else []), id_],
             "description": description,
-            "auto_approve": dict(auto_approve) if auto_approve is not None else None,
+            **{part: policy.get(part) for part in POLICY},
             "level": level,
         },
     )
@@ -64,20 +67,19 @@ def create(
 
 
 def update(conn: Connection, identity: Identity, reference: str, generation: int | None, changes: Mapping[str, Any]) -> Row:
-    """Change description, auto-approval bounds (`auto_approve`) or protection level (`level`; null: that of the project above).
+    """Change description, parts of the policy (`model.request.POLICY`) or protection level (`level`; null: that of the project above).
 
-    Bounds and level are set from above: by an administrator of the parent, or of the root. Raises InvalidState, with some of them, where
+    Policy and level are set from above: by an administrator of the parent, or of the root. Raises InvalidState, with some of them, where
     instances are on hosts that the level forbids.
     """
     row = guard.project(conn, identity, reference, Right.SET_UP)
     guard.seen(row, generation)
-    if "auto_approve" in changes:
+    if not changes.keys().isdisjoint(POLICY):
         _from_above(identity, row)
         parent = projects.get(conn, row["parent_id"]) if row["parent_id"] else None
-        _no_looser(conn, identity, parent, changes["auto_approve"])
-        changes = dict(changes) | {
-            "auto_approve": orjson.dumps(changes["auto_approve"]).decode() if changes["auto_approve"] is not None else None
-        }
+        _no_looser(conn, identity, parent, changes)
+    if changes.get("auto_approve") is not None:
+        changes = dict(changes) | {"auto_approve": orjson.dumps(changes["auto_approve"]).decode()}
     if "level" in changes:
         _from_above(identity, row)
         projects.lock_below(conn, row["id"])
@@ -101,16 +103,15 @@ def _from_above(identity: Identity, row: Row) -> None:
         raise errors.Forbidden("needs_right_above", right=Right.SET_UP, project=row["path"])
 
 
-def _no_looser(conn: Connection, identity: Identity, above: Row | None, bounds: Mapping[str, int] | None) -> None:
-    """A child's auto-approval bounds are no looser than those its parent is under, or making a child would be a way around them.
+def _no_looser(conn: Connection, identity: Identity, above: Row | None, policy: Mapping[str, Any]) -> None:
+    """A child's policy is no looser than the one its parent is under, or making a child would be a way around it.
 
-    Who sets up a whole tree is under nobody's bounds.
+    Who sets up a whole tree is under nobody's policy.
     """
-    if above is None or bounds is None or identity.may_overall(Right.SET_UP):
+    if above is None or identity.may_overall(Right.SET_UP):
         return
     chain = projects.find(conn, above["ancestors"])
-    inherited = next((chain[id_]["auto_approve"] for id_ in reversed(above["ancestors"]) if chain[id_]["auto_approve"] is not None), None)
-    if not within(inherited, bounds):
+    if looser(policy, in_force([chain[id_] for id_ in above["ancestors"]])):
         raise errors.Forbidden("bounds_looser", project=above["path"])
 
 

@@ -77,6 +77,8 @@ class ReasonOut(_Out):
 class PolicyOut(_Out):
     """How requests are decided."""
 
+    max_priority: Literal["batch", "normal", "critical"] | None = Field(description="Null: as in the project above.")
+    may_preempt: bool | None = Field(description="Null: as in the project above.")
     auto_approve: dict[str, int] | None = Field(examples=[{"instances": 3, "vcpus": 8, "memory_mib": 16384, "disk_gib": 200, "gpus": 0}])
 
 
@@ -246,6 +248,7 @@ class RequestOut(Identified):
 
     project: str = Field(examples=["hubei/health"])
     state: Literal["pending", "approved", "refused", "expired", "cancelled"]
+    priority: Literal["batch", "normal", "critical"]
     reason: str = Field(examples=["挂号系统上线"])
     term_days: int | None = Field(examples=[365])
     items: list[dict[str, Any]] = Field(
@@ -282,6 +285,8 @@ class InstanceOut(Identified):
     zone: str = Field(examples=["wuhan-a"])
     addresses: list[str] = Field(examples=[["192.168.150.17"]])
     protected: bool
+    priority: Literal["batch", "normal", "critical"]
+    preemptible: bool = Field(description="It agreed to be deleted when a request of a higher class needs its place.")
     request_id: str = Field(examples=[ID])
     observed_generation: int = Field(
         description="The newest generation that has come to an end; when it equals `generation`, nothing is under way.", examples=[1]

@@ -23,6 +23,7 @@ PARAMETERS: dict[str, tuple[str, Any]] = {
     "endpoint": ("An endpoint, by name or id.", "kvm-01"),
     "host": ("A host, by name or id; for operators.", "kvm-01"),
     "name": ("Only those with this name.", "web-1"),
+    "priority": ("Only those of this class.", None),
     "state": ("Only those in this state.", None),
     "kind": ("Only those for this kind of instances.", "vm"),
     "arch": ("Only those for this architecture.", "x86_64"),

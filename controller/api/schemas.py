@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from controller.model.naming import LABEL_PATTERN
 
 Kind = Literal["vm", "container", "bare_metal"]
+Priority = Literal["batch", "normal", "critical"]
 Resource = Literal["instances", "vcpus", "memory_mib", "disk_gib", "gpus"]
 _MOST = 10**12
 
@@ -53,9 +54,13 @@ class Bounds(_In):
 
 
 class Policy(_In):
-    """How requests of a project are decided."""
+    """How requests of a project are decided. What is null is as in the project above; a change leaves alone what it does not name."""
 
     auto_approve: Bounds | None = Field(None, description="Null: the parent's bounds hold; without any, every request goes to an approver.")
+    max_priority: Priority | None = Field(None, description="The highest class that may be asked for; without any, `normal`.")
+    may_preempt: bool | None = Field(
+        None, description="Whether requests may take the place of preemptible instances of lower classes; without any, not."
+    )
 
 
 _PROJECT_LEVEL = "Protection level (等保定级) of its systems; null: that of the project above. From 4 on they get hosts of their own."
@@ -269,6 +274,9 @@ class _Sized(_In):
     spread: SpreadIn | None = None
     user_data: UserData = Field("", description="cloud-init user data, given to the guest as it is.", examples=["#cloud-config"])
     ssh_keys: list[SshKey] = Field([], max_length=16, examples=[["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8u zhang"]])
+    preemptible: bool = Field(
+        False, description="Agree that it is deleted, with its disk, when a request of a higher class needs its place and may take it."
+    )
 
 
 class ItemIn(_Sized):
@@ -277,7 +285,18 @@ class ItemIn(_Sized):
     count: int = Field(1, ge=1, le=200)
 
 
-class RequestIn(_In):
+class _Ranked(_In):
+    priority: Priority = Field(
+        "normal", description="Its class: who goes first, and who may be preempted. Bounded by the project's policy."
+    )
+    preempt: bool = Field(
+        False,
+        description="Where there is no room, take that of preemptible instances of lower classes; for requests that the project's policy"
+        " approves at once and lets preempt.",
+    )
+
+
+class RequestIn(_Ranked):
     """An application for computing."""
 
     project: Reference = Field(examples=["hubei/health"])
@@ -292,7 +311,7 @@ class RequestIn(_In):
         return self
 
 
-class InstanceIn(_Sized):
+class InstanceIn(_Sized, _Ranked):
     """One instance, decided at once."""
 
     project: Reference = Field(examples=["hubei/health"])

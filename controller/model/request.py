@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from controller.model.identity import Identity
 
-Policy = Mapping[str, int]
+PRIORITIES = ("batch", "normal", "critical")
+"""Priority classes, the lowest first."""
+NORMAL = "normal"
+RANKS: Mapping[str, int] = {name: rank for rank, name in enumerate(PRIORITIES)}
+
+Bounds = Mapping[str, int]
 """Auto-approval bounds: for each resource the most that one request may ask for in all and still be approved at once."""
+POLICY = ("auto_approve", "max_priority", "may_preempt")
+"""The parts of a project's policy; null in a project's row: what holds above it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,7 @@ class Item:
     spread: SpreadRule | None
     user_data: str
     ssh_keys: tuple[str, ...]
+    preemptible: bool = False
 
     def document(self) -> dict[str, Any]:
         """The item as it is kept (`dataclasses.asdict` copies every value, at ten times the cost)."""
@@ -52,7 +60,8 @@ class Submission:
     """An application as handed in.
 
     `direct`: it came as a create of instances and is to be decided at once or not at all. `key` and `fingerprint`: the caller's idempotency
-    key and what identifies the call's content. `explain`: answer without doing anything.
+    key and what identifies the call's content. `explain`: answer without doing anything. `preempt`: where there is no room, take that of
+    preemptible instances of lower classes.
     """
 
     identity: Identity
@@ -65,8 +74,35 @@ class Submission:
     key: str | None = None
     fingerprint: str = ""
     lang: str = "en"
+    priority: str = NORMAL
+    preempt: bool = False
+
+    @property
+    def rank(self) -> int:
+        """Of its class: the higher go first."""
+        return RANKS[self.priority]
 
 
-def within(policy: Policy | None, asked: Mapping[str, int]) -> bool:
-    """Whether a request is within auto-approval bounds: a resource that the policy doesn't name is bounded by zero; no policy, none."""
-    return policy is not None and all(amount <= policy.get(resource, 0) for resource, amount in asked.items())
+def within(bounds: Bounds | None, asked: Mapping[str, int]) -> bool:
+    """Whether a request is within auto-approval bounds: a resource that they don't name is bounded by zero; no bounds, nothing is."""
+    return bounds is not None and all(amount <= bounds.get(resource, 0) for resource, amount in asked.items())
+
+
+def in_force(path: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The policy that holds for a project, from the rows of it and of those above it, topmost first.
+
+    Each part is that of the nearest that says something. Where nobody does, every request goes to an approver, the highest class is
+    `normal`, and nobody preempts.
+    """
+    found = {part: next((row[part] for row in reversed(path) if row[part] is not None), None) for part in POLICY}
+    return found | {"max_priority": found["max_priority"] or NORMAL, "may_preempt": bool(found["may_preempt"])}
+
+
+def looser(wanted: Mapping[str, Any], inherited: Mapping[str, Any]) -> bool:
+    """Whether a policy (of which parts may be missing or null) allows more than the one in force above."""
+    bounds, most = wanted.get("auto_approve"), wanted.get("max_priority")
+    return (
+        (bounds is not None and not within(inherited["auto_approve"], bounds))
+        or (most is not None and RANKS[most] > RANKS[inherited["max_priority"]])
+        or (bool(wanted.get("may_preempt")) and not inherited["may_preempt"])
+    )

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from controller.messages import render
+from controller.model.request import POLICY
 from scheduler.reasons import Miss
 
 Row = Mapping[str, Any]
@@ -51,7 +52,7 @@ def project(row: Row) -> dict[str, Any]:
         "path": row["path"],
         "parent_id": row["parent_id"],
         "description": row["description"],
-        "policy": {"auto_approve": row["auto_approve"]},
+        "policy": {part: row[part] for part in POLICY},
         "level": row["level"],
         "generation": row["generation"],
         "created_at": time(row["created_at"]),
@@ -160,6 +161,7 @@ def request(row: Row) -> dict[str, Any]:
         "id": row["id"],
         "project": row["project"],
         "state": row["state"],
+        "priority": row["priority"],
         "reason": row["reason"],
         "term_days": row["term_days"],
         "items": items,
@@ -195,6 +197,8 @@ def instance(row: Row, reader: Reader) -> dict[str, Any]:
         "zone": row["zone"],
         "addresses": row["addresses"],
         "protected": row["protected"],
+        "priority": row["priority"],
+        "preemptible": row["preemptible"],
         "request_id": row["request_id"],
         "generation": row["generation"],
         "observed_generation": row["observed_generation"],

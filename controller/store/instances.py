@@ -22,7 +22,8 @@ _BESIDE = (
 _VIEW = f"SELECT i.*,{_BESIDE}{_FROM}"
 _LISTED = (  # what lists show: no user data, which may be large
     "SELECT i.id, i.name, i.kind, i.flavor, i.arch, i.vcpus, i.memory_mib, i.disk_gib, i.gpus, i.goal, i.state, i.condition, i.reason,"
-    f" i.addresses, i.protected, i.request_id, i.generation, i.observed_generation, i.since, i.term_ends_at, i.created_at,{_BESIDE}{_FROM}"
+    " i.addresses, i.protected, i.priority, i.preemptible,"
+    f" i.request_id, i.generation, i.observed_generation, i.since, i.term_ends_at, i.created_at,{_BESIDE}{_FROM}"
 )
 ZERO, TOP = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
@@ -46,7 +47,7 @@ def page(conn: Connection, scope: list[str] | None, filters: Mapping[str, str | 
     that has few.
     """
     conditions = ["q.id < CAST(:before AS uuid)", "q.state = :state" if filters.get("state") else "q.state <> 'deleted'"]
-    conditions += [f"q.{column} = :{column}" for column in ("name",) if filters.get(column)]
+    conditions += [f"q.{column} = :{column}" for column in ("name", "priority") if filters.get(column)]
     conditions += [f"q.{column} = CAST(:{column} AS uuid)" for column in ("host_id", "request_id") if filters.get(column)]
     params = {name: value for name, value in filters.items() if value}
     cut = "(SELECT q.* FROM {} WHERE {} ORDER BY q.id DESC LIMIT :limit)"

@@ -11,7 +11,10 @@ from controller.store import sql
 from controller.store.sql import Row
 from quotas.check import KINDS, RESOURCES, Node
 
-_SELECT = "SELECT id, parent_id, name, path, ancestors, description, auto_approve, level, generation, created_at FROM projects"
+_SELECT = (
+    "SELECT id, parent_id, name, path, ancestors, description, auto_approve, max_priority, may_preempt, level, generation, created_at"
+    " FROM projects"
+)
 
 
 def get(conn: Connection, reference: str) -> Row | None:

@@ -26,10 +26,11 @@ def get(conn: Connection, request_id: str, lock: bool = False) -> Row | None:
     return sql.one(conn, f"{select} WHERE r.id = CAST(:id AS uuid)" + (" FOR NO KEY UPDATE OF r" if lock else ""), id=request_id)
 
 
-def page(conn: Connection, scope: list[str] | None, state: str | None, before: str, limit: int) -> Sequence[Row]:
+def page(conn: Connection, scope: list[str] | None, filters: Mapping[str, str | None], before: str, limit: int) -> Sequence[Row]:
     """Requests, newest first; cut out of an index as pages of instances are."""
+    named = {column: value for column, value in filters.items() if value}
     mine = (
-        "(SELECT * FROM requests q WHERE q.id < CAST(:before AS uuid) AND (CAST(:state AS text) IS NULL OR q.state = :state)"
+        f"(SELECT * FROM requests q WHERE q.id < CAST(:before AS uuid){''.join(f' AND q.{column} = :{column}' for column in named)}"
         "{} q.id DESC LIMIT :limit)"
     )
     if scope is None:
@@ -38,7 +39,7 @@ def page(conn: Connection, scope: list[str] | None, state: str | None, before: s
         each = mine.format(" AND q.project_id = ANY(ARRAY[s.id]) ORDER BY q.project_id DESC,")
         source = f"(SELECT q.* FROM unnest(CAST(:scope AS uuid[])) AS s(id) CROSS JOIN LATERAL {each} q ORDER BY q.id DESC LIMIT :limit)"
     params = {} if scope is None else {"scope": scope}
-    return sql.rows(conn, f"{_SELECT.format(source=source)} ORDER BY r.id DESC", before=before, state=state, limit=limit, **params)
+    return sql.rows(conn, f"{_SELECT.format(source=source)} ORDER BY r.id DESC", before=before, limit=limit, **named, **params)
 
 
 def insert(conn: Connection, records: Sequence[Mapping[str, Any]]) -> None:

@@ -34,6 +34,8 @@ def instance(**more: Any) -> dict[str, Any]:
         "zone": "wuhan-a",
         "addresses": ["10.0.0.7"],
         "protected": False,
+        "priority": "normal",
+        "preemptible": False,
     }
     times = {"generation": 1, "observed_generation": 1, "created_at": "2026-11-23T08:30:00.000Z", "since": "2026-11-23T08:30:05.000Z"}
     return {**fields, **SIZES, **seen, **times, **more}
@@ -51,6 +53,16 @@ CALLS = [  # command line, the call it makes, the call's body
         {"policy": {"auto_approve": {"vcpus": 8, "instances": 3}}},
     ),
     ("project update hubei --no-auto-approve", "PATCH /v1/projects/hubei", {"policy": {"auto_approve": None}}),
+    (
+        "project update hubei --max-priority critical --no-may-preempt",
+        "PATCH /v1/projects/hubei",
+        {"policy": {"max_priority": "critical", "may_preempt": False}},
+    ),
+    (
+        "project create hubei/his --may-preempt",
+        "POST /v1/projects",
+        {"name": "his", "parent": "hubei", "policy": {"may_preempt": True}},
+    ),
     ("project delete hubei", "DELETE /v1/projects/hubei", None),
     ("project grant hubei/health zhang member", "PUT /v1/projects/hubei%2Fhealth/roles", {"user": "zhang", "role": "member"}),
     ("user create zhang --display-name Z", "POST /v1/users", {"name": "zhang", "display_name": "Z"}),
@@ -155,7 +167,7 @@ def test_a_list_is_a_table_aligned_on_screen(chutian: Run, server: Any) -> None:
     )
     ran = chutian("instance", "list", "--project", "hubei/health")
     lines = ran.out.splitlines()
-    assert lines[0].split() == ["NAME", "PROJECT", "STATE", "FLAVOR", "IMAGE", "ADDRESSES", "ZONE", "REASON"]
+    assert lines[0].split() == ["NAME", "PROJECT", "STATE", "PRIORITY", "FLAVOR", "IMAGE", "ADDRESSES", "ZONE", "REASON"]
     assert lines[1].startswith("web-1   hubei/health  active")
     assert lines[2].startswith("数据库  hubei/health  error")
     assert lines[2].endswith("断电")

@@ -137,7 +137,7 @@ class Cloud:
 
     def project(self, name: str, parent: str | None = ROOT, auto: Mapping[str, int] | None = None, **limits: int) -> str:
         """A new project's path. `auto`: its auto-approval bounds; `limits`: for all kinds together."""
-        path: str = self.run(lambda conn: projects.create(conn, self.env, self.admin, name, parent, "", auto))["path"]
+        path: str = self.run(lambda conn: projects.create(conn, self.env, self.admin, name, parent, "", {"auto_approve": auto}))["path"]
         if limits:
             self.limit(path, **limits)
         return path
@@ -150,6 +150,10 @@ class Cloud:
     def auto_approve(self, project: str, bounds: Mapping[str, int] | None) -> None:
         """Set a project's auto-approval bounds."""
         self.run(lambda conn: projects.update(conn, self.admin, project, None, {"auto_approve": bounds}))
+
+    def policy(self, project: str, **parts: Any) -> None:
+        """Set parts of a project's policy."""
+        self.run(lambda conn: projects.update(conn, self.admin, project, None, parts))
 
     def user(self, name: str, project: str | None = None, role: Role = Role.MEMBER) -> tuple[Identity, str]:
         """A new user with a role on a project, and his token."""
@@ -253,8 +257,10 @@ def cloud(database: Database, settings: Settings) -> Iterator[Cloud]:
 def submission(
     identity: Identity, project: str = ROOT, flavor: str = "small", name: str | None = None, count: int = 1, **more: Any
 ) -> Submission:
-    """An application for one item; `more`: its other fields, and its item's `spread`, `zone`, `pool`, `user_data`."""
+    """An application for one item; `more`: its other fields, and its item's `spread`, `zone`, `pool`, `preemptible`."""
     spread: SpreadRule | None = more.pop("spread", None)
     zone, pool, site = more.pop("zone", None), more.pop("pool", None), more.pop("site", None)
-    item = Item("vm", name, flavor, "debian", count, pool, zone, site, spread, more.pop("user_data", ""), ())
+    item = Item(
+        "vm", name, flavor, "debian", count, pool, zone, site, spread, more.pop("user_data", ""), (), more.pop("preemptible", False)
+    )
     return Submission(identity, project, more.pop("reason", "test"), more.pop("term_days", None), (item,), **more)

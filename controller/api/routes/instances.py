@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from sqlalchemy import Connection
 
 from controller import errors
@@ -16,7 +16,7 @@ from controller.api.call import Call, TheCall
 from controller.api.json import Json
 from controller.api.paging import Cursor, Limit, page_out, time_ordered
 from controller.api.routes.requests import Explain, hand_in, submission
-from controller.api.schemas import InstanceIn, RebuildIn, ResizeIn
+from controller.api.schemas import InstanceIn, Priority, RebuildIn, ResizeIn
 from controller.messages import render
 from controller.model import views
 from controller.model.identity import Right
@@ -36,14 +36,21 @@ def create_instance(call: TheCall, given: InstanceIn, explain: Explain = False) 
     return hand_in(call, submission(call, given, [given], direct=True, explain=explain))
 
 
+def _sought(
+    state: State | None = None,
+    name: Annotated[str | None, Query(max_length=64)] = None,
+    priority: Priority | None = None,
+    request: Annotated[str | None, Query(pattern=r"^[0-9a-f-]{36}$")] = None,
+) -> dict[str, str | None]:
+    return {"state": state, "name": name, "priority": priority, "request_id": request}
+
+
 @router.get("", responses=responses(page_of(InstanceOut)), response_model=None)
 def list_instances(
     call: TheCall,
+    sought: Annotated[dict[str, str | None], Depends(_sought)],
     project: str | None = None,
-    state: State | None = None,
-    name: Annotated[str | None, Query(max_length=64)] = None,
     host: Annotated[str | None, Query(description="For operators.")] = None,
-    request: Annotated[str | None, Query(pattern=r"^[0-9a-f-]{36}$")] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Json:
@@ -52,8 +59,7 @@ def list_instances(
 
     def work(conn: Connection) -> dict[str, object]:
         host_id = fleet_actions.find_host(conn, call.identity, host)["id"] if host else None
-        filters = {"state": state, "name": name, "host_id": host_id, "request_id": request}
-        rows = store.page(conn, call.scope(conn, project), filters, before, limit)
+        rows = store.page(conn, call.scope(conn, project), sought | {"host_id": host_id}, before, limit)
         reader = call.reader
         return page_out(rows, limit, lambda row: views.instance(row, reader), lambda row: row["id"])
 

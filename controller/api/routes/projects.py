@@ -29,11 +29,11 @@ router = APIRouter(prefix="/v1/projects", tags=["projects"])
 @router.post("", status_code=201, responses=responses(ProjectOut, 201), response_model=None)
 def create_project(call: TheCall, given: ProjectIn) -> Json:
     """A new project below another, or a new root."""
-    bounds = given.policy.auto_approve.model_dump() if given.policy.auto_approve else None
+    policy = given.policy.model_dump()
 
     def work(conn: Connection) -> dict[str, object]:
         return views.project(
-            actions.create(conn, call.env, call.identity, given.name, given.parent, given.description, bounds, given.level)
+            actions.create(conn, call.env, call.identity, given.name, given.parent, given.description, policy, given.level)
         )
 
     return _forgetting(call, call.change(work, 201))
@@ -135,7 +135,7 @@ def change_project(call: TheCall, project: str, given: ProjectChange) -> Json:
     if given.description is not None:
         changes["description"] = given.description
     if given.policy is not None:
-        changes["auto_approve"] = given.policy.auto_approve.model_dump() if given.policy.auto_approve else None
+        changes |= given.policy.model_dump(include=given.policy.model_fields_set)
     if "level" in given.model_fields_set:
         changes["level"] = given.level
     return call.change(lambda conn: views.project(actions.update(conn, call.identity, project, call.seen, changes)))

@@ -15,7 +15,7 @@ from controller.api.call import Call, TheCall
 from controller.api.errors import body as error_body
 from controller.api.json import Json
 from controller.api.paging import Cursor, Limit, page_out, time_ordered
-from controller.api.schemas import DecisionIn, RefusalIn, RequestIn
+from controller.api.schemas import DecisionIn, Priority, RefusalIn, RequestIn
 from controller.model import views
 from controller.model.request import Item, SpreadRule, Submission
 from controller.store import requests as store
@@ -44,6 +44,7 @@ def submission(call: Call, given: Any, items: list[Any], direct: bool, explain: 
                 spread=SpreadRule(item.spread.mode, item.spread.domain, item.spread.max_per_domain) if item.spread else None,
                 user_data=item.user_data,
                 ssh_keys=tuple(item.ssh_keys),
+                preemptible=item.preemptible,
             )
             for item in items
         ),
@@ -52,6 +53,8 @@ def submission(call: Call, given: Any, items: list[Any], direct: bool, explain: 
         key=None if explain else call.key,
         fingerprint=call.fingerprint if call.key else "",
         lang=call.reader.lang,
+        priority=given.priority,
+        preempt=given.preempt,
     )
 
 
@@ -84,6 +87,7 @@ def list_requests(
     call: TheCall,
     project: str | None = None,
     state: Literal["pending", "approved", "refused", "expired", "cancelled"] | None = None,
+    priority: Priority | None = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Json:
@@ -91,7 +95,10 @@ def list_requests(
     before = time_ordered(cursor)
     return call.read(
         lambda conn: page_out(
-            store.page(conn, call.scope(conn, project), state, before, limit), limit, views.request, lambda row: row["id"]
+            store.page(conn, call.scope(conn, project), {"state": state, "priority": priority}, before, limit),
+            limit,
+            views.request,
+            lambda row: row["id"],
         )
     )
 
