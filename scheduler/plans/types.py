@@ -22,8 +22,9 @@ NOTHING_TO_MOVE = "nothing_to_move"
 NO_BENEFIT = "no_beneficial_move"
 UNSOLVABLE = "unsolvable"
 NOT_RESILIENT = "not_resilient"
-REASONS = (DONE, NOTHING_TO_MOVE, NO_BENEFIT, UNSOLVABLE, NOT_RESILIENT)
-"""What a plan says of itself; stable codes. All but DONE go with an empty list of moves."""
+FITS = "fits"
+REASONS = (DONE, NOTHING_TO_MOVE, NO_BENEFIT, UNSOLVABLE, NOT_RESILIENT, FITS)
+"""What a plan says of itself; stable codes. All but DONE go with an empty list of moves, and of victims."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Resident:
     """An instance that is placed. `item` describes it, with its group in `item.spread`; `item.members` is not looked at: the members of a
     group are the residents that name it, so all of them have to be there, those that nobody may move included.
 
-    `rank`: where not all can be had, higher ones are restarted first. The fleet counts it in `used` already.
+    `rank`: of its class; where not all can be had, higher ones are restarted first. `preemptible`: it agreed to leave for a higher one.
+    The fleet counts it in `used` already.
     """
 
     key: str
@@ -39,6 +41,7 @@ class Resident:
     item: Item
     movable: bool = True
     rank: int = 0
+    preemptible: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +107,10 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do, and what it is good for. `after` is read off the simulation; without moves it is `before`.
+    """What to do, and what it is good for. `after` is read off the simulation; where nothing is to be done it is `before`.
 
     `reason` is one of REASONS. `unsolvable`: which instances have no place, and why; `lacks`: the pools that would not be resilient.
+    `victims`: who is preempted, and `places`: key and host of what comes instead (`plans.preempting`).
     """
 
     moves: tuple[Move, ...]
@@ -116,6 +120,8 @@ class Plan:
     reason: str
     unsolvable: tuple[tuple[str, NoValidHost], ...] = ()
     lacks: tuple[Survival, ...] = ()
+    victims: tuple[Resident, ...] = ()
+    places: tuple[tuple[str, str], ...] = ()
 
 
 def lies_apart(item: Item) -> bool:

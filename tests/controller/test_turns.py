@@ -26,9 +26,7 @@ def test_the_last_room_goes_to_the_highest_class(cloud: Cloud) -> None:
     many = [submission(cloud.admin, project, "large", name=f"n{n}", count=8) for n in range(2)]
     low = submission(cloud.admin, project, "large", name="low", count=8, priority="batch")
     high = submission(cloud.admin, project, "large", name="high", count=4, priority="critical")
-    assert taken(cloud, [low, *many, high]) == [False, True, False, True], (
-        "room for 16, asked for 28: critical, then who came earlier"
-    )
+    assert taken(cloud, [low, *many, high]) == [False, True, False, True], "room for 16, asked for 28: critical, then who came earlier"
 
 
 def test_the_last_of_a_limit_goes_to_the_highest_class(cloud: Cloud) -> None:

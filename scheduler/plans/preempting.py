@@ -1,0 +1,231 @@
+"""Preempting: who would make room for a gang that finds no place, of those who agreed to it and are of a lower class.
+
+In: a fleet, its residents, a gang and the rank of its class. Out: places for all of the gang, who leaves for them, and what the gang was
+refused for before; or the refusal. Invariants: nobody leaves who did not agree (`Resident.preemptible`) or whose rank is not lower; the
+places are what the placer finds on a copy of the fleet once those have left, so that every rule holds; none of them could have stayed; the
+fleet that came in is as it was.
+
+The rule, for one item: all victims on one host, chosen so that the highest rank among them is the lowest there can be; of those the fewest;
+of those the smallest in all. Exact where a host has few enough of them to try every set (SETS), else by taking the most useful first. For a
+gang the items go one after another, and at the end whoever needn't leave is spared, higher ranks first: fewer might have done with others
+chosen together. A hold of a request that waits is nobody's instance and stays. Rejected: moving victims elsewhere instead (that is
+`defragmenting`, and first asks for room); a solver (a plan is wanted within a moment, and lists of victims are short).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from math import comb
+
+import numpy as np
+
+from scheduler.batches import together
+from scheduler.columns import Floats, Ints
+from scheduler.constraints import BIT, NOBODY, fails, members_of
+from scheduler.fleet import Fleet
+from scheduler.place import place, propose
+from scheduler.plans.outcome import Judge
+from scheduler.plans.scene import Scene
+from scheduler.plans.types import DONE, FITS, NOT_RESILIENT, UNSOLVABLE, Plan, Reserve, Resident
+from scheduler.scores import shape_of
+from scheduler.types import SIZES, WHOLE_GPU, Item, NoValidHost, Placement, Resources
+
+MOST = 64  # victims of one plan
+SETS = 20_000  # of one host's residents that are tried for one number of victims
+_FIXABLE = sum(BIT[rule] for rule in SIZES)  # rules that somebody's leaving may satisfy
+
+
+@dataclass(frozen=True, slots=True)
+class Preemption:
+    """`placements` in the order of the gang's items; `victims` by key, none where it fits as it is; `refusal`: why it does not."""
+
+    placements: tuple[Placement, ...]
+    victims: tuple[Resident, ...]
+    refusal: NoValidHost | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Some residents of one host, and what they are compared by."""
+
+    rank: int
+    count: int
+    bulk: float
+    tie: int
+    leaving: tuple[Resident, ...]
+
+    def key(self) -> tuple[int, int, float, int]:
+        return self.rank, self.count, self.bulk, self.tie
+
+
+def make_room(fleet: Fleet, residents: Iterable[Resident], gang: Sequence[Item], rank: int) -> Preemption | NoValidHost:
+    """Places for the gang, with as few as may be preempted; the refusal that it gets without, where even that is not enough."""
+    (first,) = place(fleet, [gang])
+    if not isinstance(first, NoValidHost):
+        return Preemption(tuple(first), (), None)
+    staying = {one.key: one for one in residents if one.preemptible and one.rank < rank and one.host_id in fleet.rows}
+    if not staying:
+        return first
+    copy, leaving = fleet.copy(), list[Resident]()
+    result: list[Placement] | NoValidHost = first
+    while isinstance(result, NoValidHost):
+        found = _victims(copy, staying.values(), gang, result)
+        leaving += found
+        if not found or len(leaving) > MOST:
+            return first
+        for one in found:
+            del staying[one.key]
+            _leave(copy, one)
+        (result,) = place(copy, [gang])
+    victims, places = _spare(copy, leaving, gang, result)
+    return Preemption(tuple(places), victims, first)
+
+
+def preempt(fleet: Fleet, residents: Sequence[Resident], gang: Sequence[Item], rank: int, k: Reserve = 0) -> Plan:
+    """The same as a plan, with the fleet at a glance before and after; with `k`, N+k afterwards, or nothing is proposed.
+
+    Once the plan is done, `benefit` is the number of items that find a place.
+    """
+    judge = Judge(Scene(fleet, residents), k)
+    found = make_room(fleet, residents, gang, rank)
+    if isinstance(found, NoValidHost):
+        return judge.nothing(UNSOLVABLE, unsolvable=((found.key, found),))
+    gone = {one.key for one in found.victims}
+    then = fleet.copy()
+    for victim in found.victims:
+        _leave(then, victim)
+    then.claim_all((to.host_id, item) for item, to in zip(gang, found.placements, strict=True))
+    come = [Resident(f"new {to.key}", to.host_id, item, rank=rank) for item, to in zip(gang, found.placements, strict=True)]
+    end = Judge(Scene(then, [*(one for one in residents if one.key not in gone), *come]), k)
+    lacks = end.lacks({fleet.labels(to.host_id).pool for to in found.placements})
+    if lacks:
+        return judge.nothing(NOT_RESILIENT, lacks=lacks)
+    plan = Plan((), judge.before, end.before, float(len(gang)), DONE if found.victims else FITS)
+    return replace(plan, victims=found.victims, places=tuple((to.key, to.host_id) for to in found.placements))
+
+
+def _victims(fleet: Fleet, staying: Iterable[Resident], gang: Sequence[Item], refusal: NoValidHost) -> tuple[Resident, ...]:
+    """Who leaves for the first item of the gang that has no place with those before it in place; nobody where that is not enough."""
+    number = next(number for number, item in enumerate(gang) if item.key == refusal.key)
+    members: Counter[int] = Counter()
+    if number:
+        before = propose(fleet, [gang[:number]])
+        (placed,) = before.results
+        if isinstance(placed, NoValidHost):
+            return _victims(fleet, staying, gang[:number], placed)
+        members.update(fleet.rows[to.host_id] for item, to in zip(gang, placed, strict=False) if _same_group(item, gang[number]))
+    try:
+        found = _choose(fleet, staying, _whole(gang[number:], members), members)
+    finally:
+        if number:
+            before.take_back()
+    return found.leaving if found else ()
+
+
+def _same_group(one: Item, other: Item) -> bool:
+    return one.spread is not None and other.spread is not None and one.spread.group == other.spread.group
+
+
+def _whole(rest: Sequence[Item], members: Mapping[int, int]) -> Item:
+    """The first item; as large as all of its group where they must share a host and none of them has one."""
+    rule = rest[0].spread
+    joint = rule is not None and rule.mode == "affinity" and rule.domain == "host" and not members
+    return together(rest[0], rest) if joint else rest[0]
+
+
+def _choose(fleet: Fleet, staying: Iterable[Resident], item: Item, members: Mapping[int, int]) -> _Choice | None:
+    """The best choice over all hosts that lack nothing but sizes."""
+    failed = fails(fleet, item, members_of(fleet, item, members))
+    here: dict[int, list[Resident]] = defaultdict(list)
+    for one in sorted(staying, key=lambda one: (one.rank, one.key)):
+        bits = int(failed[fleet.rows[one.host_id]])
+        if bits not in (0, NOBODY) and bits & ~_FIXABLE == 0:
+            here[fleet.rows[one.host_id]].append(one)
+    needs, whole = np.array(shape_of(item)[0], np.int64), np.maximum(fleet.whole().sum(axis=0), 1)
+    best: _Choice | None = None
+    for row, those in here.items():
+        lack = np.where(needs > 0, np.maximum(needs - fleet.columns.free[row], 0), 0)
+        for found in _on_host(those, lack, whole, int(fleet.columns.rest[row]), best):
+            best = found if best is None or found.key() < best.key() else best
+    return best
+
+
+def _on_host(those: Sequence[Resident], lack: Ints, whole: Ints, tie: int, best: _Choice | None) -> Iterator[_Choice]:
+    """The best choice of one host, where it has one that could beat the best so far; `those` in order of rank."""
+    given = np.array([_given(one) for one in those], np.int64).reshape(-1, len(SIZES))
+    bulks = (given / whole).max(axis=1)
+    for rank in sorted({one.rank for one in those}):
+        if best is not None and rank > best.rank:
+            return
+        among = sum(one.rank <= rank for one in those)
+        if (given[:among].sum(axis=0) >= lack).all():
+            chosen = _fewest(given[:among], bulks[:among], lack)
+            yield _Choice(rank, len(chosen), round(float(bulks[chosen].sum()), 9), tie, tuple(those[number] for number in chosen))
+            return
+
+
+def _fewest(given: Ints, bulks: Floats, lack: Ints) -> list[int]:
+    """The fewest that give enough together, and of those the smallest in all; all of them do give enough."""
+    count = len(given)
+    most = np.sort(given, axis=0)[::-1].cumsum(axis=0)  # by number, the most that so many could give of each
+    least = int(np.argmax((most >= lack).all(axis=1))) + 1
+    for number in range(least, count + 1):
+        if comb(count, number) > SETS:
+            return _useful(given, lack)
+        sets = np.array(list(combinations(range(count), number)), np.int64)
+        enough = sets[(given[sets].sum(axis=1) >= lack).all(axis=1)]
+        if len(enough):
+            sums = bulks[enough].sum(axis=1).round(9)
+            return [int(one) for one in enough[int(np.argmin(sums))]]
+    raise AssertionError("all of them are one of the sets")
+
+
+def _useful(given: Ints, lack: Ints) -> list[int]:
+    """Whoever gives most of what is still lacking first, then without those that turn out not to be needed."""
+    left, open_, chosen = lack.copy(), set(range(len(given))), list[int]()
+    while (left > 0).any():
+        useful = np.minimum(given, np.maximum(left, 0)) / np.maximum(lack, 1)
+        one = max(sorted(open_), key=lambda number: float(useful[number].sum()))
+        chosen.append(one)
+        open_.discard(one)
+        left = left - given[one]
+    for one in sorted(chosen, key=lambda number: float((given[number] / np.maximum(lack, 1)).sum())):
+        rest = [other for other in chosen if other != one]
+        if (given[rest].sum(axis=0) >= lack).all():
+            chosen = rest
+    return chosen
+
+
+def _spare(
+    fleet: Fleet, leaving: Sequence[Resident], gang: Sequence[Item], places: Sequence[Placement]
+) -> tuple[tuple[Resident, ...], Sequence[Placement]]:
+    """Without those who needn't leave, higher ranks and larger ones asked about first. They are back in the fleet."""
+    victims = {one.key: one for one in leaving}
+    for one in sorted(leaving, key=lambda one: (-one.rank, [-size for size in _given(one)], one.key)):
+        fleet.claim(one.host_id, _sizes(one))
+        (found,) = place(fleet, [gang])
+        if isinstance(found, NoValidHost):
+            fleet.release(one.host_id, _sizes(one))
+        else:
+            places = found
+            del victims[one.key]
+    return tuple(victims[key] for key in sorted(victims)), places
+
+
+def _leave(fleet: Fleet, one: Resident) -> None:
+    fleet.release(one.host_id, _sizes(one))
+
+
+def _sizes(one: Resident) -> Resources:
+    """What it gives back for certain: nobody knows which devices it has a share of (as in `scene`)."""
+    size = one.item.resources
+    return size if one.item.gpu_milli == WHOLE_GPU else replace(size, gpus=0)
+
+
+def _given(one: Resident) -> tuple[int, ...]:
+    """The same, as rows of the fleet count it."""
+    size = _sizes(one)
+    return size.vcpus, size.memory_mib, size.disk_gib, size.gpus * WHOLE_GPU
