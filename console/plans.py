@@ -23,6 +23,9 @@ def show(app: App, path: str, body: Body) -> int:
         render.programs(app, plan)
         return code
     tell(app.say("explain.fits" if fits else "explain.does_not_fit"))
+    if plan.get("preemption"):
+        tell(clean(str(plan["preemption"]["text"])))
+        render.victims(app, plan["preemption"]["victims"] or [])
     refusal = plan.get("refusal")
     if refusal:
         tell(clean(str(refusal["message"])))

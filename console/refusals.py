@@ -68,6 +68,11 @@ def _rules(app: App, details: Body) -> None:
         note("  " + app.say("refusal.looked_at", count=looked_at))
     for rule in details.get("rules", []):
         note("  " + app.say("refusal.rule", rule=clean(str(rule.get("text") or rule.get("rule"))), count=rule.get("excluded", "?")))
+    preemption = details.get("preemption")
+    if preemption:
+        note(clean(str(preemption["text"])))
+        for victim in preemption["victims"] or []:
+            note("  " + app.say("refusal.victim", **{name: clean(str(victim[name])) for name in ("name", "project", "host", "priority")}))
     changes = details.get("changes", [])
     note(app.say("refusal.would_fit" if changes else "refusal.nothing_fits"))
     for change in changes:

@@ -71,6 +71,12 @@ def detail(app: App, body: Body) -> None:
         tell(f"{pad(name, width)}  {value}")
 
 
+def victims(app: App, those: Sequence[Body]) -> None:
+    """Those who would be preempted, and what each frees."""
+    columns = ("name", "project", "priority", "host", "frees")
+    table([header(app, name) for name in columns], [[cell(app.say, name, one[name], True) for name in columns] for one in those])
+
+
 def done(app: App, key: str, body: Body, **params: Any) -> None:
     """What was done, in one sentence; for programs the API's body."""
     if not app.for_people:

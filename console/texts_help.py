@@ -174,6 +174,10 @@ COMMANDS: dict[str, Pair] = {
     "help.plan.consolidate": ("腾空尽可能多的主机", "Empty as many hosts of a pool as can be"),
     "help.plan.rebalance": ("使资源池更均衡", "Level how full a pool's hosts are"),
     "help.plan.defragment": ("为某规格腾出更多位置", "Make room for more of a flavor"),
+    "help.plan.preempt": (
+        "为某规格腾出位置需要抢占谁，或为何不行",
+        "Who would have to make way for a flavor, or why even that is not enough",
+    ),
     "help.plan.what-if": (
         "假如失去或增加主机、淘汰架构、再放实例",
         "What if hosts were lost or added, an architecture retired, instances placed",
@@ -269,6 +273,8 @@ OPTIONS: dict[str, Pair] = {
         "任何时刻都应能失去这么多台主机并重启其实例（N+k）",
         "So many hosts may be lost at any moment, and all is restarted (N+k).",
     ),
+    "opt.preempt-copies": ("要放多少个（要么全放，要么不放）", "How many are to find a place, all or none."),
+    "opt.preempt-priority": ("其优先级，默认 critical", "Their class; critical by default."),
     "opt.copies": ("够多少个即可", "How many more are enough."),
     "opt.lose": ("失去此主机", "This host is lost."),
     "opt.add": ("增加 N 台与此相同的主机", "N more hosts like this one."),

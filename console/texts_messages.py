@@ -86,6 +86,7 @@ COLUMNS: dict[str, Pair] = {
     "col.addresses": ("地址", "ADDRESSES"),
     "col.priority": ("优先级", "PRIORITY"),
     "col.preemptible": ("可抢占", "PREEMPTIBLE"),
+    "col.frees": ("释放", "FREES"),
     "col.preemption": ("抢占", "PREEMPTION"),
     "col.protected": ("防误删", "PROTECTED"),
     "col.request_id": ("申请单", "REQUEST"),
@@ -138,6 +139,7 @@ MESSAGES: dict[str, Pair] = {
     "client.bad_ca": ("CA 证书文件 {ca} 不能用：{why}", "The CA file {ca} can't be used: {why}"),
     "client.untrusted": ("不信任 {server} 的证书：{why}", "The certificate of {server} isn't trusted: {why}"),
     "plan.more": ("另有 {count} 项（--output wide 或 json 可看全部）", "and {count} more (--output wide or json shows all)"),
+    "plan.places": ("放到：{hosts}", "They go to: {hosts}"),
     "plan.nowhere": ("{name}（{project}）无处可去：", "{name} ({project}) finds no place:"),
     "plan.lack": ("资源池 {pool} 无法承受失去 {hosts}；缺少：{short}", "Pool {pool} could not lose {hosts}; it lacks: {short}"),
     "whatif.found": (
@@ -264,6 +266,7 @@ MESSAGES: dict[str, Pair] = {
     "explain.does_not_fit": ("不能满足。", "It doesn't fit."),
     "refusal.looked_at": ("看了 {count} 台主机", "{count} hosts looked at"),
     "refusal.rule": ("{rule}：排除 {count} 台", "{rule}: {count} excluded"),
+    "refusal.victim": ("{name}（{project}，{priority}），在 {host}", "{name} ({project}, {priority}) on {host}"),
     "refusal.would_fit": ("这样就可以：", "This would fit:"),
     "refusal.nothing_fits": ("没有找到只改一处就能满足的办法。", "No single change was found that would fit."),
     # what to do next, by error code

@@ -70,7 +70,7 @@ class Admitter:
     def _gather(self, left: list[_Waiting], wait: bool) -> tuple[list[_Waiting], list[_Waiting], bool]:
         """The next batch, what must wait for the one after, and whether the end was asked for.
 
-        Explanations go alone, since what they place isn't taken; two calls with one key go one after the other.
+        Explanations go alone, since what they place isn't taken, and so does who preempts; two calls with one key go one after the other.
         """
         waiting, ended = list(left), False
         while len(waiting) < _LARGEST:
@@ -87,8 +87,8 @@ class Admitter:
         keys: set[tuple[str, str]] = set()
         for submission, future in waiting:
             key = (submission.identity.user_id, submission.key or "")
-            alone = submission.explain and batch
-            if alone or (batch and batch[0][0].explain) or (submission.key and key in keys):
+            apart = batch and (_alone(submission) or _alone(batch[0][0]))
+            if apart or (submission.key and key in keys):
                 rest.append((submission, future))
             else:
                 keys.add(key)
@@ -130,3 +130,7 @@ class Admitter:
         except BaseException:
             self._admission.view.forget()
             raise
+
+
+def _alone(submission: Submission) -> bool:
+    return submission.explain or submission.preempt

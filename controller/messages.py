@@ -50,6 +50,23 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "{project} may ask for '{most}' at most. Ask for less, or have an administrator above it raise that (--max-priority {priority}).",
         "{project} 最高可申请“{most}”优先级。请降低优先级，或请上级项目管理员调高（--max-priority {priority}）。",
     ),
+    "may_not_preempt": (
+        "{project} may not preempt. Ask without it, or have an administrator above it allow that (--may-preempt).",
+        "{project} 不允许抢占。请去掉抢占选项，或请上级项目管理员开通（--may-preempt）。",
+    ),
+    "preempt_undecided": (
+        "Only what the policy of {project} approves at once may preempt, and this is more. Ask without it, or for less.",
+        "只有 {project} 策略可自动批准的申请才能抢占，此申请超出其范围。请去掉抢占选项或减少申请量。",
+    ),
+    "preemption.would_do": ("Preemption would make room.", "抢占可以腾出空间。"),
+    "preemption.of": (
+        "Without {victims} preemptible instances of lower classes there would be room.",
+        "抢占 {victims} 个较低优先级的实例即可腾出空间。",
+    ),
+    "waits_for_preempted": (
+        "It waits until the instances that it preempted are gone.",
+        "正在等待被抢占的实例全部退出。",
+    ),
     "own_request": (
         "You asked for this yourself; another approver has to decide.",
         "这是您本人提交的申请，须由其他审批人决定。",
@@ -153,8 +170,8 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     ),
     "image_has_content": ("Image {name} is {state}: its content can't be given again.", "镜像 {name} 的状态为 {state}，不能再次上传内容。"),
     "plan_of_what": (
-        "A plan to {kind} needs: drain a host; consolidate, rebalance and defragment a pool; defragment a flavor, too.",
-        "规划（{kind}）缺少对象：drain 需要主机；consolidate、rebalance、defragment 需要资源池；defragment 还需要规格。",
+        "A plan to {kind} needs: drain a host; all others a pool; defragment and preempt a flavor, too.",
+        "规划（{kind}）缺少对象：drain 需要主机；其余需要资源池；defragment 和 preempt 还需要规格。",
     ),
     "plan.drain": ("{count} moves empty {what}.", "迁移 {count} 次即可腾空 {what}。"),
     "plan.consolidate": ("{count} moves empty {benefit} hosts of {what}.", "迁移 {count} 次即可腾空 {what} 的 {benefit} 台主机。"),
@@ -163,6 +180,18 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "迁移 {count} 次使 {what} 更均衡：最满的主机由 {peak}% 降到 {then}%。",
     ),
     "plan.defragment": ("{count} moves make room for {benefit} more in {what}.", "迁移 {count} 次可在 {what} 多放 {benefit} 个。"),
+    "plan.preempt": (
+        "Without {victims} preemptible instances there is room for {places} more in {what}.",
+        "删除 {victims} 个可抢占实例即可在 {what} 再放 {places} 个。",
+    ),
+    "plan.fits": (
+        "There is room for {places} more in {what} as it is; nobody need make way.",
+        "{what} 现在就能再放 {places} 个，无需抢占。",
+    ),
+    "plan.no_room": (
+        "There is no room in {what}, even without all that may be preempted for that class.",
+        "即使抢占该优先级可抢占的全部实例，{what} 也没有空间。",
+    ),
     "plan.nothing_to_move": ("Nothing is there to be moved.", "没有需要迁移的实例。"),
     "plan.no_beneficial_move": ("No move is worth its while.", "没有值得做的迁移。"),
     "plan.unsolvable": (
@@ -381,6 +410,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "instance.rebuild_asked": ("Rebuilding {name} from image {image} was asked for.", "请求以镜像 {image} 重建 {name}。"),
     "instance.resize_asked": ("Resizing {name} to {flavor} was asked for.", "请求将 {name} 调整为规格 {flavor}。"),
     "instance.delete_asked": ("Deleting {name} was asked for.", "请求删除 {name}。"),
+    "instance.preempted": (
+        "{name} was preempted: a request of class '{priority}' needs its place. It is deleted, with its disk.",
+        "{name} 被抢占：优先级为“{priority}”的申请需要其位置。该实例及其磁盘将被删除。",
+    ),
     "instance.protected": ("{name} is protected from deletion.", "{name} 已启用删除保护。"),
     "instance.unprotected": ("{name} is no longer protected from deletion.", "{name} 已解除删除保护。"),
     # rules of the scheduler, and changes that would fit
@@ -416,6 +449,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "change.other_pool": ("pool {pool} would fit", "改用资源池 {pool} 即可"),
     "change.split_zone": ("{count} as asked and the others in zone {zone} would fit", "{count} 个不变、其余改到可用区 {zone} 即可"),
     "change.split_pool": ("{count} as asked and the others in pool {pool} would fit", "{count} 个不变、其余改到资源池 {pool} 即可"),
+    "change.preempt": ("preempting instances of lower classes would make room (preempt)", "抢占较低优先级的实例即可（preempt）"),
     "change.fewer_instances": ("{count} instances would fit", "改为 {count} 个实例即可"),
     "change.drop_trait": ("without the trait {trait} it would fit", "去掉特性 {trait} 即可"),
     "change.smaller": (

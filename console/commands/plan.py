@@ -10,10 +10,10 @@ from console.cells import cell, clean
 from console.client import Body, at
 from console.exits import CONFLICT, OK
 from console.pairs import numbers
-from console.verbs import Verb, arg, opt
+from console.verbs import PRIORITIES, Verb, arg, opt
 
 _SHOWN = 50  # moves, and instances without a place, that a person is shown
-_FINE = ("done", "nothing_to_move", "no_beneficial_move")
+_FINE = ("done", "nothing_to_move", "no_beneficial_move", "fits")
 
 
 def drain(app: App, host: str, spare_hosts: int) -> int:
@@ -35,6 +35,12 @@ def defragment(app: App, pool: str, flavor: str, copies: int | None, spare_hosts
     """Make room for more of a flavor."""
     body: Body = {"kind": "defragment", "pool": pool, "flavor": flavor, "spare_hosts": spare_hosts}
     return _show(app, body | ({} if copies is None else {"copies": copies}))
+
+
+def preempt(app: App, pool: str, flavor: str, copies: int, priority: str | None, spare_hosts: int) -> int:
+    """Who would make way."""
+    body: Body = {"kind": "preempt", "pool": pool, "flavor": flavor, "copies": copies, "spare_hosts": spare_hosts}
+    return _show(app, body | ({"priority": priority} if priority else {}))
 
 
 def what_if(
@@ -71,11 +77,14 @@ def _show(app: App, body: Body) -> int:
     render.table([app.say(f"col.{name}") for name in columns], rows if app.output == "wide" else rows[:_SHOWN])
     if len(rows) > _SHOWN and app.output != "wide":
         tell(app.say("plan.more", count=len(rows) - _SHOWN))
+    render.victims(app, plan["victims"])
+    if plan["places"]:
+        tell(app.say("plan.places", hosts=clean(", ".join(dict.fromkeys(plan["places"])))))
     _nowhere(app, plan["unsolvable"])
     for lack in plan["lacks"]:
         short = ", ".join(cell(app.say, name, {name: amount}, True) for name, amount in lack["short"].items())
         tell(app.say("plan.lack", pool=clean(lack["pool"]), hosts=clean(", ".join(lack["hosts"]) or "-"), short=short or "-"))
-    if plan["moves"]:
+    if plan["moves"] or plan["victims"]:
         _summaries(app, plan)
     return code
 
@@ -114,6 +123,16 @@ VERBS = {
     "consolidate": Verb(consolidate, (arg("pool"), _SPARE)),
     "rebalance": Verb(rebalance, (arg("pool"), _SPARE)),
     "defragment": Verb(defragment, (arg("pool"), arg("flavor"), opt("--copies", type=click.IntRange(min=1)), _SPARE)),
+    "preempt": Verb(
+        preempt,
+        (
+            arg("pool"),
+            arg("flavor"),
+            opt("--copies", text="preempt-copies", type=click.IntRange(1, 500), default=1, show_default=True),
+            opt("--priority", text="preempt-priority", type=PRIORITIES),
+            _SPARE,
+        ),
+    ),
     "what-if": Verb(
         what_if,
         (

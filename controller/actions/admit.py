@@ -17,14 +17,14 @@ beside the ledger (they drift).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
 
 from controller import errors
-from controller.actions import spare
+from controller.actions import preempting, spare
 from controller.actions.admitted import placement_row, write
 from controller.actions.draft import Accepted, Admission, Draft, Explained, NewId, Outcome, Row, Unit
 from controller.actions.refusals import no_capacity, no_spare, quota_exceeded
@@ -46,14 +46,16 @@ _LOOKS = 5  # how often a placement is decided anew when hosts change under it
 def admit(conn: Connection, admission: Admission, submissions: Sequence[Submission]) -> list[Outcome]:
     """Take, or refuse, submissions, each in its turn (`actions.turns`); the outcomes in the order in which they were given.
 
-    The caller owns the transaction, and makes the fleet view forget what it holds when it does not commit.
+    The caller owns the transaction, and makes the fleet view forget what it holds when it does not commit. Explanations, whose places are
+    not taken, and submissions that preempt, whose places are not free, come alone.
     """
     drafts = _resolve(conn, admission, submissions)
     _answer_repeated(conn, [draft for draft in drafts if draft.outcome is not None])  # it meant something when it was taken
     open_drafts = [draft for draft in drafts if draft.outcome is None]
     if open_drafts:
         now = sql.scalar(conn, "SELECT now()")
-        nodes = projects.nodes(conn, (id_ for draft in open_drafts for id_ in draft.project["ancestors"]), lock=True)
+        paths = {id_ for draft in open_drafts for id_ in draft.project["ancestors"]}
+        nodes = projects.nodes(conn, paths | preempting.owners(conn, open_drafts), lock=True)
         _answer_repeated(conn, open_drafts)
         open_drafts = in_turn([draft for draft in open_drafts if draft.outcome is None], nodes)
         _check_names(conn, open_drafts)
@@ -91,6 +93,8 @@ def _resolve(conn: Connection, admission: Admission, submissions: Sequence[Submi
             draft.auto = within(draft.policy["auto_approve"], _totals(draft.asked))
             if submission.direct and not draft.auto:
                 raise errors.ApprovalRequired(project=draft.project["path"])
+            if submission.preempt:
+                _may_preempt(draft)
         except errors.ControllerError as error:
             draft.outcome = error
         drafts.append(draft)
@@ -111,6 +115,13 @@ def _may(submission: Submission, project: Row) -> None:
         raise errors.NotFound("project_not_found", project=submission.project)
     if not submission.identity.may(Right.USE, project["ancestors"]):
         raise errors.Forbidden("needs_right", right=Right.USE, project=project["path"])
+
+
+def _may_preempt(draft: Draft) -> None:
+    if not draft.policy["may_preempt"]:
+        raise errors.Forbidden("may_not_preempt", project=draft.project["path"])
+    if not draft.auto:
+        raise errors.Forbidden("preempt_undecided", project=draft.project["path"])
 
 
 def _totals(asked: Mapping[tuple[str, str], int]) -> dict[str, int]:
@@ -230,7 +241,7 @@ def _decide(conn: Connection, admission: Admission, drafts: Sequence[Draft], nod
                 continue
             counted.append(draft)
             _count(tentative, draft)
-        placed, failed = _place(conn, admission, counted, accepted)
+        placed, failed = _place(conn, admission, counted, accepted, nodes.keys())
         accepted += placed
         for draft in placed:
             _count(nodes, draft)
@@ -252,26 +263,43 @@ def _count(nodes: dict[str, quota.Node], draft: Draft) -> None:
         nodes[id_] = quota.Node(node.project_id, node.path, node.limits, quota.add(node.used, draft.asked), node.held)
 
 
-def _place(conn: Connection, admission: Admission, drafts: Sequence[Draft], earlier: Sequence[Draft]) -> tuple[list[Draft], bool]:
+def _place(
+    conn: Connection, admission: Admission, drafts: Sequence[Draft], earlier: Sequence[Draft], locked: Collection[str]
+) -> tuple[list[Draft], bool]:
     """Place drafts together; those that were, and whether any could not be. `earlier`: accepted before in this transaction."""
     view = admission.view.fleet
     results = _spared(conn, view, drafts, earlier)
     placed, failed = [], False
     for draft, result in zip(drafts, results, strict=True):
-        if isinstance(result, scheduler.NoValidHost):
+        found = _otherwise(conn, admission, draft, result, locked) if isinstance(result, scheduler.NoValidHost) else result
+        if found is None:
             failed = True
-            refusal = no_spare(len(view)) if draft.elsewhere else no_capacity(view, draft.wishes(), result)
-            draft.outcome = Explained(refusal) if draft.submission.explain else refusal
-            draft.records = [] if draft.submission.explain else [placement_row(view, draft, admission.new_id, result.key)]
         elif draft.submission.explain:
-            draft.outcome = Explained(None)
+            draft.outcome = draft.outcome or Explained(None)
         else:
-            draft.placements = result
+            draft.placements = found
             firsts = {unit.item: unit.id for unit in reversed(draft.units)}
             draft.records = [placement_row(view, draft, admission.new_id, key) for key in reversed(firsts.values())]
-            apply(view, draft.wishes(), result)
+            apply(view, draft.wishes(), found)
             placed.append(draft)
     return placed, failed
+
+
+def _otherwise(
+    conn: Connection, admission: Admission, draft: Draft, refusal: scheduler.NoValidHost, locked: Collection[str]
+) -> list[scheduler.Placement] | None:
+    """Places that others give up for the draft, where it may preempt; else None, and it is refused."""
+    view, explained = admission.view.fleet, draft.submission.explain
+    if draft.submission.preempt and not draft.elsewhere:
+        if not explained and (found := preempting.take(conn, admission, draft, locked)):
+            return found
+        if explained and (room := preempting.look(conn, view, draft)):
+            draft.outcome = Explained(None, preempting.told(room, view, draft))
+            return list(room.found.placements)
+    error = no_spare(len(view)) if draft.elsewhere else no_capacity(view, draft.wishes(), refusal, *preempting.advice(conn, view, draft))
+    draft.outcome = Explained(error) if explained else error
+    draft.records = [] if explained else [placement_row(view, draft, admission.new_id, refusal.key)]
+    return None
 
 
 def _spared(conn: Connection, view: Fleet, drafts: Sequence[Draft], earlier: Sequence[Draft]) -> Results:

@@ -19,13 +19,15 @@ from scheduler import types as scheduler
 from scheduler.fleet import Fleet
 from scheduler.reasons import reasons
 
+_WAITS = {"code": "waits_for_preempted", "params": {}}
+
 
 def write(conn: Connection, admission: Admission, drafts: Sequence[Draft], now: datetime) -> None:
     asked = [_request_row(draft, now, admission) for draft in drafts]
     requests.insert(conn, asked)
     allocations = [[_allocation_row(draft, unit, p) for unit, p in pairs(draft)] for draft in drafts]
     made = [
-        [begin(request, row, now) for row in rows] if draft.auto else []
+        [begin(request, row, now) | {"reason": _WAITS if draft.victims else None} for row in rows] if draft.auto else []
         for draft, request, rows in zip(drafts, asked, allocations, strict=True)
     ]
     instances.insert(conn, [row for rows in made for row in rows], admission.build_deadline_s)
@@ -103,7 +105,6 @@ def _surroundings(admission: Admission, draft: Draft, unit: Unit, placement: sch
         "zone": host.zone,
         "host_state": "up",
         "condition": "absent",
-        "reason": None,
         "addresses": [],
         "protected": False,
         "generation": 1,
@@ -145,6 +146,8 @@ def placement_row(view: Fleet, draft: Draft, new_id: NewId, key: str) -> Row:
     names = [unit.name for unit in draft.units if unit.item == one.item]
     hosts = [view.host_name(placement.host_id) for unit, placement in pairs(draft) if unit.item == one.item] if draft.placements else []
     kept = record(names, one.flavor["name"], one.wish, reasons(view, one.wish), hosts)
+    if draft.victims:
+        kept |= {"preempted": [f"{row['path']}/{row['name']}" for row in draft.victims]}
     if draft.elsewhere and not draft.placements:  # there is room, and it is kept for what other hosts run
         kept |= {"fits": 0, "rules": [{"rule": "spare_hosts", "excluded": kept["hosts"]}], "nearest": []}
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ class Explained:
     """What would happen: nothing did."""
 
     refusal: errors.ControllerError | None
+    preemption: Mapping[str, Any] | None = None  # who would make room, as the caller may know it
 
 
 Outcome = Accepted | Explained | errors.ControllerError
@@ -51,6 +52,8 @@ class Draft:
     records: list[Row] = field(default_factory=list)  # why there, or why not
     outcome: Outcome | None = None
     elsewhere: list[scheduler.Item] | None = None  # the wishes without pools that need the hosts they keep to spare, where that was tried
+
+    victims: Sequence[Row] = ()  # who makes way for it
 
     def wishes(self) -> list[scheduler.Item]:
         """What the scheduler is asked for."""

@@ -19,6 +19,7 @@ from controller.actions import fleet as fleet_actions
 from controller.actions import guard
 from controller.model import translate
 from controller.model.identity import Identity, Right
+from controller.model.request import PRIORITIES, RANKS
 from controller.store import catalogue, fleet, projects, residents
 from controller.store.sql import Row
 from scheduler import reasons
@@ -26,6 +27,7 @@ from scheduler.fleet import Fleet
 from scheduler.plans.consolidating import consolidate
 from scheduler.plans.defragmenting import defragment
 from scheduler.plans.draining import drain
+from scheduler.plans.preempting import preempt
 from scheduler.plans.rebalancing import rebalance
 from scheduler.plans.types import Plan, Resident
 from scheduler.plans.whatif import Change, Outcome, whatif
@@ -37,12 +39,13 @@ from scheduler.types import Item
 class Wish:
     """What a plan is to do. `spare_hosts`: how many hosts of the pool may be lost at any moment of it (N+k)."""
 
-    kind: str  # "drain" | "consolidate" | "rebalance" | "defragment"
+    kind: str  # "drain" | "consolidate" | "rebalance" | "defragment" | "preempt"
     host: str | None = None
     pool: str | None = None
     flavor: str | None = None
     copies: int | None = None
     spare_hosts: int = 0
+    priority: str = PRIORITIES[-1]  # of the copies that are to find a place, for "preempt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def town(conn: Connection, identity: Identity, wish: Wish) -> Town:
     hosts = map(translate.host, fleet.placed_in(conn, pool["id"], {row["host_id"] for row in rows}))
     here = [one if one.pool == pool["name"] else replace(one, cordoned=True) for one in hosts]
     flavor = _flavor(conn, wish.flavor) if wish.flavor else None
-    if wish.kind == "defragment" and flavor is None:
+    if wish.kind in ("defragment", "preempt") and flavor is None:
         raise errors.InvalidRequest("plan_of_what", kind=wish.kind)
     return Town(Fleet(here), residents_of(conn, rows), _by_key(rows), pool["name"], host["id"] if host else "", flavor)
 
@@ -109,6 +112,10 @@ def decide(wish: Wish, there: Town) -> Plan:
     if wish.kind == "rebalance":
         return rebalance(there.fleet, there.residents, k=spare, pools=(there.pool,), flavor=there.flavor)
     assert there.flavor is not None  # noqa: S101 - `town` has seen to it
+    if wish.kind == "preempt":
+        one = replace(there.flavor, pools=(there.pool,))
+        gang = [replace(one, key=f"{one.key}-{number + 1}") for number in range(wish.copies or 1)]
+        return preempt(there.fleet, there.residents, gang, RANKS[wish.priority], spare)
     return defragment(there.fleet, there.residents, there.flavor, k=spare, copies=wish.copies)
 
 

@@ -36,13 +36,20 @@ def no_spare(hosts: int) -> errors.NoCapacity:
     return errors.NoCapacity(details={"hosts": hosts, "rules": rules, "alone": rules, "changes": []}, hosts=hosts)
 
 
-def no_capacity(fleet: Fleet, gang: Sequence[Item], refusal: NoValidHost) -> errors.NoCapacity:
-    """Each rule with the number of hosts it excluded, and changes that would fit; no host is named."""
+def no_capacity(
+    fleet: Fleet, gang: Sequence[Item], refusal: NoValidHost, preemption: Mapping[str, Any] | None = None, may_preempt: bool = False
+) -> errors.NoCapacity:
+    """Each rule with the number of hosts it excluded, and changes that would fit; no host is named.
+
+    `preemption`: who would make room, for operators; `may_preempt`: to ask again and preempt would do.
+    """
     full = explain(fleet, gang) or refusal
-    details = {
+    details: dict[str, Any] = {
         "hosts": full.hosts,
         "rules": [{"rule": rule.rule, "excluded": rule.excluded} for rule in full.rules if rule.excluded],
         "alone": [{"rule": rule.rule, "excluded": rule.excluded} for rule in full.alone if rule.excluded],
-        "changes": [{"change": change.what, **change.params} for change in full.changes],
+        "changes": [{"change": change.what, **change.params} for change in full.changes] + [{"change": "preempt"}] * may_preempt,
     }
+    if preemption is not None:
+        details["preemption"] = preemption
     return errors.NoCapacity(details=details, hosts=full.hosts)

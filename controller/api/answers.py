@@ -60,11 +60,31 @@ class ErrorOut(_Out):
     error: Error
 
 
+class VictimOut(_Out):
+    """Somebody who would be preempted, and what that frees."""
+
+    id: str = Field(examples=[ID])
+    name: str = Field(examples=["batch-7"])
+    project: str = Field(examples=["hubei/statistics"])
+    host: str = Field(examples=["kvm-01"])
+    priority: Literal["batch", "normal", "critical"]
+    frees: dict[str, int] = Field(examples=[{"vcpus": 8, "memory_mib": 16384, "disk_gib": 40}])
+
+
+class PreemptionOut(_Out):
+    """That there would be room by preempting. Who would go, and where the newcomers would be, is told to operators."""
+
+    text: str = Field(examples=["Preemption would make room."])
+    victims: list[VictimOut] | None = None
+    places: list[str] | None = Field(None, examples=[None])
+
+
 class Verdict(_Out):
     """The answer to `explain`: whether it would be taken, and if not, why."""
 
     fits: bool = Field(examples=[True])
     refusal: Error | None = Field(None, examples=[None])
+    preemption: PreemptionOut | None = Field(None, description="Where it would be taken by preempting.", examples=[None])
 
 
 class ReasonOut(_Out):
@@ -338,6 +358,7 @@ class PlacementOut(_Out):
     nearest: list[dict[str, Any]] | None = Field(
         description="Some that did not fit, with the rules they fail and what they lack.", examples=[None]
     )
+    preempted: list[str] | None = Field(description="Who made way, where anybody did.", examples=[None])
     at: datetime = Field(examples=[AT])
 
 
@@ -387,10 +408,10 @@ class LackOut(_Out):
 
 
 class PlanOut(_Out):
-    """What should move where. Nothing has been done."""
+    """What should move where, or who should make way. Nothing has been done."""
 
-    kind: Literal["drain", "consolidate", "rebalance", "defragment"]
-    reason: Literal["done", "nothing_to_move", "no_beneficial_move", "unsolvable", "not_resilient"]
+    kind: Literal["drain", "consolidate", "rebalance", "defragment", "preempt"]
+    reason: Literal["done", "nothing_to_move", "no_beneficial_move", "unsolvable", "not_resilient", "fits", "no_room"]
     text: str = Field(examples=["12 instances move off kvm-01."])
     benefit: float = Field(examples=[12.0])
     moves: list[MoveOut]
@@ -398,6 +419,8 @@ class PlanOut(_Out):
     after: SummaryOut
     unsolvable: list[NowhereOut]
     lacks: list[LackOut]
+    victims: list[VictimOut] = Field(description="Who is preempted, for `preempt`.")
+    places: list[str] = Field(description="The hosts that take what comes instead, one for each copy.", examples=[["kvm-01"]])
 
 
 class WhatIfOut(_Out):

@@ -216,13 +216,22 @@ class EndpointIn(_In):
 class PlanIn(_In):
     """What is to be planned; nothing is done: `{"kind": "drain", "host": "kvm-01"}`, or one of the others for a pool."""
 
-    kind: Literal["drain", "consolidate", "rebalance", "defragment"] = Field(examples=["rebalance"])
+    kind: Literal["drain", "consolidate", "rebalance", "defragment", "preempt"] = Field(examples=["rebalance"])
     host: Reference | None = Field(None, description="The host to be emptied, for `drain` alone.", examples=[None])
     pool: Reference | None = Field(None, description="The pool, for all others.", examples=["general"])
     flavor: Reference | None = Field(
-        None, description="What is to fit more often, for `defragment`; else what copies are counted of.", examples=["large"]
+        None,
+        description="What is to fit more often, for `defragment`; what is to find a place, for `preempt`; else what copies are counted of.",
+        examples=["large"],
     )
-    copies: int | None = Field(None, ge=1, le=10_000, description="How many more of it are enough, for `defragment`.", examples=[10])
+    copies: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="How many more of it are enough, for `defragment`; how many are to find a place, all or none, for `preempt`.",
+        examples=[10],
+    )
+    priority: Priority = Field("critical", description="The class of what is to find a place, for `preempt`.")
     spare_hosts: int = Field(
         0, ge=0, le=5, description="So many hosts of the pool may be lost at any moment, and all is restarted.", examples=[1]
     )

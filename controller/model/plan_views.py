@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from controller.messages import render
 from controller.model.views import Reader
-from scheduler.plans.types import Plan, Summary, Survival
+from scheduler.plans.preempting import Preemption
+from scheduler.plans.types import Plan, Resident, Summary, Survival
 from scheduler.plans.whatif import Outcome
 from scheduler.types import NoValidHost
 
@@ -30,6 +31,8 @@ def plan(kind: str, what: str, made: Plan, who: Mapping[str, Row], host: Callabl
         "unsolvable": len(made.unsolvable),
         "peak": round(made.before.peak * _PERCENT),
         "then": round(made.after.peak * _PERCENT),
+        "victims": len(made.victims),
+        "places": len(made.places),
     }
     return {
         "kind": kind,
@@ -41,6 +44,32 @@ def plan(kind: str, what: str, made: Plan, who: Mapping[str, Row], host: Callabl
         "after": _summary(made.after),
         "unsolvable": [_nowhere(key, refusal, who, reader) for key, refusal in made.unsolvable[:_MOST]],
         "lacks": [_lack(one, host) for one in made.lacks],
+        "victims": victims(made.victims, who),
+        "places": [host(where) for _, where in made.places],
+    }
+
+
+def victims(of: Sequence[Resident], who: Mapping[str, Row]) -> list[dict[str, Any]]:
+    """Those who are preempted, with what each frees; rows as `store.residents` has them."""
+    return [
+        {
+            **_named(one.key, who),
+            "host": who[one.key]["host"],
+            "priority": who[one.key]["priority"],
+            "frees": {name: amount for name, amount in asdict(one.item.resources).items() if amount},
+        }
+        for one in of
+    ]
+
+
+def preemption(found: Preemption, who: Mapping[str, Row], host: Callable[[str], str], reader: Reader) -> dict[str, Any]:
+    """That there would be room by preempting; for operators also who would go, and where the newcomers would be."""
+    if not reader.fleet:
+        return {"text": render("preemption.would_do", {}, reader.lang), "victims": None, "places": None}
+    return {
+        "text": render("preemption.of", {"victims": len(found.victims)}, reader.lang),
+        "victims": victims(found.victims, who),
+        "places": [host(to.host_id) for to in found.placements],
     }
 
 
@@ -62,11 +91,13 @@ def outcome(of: Outcome, flavors: list[str], who: Mapping[str, Row], reader: Rea
 
 
 def _named(key: str, who: Mapping[str, Row]) -> dict[str, Any]:
+    if key not in who:  # it does not exist yet
+        return {"id": None, "name": key, "project": None}
     return {"id": who[key]["instance_id"] or key, "name": who[key]["name"], "project": who[key]["path"]}
 
 
 def _nowhere(key: str, refusal: NoValidHost, who: Mapping[str, Row], reader: Reader) -> dict[str, Any]:
-    return {**_named(key, who), "host": who[key]["host"], "rules": _rules(refusal, reader)}
+    return {**_named(key, who), "host": who[key]["host"] if key in who else None, "rules": _rules(refusal, reader)}
 
 
 def _rules(refusal: NoValidHost, reader: Reader) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.model.lifecycle import Goal
-from controller.model.request import SpreadRule
+from controller.model.request import RANKS, SpreadRule
 from drivers.base import HostInventory, Image, InstanceSpec, Power, Reason
 from scheduler import types as scheduler
 from scheduler.plans.types import Resident
@@ -124,4 +124,4 @@ def resident(row: Mapping[str, Any], pools: Mapping[str, str], level: int, dedic
         level=level,
         tenants=tuple(id_ for id_ in row["ancestors"] if id_ in dedicated),
     )
-    return Resident(row["id"], row["host_id"], item)
+    return Resident(row["id"], row["host_id"], item, rank=RANKS[row["priority"]], preemptible=row["preemptible"])

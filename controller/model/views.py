@@ -15,6 +15,7 @@ from controller.model.request import POLICY
 from scheduler.reasons import Miss
 
 Row = Mapping[str, Any]
+_OPERATORS = ("detail", "host", "endpoint", "where", "for_project", "for_request")
 _SIZES = ("vcpus", "memory_mib", "disk_gib", "gpus")
 
 
@@ -40,8 +41,8 @@ def reason(of: Row | None, reader: Reader) -> dict[str, Any] | None:
 
 
 def shown(params: Row, reader: Reader) -> Row:
-    """Parameters for this reader: who may not see hosts gets none that names one or quotes a backend."""
-    return params if reader.fleet else {key: value for key, value in params.items() if key not in ("detail", "host", "endpoint", "where")}
+    """Parameters for this reader: who may not see hosts gets none that names one, quotes a backend, or tells of another department."""
+    return params if reader.fleet else {key: value for key, value in params.items() if key not in _OPERATORS}
 
 
 def project(row: Row) -> dict[str, Any]:
@@ -239,7 +240,7 @@ def miss(of: Miss | None, reader: Reader) -> dict[str, Any] | None:
 def placement(row: Row, reader: Reader) -> dict[str, Any]:
     """What the scheduler decided for one item of a request. Hosts are named to those who may see the fleet."""
     kept = row["record"]
-    hosts = {name: kept[name] if reader.fleet else None for name in ("chosen", "best", "nearest")}
+    hosts = {name: kept.get(name) if reader.fleet else None for name in ("chosen", "best", "nearest", "preempted")}
     return {
         "id": row["id"],
         "project": row["project"],

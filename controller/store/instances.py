@@ -102,6 +102,17 @@ def set_protected(conn: Connection, instance_id: str, protected: bool) -> None:
     )
 
 
+def lock_preemptible(conn: Connection, ids: Sequence[str]) -> set[str]:
+    """Which of these still agree to be preempted, locked; for those that somebody else is changing just now nobody waits."""
+    found = sql.rows(
+        conn,
+        "SELECT id FROM instances WHERE id = ANY(CAST(:ids AS uuid[])) AND preemptible AND NOT protected AND goal <> 'gone'"
+        " ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+        ids=list(ids),
+    )
+    return {row["id"] for row in found}
+
+
 _PICK = """
 WITH picked AS (
     UPDATE instances i SET leased_until = now() + make_interval(secs => :lease),
@@ -111,6 +122,7 @@ WITH picked AS (
         SELECT d.id FROM instances d JOIN hosts h ON h.id = d.host_id
          WHERE d.due_at <= now() AND (d.leased_until IS NULL OR d.leased_until < now())
            AND h.state = 'up' AND NOT h.endpoint_id = ANY(CAST(:saturated AS uuid[]))
+           AND NOT EXISTS (SELECT 1 FROM instances v WHERE v.preempted_for = d.request_id AND v.state <> 'deleted')
          ORDER BY d.due_at LIMIT :limit FOR NO KEY UPDATE OF d SKIP LOCKED)
     RETURNING i.*)
 SELECT i.*, now() AS now, h.name AS host, h.backend_name, h.endpoint_id, m.format AS image_format, m.size_bytes AS image_size,
@@ -123,7 +135,7 @@ SELECT i.*, now() AS now, h.name AS host, h.backend_name, h.endpoint_id, m.forma
 def pick(conn: Connection, lease_s: float, saturated: Sequence[str], limit: int) -> Sequence[Row]:
     """Take instances that are due; nobody else takes them before the lease runs out.
 
-    Those on hosts that don't answer, and on `saturated` endpoints, stay where they are.
+    Those on hosts that don't answer, and on `saturated` endpoints, stay where they are; and those whose place others have yet to leave.
     """
     return sql.rows(conn, _PICK, lease=lease_s, saturated=list(saturated), limit=limit)
 

@@ -12,8 +12,10 @@ from controller.store.sql import Row
 _SELECT = (
     "SELECT a.id, a.name, a.host_id, h.name AS host, a.kind, a.vcpus, a.memory_mib, a.disk_gib, a.gpus, a.spread_group, a.instance_id,"
     " p.path, p.ancestors, i.item->>'arch' AS arch, i.item->>'pool' AS pool, i.item->>'zone' AS zone, i.item->>'site' AS site,"
-    " i.item->'traits' AS traits, i.item->'spread' AS spread"
+    " i.item->'traits' AS traits, i.item->'spread' AS spread, r.priority,"
+    " coalesce(n.preemptible AND NOT n.protected AND n.goal <> 'gone', false) AS preemptible"
     " FROM allocations a JOIN projects p ON p.id = a.project_id JOIN hosts h ON h.id = a.host_id JOIN requests r ON r.id = a.request_id"
+    " LEFT JOIN instances n ON n.id = a.instance_id"
     " CROSS JOIN LATERAL (SELECT r.items->a.item AS item) i"
 )
 
@@ -42,3 +44,22 @@ def in_pool(conn: Connection, pool_id: str) -> Sequence[Row]:
         " ORDER BY a.id",
         pool=pool_id,
     )
+
+
+_PREEMPTIBLE = "n.preemptible AND n.goal <> 'gone' AND NOT n.protected AND n.priority = ANY(:classes)"
+
+
+def preemptible(conn: Connection, classes: Sequence[str]) -> Sequence[Row]:
+    """Instances of these classes that agreed to be preempted and may be now."""
+    return sql.rows(conn, f"{_SELECT} WHERE {_PREEMPTIBLE} ORDER BY a.id", classes=list(classes))
+
+
+def owners(conn: Connection, classes: Sequence[str]) -> set[str]:
+    """Their projects, and those above them."""
+    found = sql.rows(
+        conn,
+        "SELECT DISTINCT unnest(p.ancestors) AS id FROM projects p"
+        f" WHERE EXISTS (SELECT 1 FROM instances n WHERE n.project_id = p.id AND {_PREEMPTIBLE})",
+        classes=list(classes),
+    )
+    return {row["id"] for row in found}

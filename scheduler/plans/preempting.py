@@ -29,7 +29,7 @@ from scheduler.fleet import Fleet
 from scheduler.place import place, propose
 from scheduler.plans.outcome import Judge
 from scheduler.plans.scene import Scene
-from scheduler.plans.types import DONE, FITS, NOT_RESILIENT, UNSOLVABLE, Plan, Reserve, Resident
+from scheduler.plans.types import DONE, FITS, NO_ROOM, NOT_RESILIENT, Plan, Reserve, Resident
 from scheduler.scores import shape_of
 from scheduler.types import SIZES, WHOLE_GPU, Item, NoValidHost, Placement, Resources
 
@@ -92,7 +92,7 @@ def preempt(fleet: Fleet, residents: Sequence[Resident], gang: Sequence[Item], r
     judge = Judge(Scene(fleet, residents), k)
     found = make_room(fleet, residents, gang, rank)
     if isinstance(found, NoValidHost):
-        return judge.nothing(UNSOLVABLE, unsolvable=((found.key, found),))
+        return judge.nothing(NO_ROOM, unsolvable=((found.key, found),))
     gone = {one.key for one in found.victims}
     then = fleet.copy()
     for victim in found.victims:

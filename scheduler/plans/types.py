@@ -23,7 +23,8 @@ NO_BENEFIT = "no_beneficial_move"
 UNSOLVABLE = "unsolvable"
 NOT_RESILIENT = "not_resilient"
 FITS = "fits"
-REASONS = (DONE, NOTHING_TO_MOVE, NO_BENEFIT, UNSOLVABLE, NOT_RESILIENT, FITS)
+NO_ROOM = "no_room"
+REASONS = (DONE, NOTHING_TO_MOVE, NO_BENEFIT, UNSOLVABLE, NOT_RESILIENT, FITS, NO_ROOM)
 """What a plan says of itself; stable codes. All but DONE go with an empty list of moves, and of victims."""
 
 

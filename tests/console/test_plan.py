@@ -18,7 +18,7 @@ SUMMARY = {
 MOVE = {"step": 0, "id": "i", "name": "web-1", "project": "hubei/health", "source": "kvm-1", "target": "kvm-2"}
 PLAN = {
     "kind": "drain", "reason": "done", "text": "1 moves empty kvm-1.", "benefit": 1.0, "moves": [MOVE], "before": SUMMARY,
-    "after": {**SUMMARY, "in_use": 1}, "unsolvable": [], "lacks": [],
+    "after": {**SUMMARY, "in_use": 1}, "unsolvable": [], "lacks": [], "victims": [], "places": [],
 }  # fmt: skip
 NOWHERE = {
     "id": "i",

@@ -16,7 +16,7 @@ _COUNTED = ("instances", *_SIZES)
 
 def wrong(conn: Connection) -> list[str]:
     """Everything that may never be so at any commit."""
-    return [*_sums_of_projects(conn), *_sums_of_hosts(conn), *_over_limits(conn), *_over_capacity(conn), *_owners(conn)]
+    return [*_sums_of_projects(conn), *_sums_of_hosts(conn), *_over_limits(conn), *_over_capacity(conn), *_owners(conn), *_preempted(conn)]
 
 
 def _sums_of_projects(conn: Connection) -> list[str]:
@@ -93,7 +93,8 @@ def _over_capacity(conn: Connection) -> list[str]:
 
 
 def _owners(conn: Connection) -> list[str]:
-    """Each live instance has one allocation that counts, on its host and of its size; each hold belongs to a request that waits."""
+    """Each live instance has one allocation that counts, on its host and of its size (but those who gave theirs up); each hold belongs to
+    a request that waits."""
     rows = sql.rows(
         conn,
         "SELECT 'instance ' || i.name || ' (' || i.state || ') has ' || count(a.id) || ' allocations' AS text FROM instances i"
@@ -102,9 +103,24 @@ def _owners(conn: Connection) -> list[str]:
         " UNION ALL SELECT 'instance ' || i.name || ' (' || i.state || ') is not as large as its allocation' FROM instances i"
         " JOIN allocations a ON a.instance_id = i.id AND a.counted"
         " WHERE least(a.vcpus - i.vcpus, a.memory_mib - i.memory_mib, a.disk_gib - i.disk_gib, a.gpus - i.gpus) < 0"
+        "   AND i.preempted_for IS NULL"
         "    OR (i.state IN ('active', 'stopped') AND i.observed_generation = i.generation"
         "        AND (a.vcpus, a.memory_mib, a.disk_gib, a.gpus) <> (i.vcpus, i.memory_mib, i.disk_gib, i.gpus))"
         " UNION ALL SELECT 'request ' || r.id || ' is ' || r.state || ' and holds' FROM requests r"
         " WHERE r.state <> 'pending' AND EXISTS (SELECT 1 FROM allocations a WHERE a.request_id = r.id AND a.instance_id IS NULL)",
+    )
+    return [row["text"] for row in rows]
+
+
+def _preempted(conn: Connection) -> list[str]:
+    """Only who agreed is preempted, for a higher class; he is on his way out; and nobody is built in his place before he is gone."""
+    rows = sql.rows(
+        conn,
+        "SELECT v.name || ' was preempted, and should not have been' AS text FROM instances v JOIN requests r ON r.id = v.preempted_for"
+        " WHERE NOT v.preemptible OR v.protected OR v.goal <> 'gone'"
+        "    OR (v.priority, r.priority) NOT IN (('batch', 'normal'), ('batch', 'critical'), ('normal', 'critical'))"
+        " UNION ALL SELECT i.name || ' is ' || i.state || ', and ' || v.name || ' is not gone' FROM instances i"
+        " JOIN instances v ON v.preempted_for = i.request_id AND v.state <> 'deleted'"
+        " WHERE i.condition <> 'absent' OR i.state NOT IN ('pending', 'deleting')",
     )
     return [row["text"] for row in rows]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, ClassVar
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
@@ -18,10 +18,12 @@ from controller.actions import instances as verbs
 from controller.actions import requests
 from controller.actions.admit import admit
 from controller.actions.draft import Accepted, Admission
+from controller.config import Settings
 from controller.model.identity import Identity, Role
 from controller.model.request import SpreadRule
+from controller.store.database import Database
 from tests.controller import ledger
-from tests.controller.fixtures import ROOT, Cloud, submission
+from tests.controller.fixtures import PLENTY, ROOT, Cloud, make_cloud, submission
 from tests.controller.stepping import Stepper
 
 REFUSALS = (errors.QuotaExceeded, errors.NoCapacity, errors.AlreadyExists)
@@ -51,6 +53,20 @@ class Asking(RuleBasedStateMachine):
         given = submission(self.cloud.admin, self.paths[project % len(self.paths)], flavor, name, count, spread=spread)
         (outcome,) = self.cloud.run(lambda conn: admit(conn, self.admission, [given]))
         assert isinstance(outcome, (Accepted, *REFUSALS)), outcome
+
+    @rule(project=which, flavor=flavors, count=st.integers(1, 4), priority=st.sampled_from(["batch", "normal"]))
+    def hand_in_what_agrees_to_go(self, project: int, flavor: str, count: int, priority: str) -> None:
+        path = self.paths[project % len(self.paths)]
+        given = submission(self.cloud.admin, path, flavor, count=count, preemptible=True, priority=priority)
+        (outcome,) = self.cloud.run(lambda conn: admit(conn, self.admission, [given]))
+        assert isinstance(outcome, (Accepted, *REFUSALS)), outcome
+
+    @rule(project=which, flavor=flavors, count=st.integers(1, 2), priority=st.sampled_from(["normal", "critical"]))
+    def preempt(self, project: int, flavor: str, count: int, priority: str) -> None:
+        path = self.paths[project % len(self.paths)]
+        given = submission(self.cloud.admin, path, flavor, count=count, preempt=True, priority=priority)
+        (outcome,) = self.cloud.run(lambda conn: admit(conn, self.admission, [given]))
+        assert isinstance(outcome, (Accepted, errors.Forbidden, *REFUSALS)), outcome  # forbidden: more than is approved at once
 
     @rule(many=st.integers(2, 6), flavor=flavors)
     def hand_in_several_at_once(self, many: int, flavor: str) -> None:
@@ -131,7 +147,10 @@ class Asking(RuleBasedStateMachine):
         self.the_ledger_is_right()
 
 
-def test_no_order_of_asking_passes_a_limit_or_loses_count(cloud: Cloud) -> None:
+def test_no_order_of_asking_passes_a_limit_or_loses_count(database: Database, settings: Settings) -> None:
+    cloud = make_cloud(database, settings, hosts=2, vcpus=6, memory_mib=6144)  # full now and then: somebody has to be preempted
+    cloud.auto_approve(ROOT, PLENTY)
+    cloud.policy(ROOT, max_priority="critical", may_preempt=True)
     cloud.flavor("wide", 3, 1024, 10)  # with the disk of `small`, so that one may become the other and back
     bureau = cloud.project("health", auto=AUTO)
     Asking.paths = [bureau, cloud.project("booking", bureau), cloud.project("education", auto=AUTO)]

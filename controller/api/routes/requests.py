@@ -64,10 +64,10 @@ def hand_in(call: Call, handed: Submission) -> Json:
     if isinstance(outcome, errors.ControllerError) and not handed.explain:
         raise outcome
     if isinstance(outcome, errors.ControllerError):
-        return Json({"fits": False, "refusal": error_body(outcome, handed.lang)["error"]})
+        return Json({"fits": False, "refusal": error_body(outcome, handed.lang)["error"], "preemption": None})
     if isinstance(outcome, Explained):
         refusal = error_body(outcome.refusal, handed.lang)["error"] if outcome.refusal else None
-        return Json({"fits": refusal is None, "refusal": refusal})
+        return Json({"fits": refusal is None, "refusal": refusal, "preemption": outcome.preemption})
     assert outcome.answer is not None  # noqa: S101 - admission renders what it accepts
     status, text = outcome.answer
     return Json(orjson.loads(text), status)

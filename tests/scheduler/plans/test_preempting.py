@@ -162,6 +162,6 @@ def test_a_plan_shows_what_it_is_good_for_and_keeps_the_hosts_to_spare() -> None
     assert (plan.reason, [one.key for one in plan.victims], plan.places, plan.benefit) == ("done", ["low"], (("x", "a"),), 1.0)
     assert (plan.before.peak, plan.after.peak) == (0.8, 0.6)
     assert preempt(there.fleet(), there.residents, [sized(4)], 1).reason == "fits"
-    assert preempt(there.fleet(), there.residents, [sized(6)], 0).reason == "unsolvable"
+    assert preempt(there.fleet(), there.residents, [sized(6)], 0).reason == "no_room"
     refused_ = preempt(there.fleet(), there.residents, [sized(6)], 1, k=1)
     assert (refused_.reason, refused_.victims, refused_.places) == ("not_resilient", (), ())

@@ -13,7 +13,7 @@ ALTER TABLE projects ADD COLUMN may_preempt boolean;
 ALTER TABLE requests ADD COLUMN priority text NOT NULL DEFAULT 'normal' CHECK (priority IN ('batch', 'normal', 'critical'));
 ALTER TABLE instances ADD COLUMN priority text NOT NULL DEFAULT 'normal' CHECK (priority IN ('batch', 'normal', 'critical'));
 ALTER TABLE instances ADD COLUMN preemptible boolean NOT NULL DEFAULT false;
-ALTER TABLE instances ADD COLUMN preempted_for uuid REFERENCES requests;
+ALTER TABLE instances ADD COLUMN preempted_for uuid REFERENCES requests DEFERRABLE INITIALLY DEFERRED;
 CREATE INDEX instances_preemptible ON instances (priority) WHERE preemptible AND goal <> 'gone';
 CREATE INDEX instances_preempted ON instances (preempted_for) WHERE preempted_for IS NOT NULL AND state <> 'deleted';
 """
