@@ -15,12 +15,14 @@ chosen together. A hold of a request that waits is nobody's instance and stays. 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import combinations
 from math import comb
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scheduler.batches import together
 from scheduler.columns import Floats, Ints
@@ -47,18 +49,19 @@ class Preemption:
     refusal: NoValidHost | None
 
 
+Key = tuple[int, int, float, int]
+"""What choices are compared by: the highest rank among those who leave, how many, how large in all; equal ones by a hash of the host."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Choice:
-    """Some residents of one host, and what they are compared by."""
+class _Host:
+    """A host where it would be enough if all of `those` left: of the lowest ranks that do. `least`: no choice on it is better."""
 
-    rank: int
-    count: int
-    bulk: float
-    tie: int
-    leaving: tuple[Resident, ...]
-
-    def key(self) -> tuple[int, int, float, int]:
-        return self.rank, self.count, self.bulk, self.tie
+    those: Sequence[Resident]
+    given: Ints  # [those, 4]
+    bulks: Floats  # [those]
+    lack: Ints  # [4]
+    least: Key
 
 
 def make_room(fleet: Fleet, residents: Iterable[Resident], gang: Sequence[Item], rank: int) -> Preemption | NoValidHost:
@@ -122,7 +125,7 @@ def _victims(fleet: Fleet, staying: Iterable[Resident], gang: Sequence[Item], re
     finally:
         if number:
             before.take_back()
-    return found.leaving if found else ()
+    return found
 
 
 def _same_group(one: Item, other: Item) -> bool:
@@ -136,8 +139,8 @@ def _whole(rest: Sequence[Item], members: Mapping[int, int]) -> Item:
     return together(rest[0], rest) if joint else rest[0]
 
 
-def _choose(fleet: Fleet, staying: Iterable[Resident], item: Item, members: Mapping[int, int]) -> _Choice | None:
-    """The best choice over all hosts that lack nothing but sizes."""
+def _choose(fleet: Fleet, staying: Iterable[Resident], item: Item, members: Mapping[int, int]) -> tuple[Resident, ...]:
+    """The best choice over all hosts that lack nothing but sizes: the most promising host first, until none could be better."""
     failed = fails(fleet, item, members_of(fleet, item, members))
     here: dict[int, list[Resident]] = defaultdict(list)
     for one in sorted(staying, key=lambda one: (one.rank, one.key)):
@@ -145,42 +148,52 @@ def _choose(fleet: Fleet, staying: Iterable[Resident], item: Item, members: Mapp
         if bits not in (0, NOBODY) and bits & ~_FIXABLE == 0:
             here[fleet.rows[one.host_id]].append(one)
     needs, whole = np.array(shape_of(item)[0], np.int64), np.maximum(fleet.whole().sum(axis=0), 1)
-    best: _Choice | None = None
+    hosts = []
     for row, those in here.items():
         lack = np.where(needs > 0, np.maximum(needs - fleet.columns.free[row], 0), 0)
-        for found in _on_host(those, lack, whole, int(fleet.columns.rest[row]), best):
-            best = found if best is None or found.key() < best.key() else best
-    return best
+        hosts.append(_enough(those, lack, whole, int(fleet.columns.rest[row])))
+    best: tuple[Key, tuple[Resident, ...]] | None = None
+    for host in sorted((host for host in hosts if host is not None), key=lambda host: host.least):
+        if best is not None and host.least >= best[0]:
+            break
+        chosen = _fewest(host)
+        key = host.least[0], len(chosen), round(float(host.bulks[chosen].sum()), 9), host.least[3]
+        if best is None or key < best[0]:
+            best = key, tuple(host.those[number] for number in chosen)
+    return best[1] if best else ()
 
 
-def _on_host(those: Sequence[Resident], lack: Ints, whole: Ints, tie: int, best: _Choice | None) -> Iterator[_Choice]:
-    """The best choice of one host, where it has one that could beat the best so far; `those` in order of rank."""
+def _enough(those: Sequence[Resident], lack: Ints, whole: Ints, tie: int) -> _Host | None:
+    """The host of `those` (in order of rank), where all of them are enough."""
     given = np.array([_given(one) for one in those], np.int64).reshape(-1, len(SIZES))
-    bulks = (given / whole).max(axis=1)
-    for rank in sorted({one.rank for one in those}):
-        if best is not None and rank > best.rank:
-            return
-        among = sum(one.rank <= rank for one in those)
-        if (given[:among].sum(axis=0) >= lack).all():
-            chosen = _fewest(given[:among], bulks[:among], lack)
-            yield _Choice(rank, len(chosen), round(float(bulks[chosen].sum()), 9), tie, tuple(those[number] for number in chosen))
-            return
-
-
-def _fewest(given: Ints, bulks: Floats, lack: Ints) -> list[int]:
-    """The fewest that give enough together, and of those the smallest in all; all of them do give enough."""
-    count = len(given)
+    if (given.sum(axis=0) < lack).any():
+        return None
+    rank = those[int(np.argmax((given.cumsum(axis=0) >= lack).all(axis=1)))].rank
+    among = sum(one.rank <= rank for one in those)
+    given, bulks = given[:among], (given[:among] / whole).max(axis=1)
     most = np.sort(given, axis=0)[::-1].cumsum(axis=0)  # by number, the most that so many could give of each
     least = int(np.argmax((most >= lack).all(axis=1))) + 1
-    for number in range(least, count + 1):
+    return _Host(those[:among], given, bulks, lack, (rank, least, round(float(np.sort(bulks)[:least].sum()), 9), tie))
+
+
+def _fewest(host: _Host) -> list[int]:
+    """The fewest that give enough together, and of those the smallest in all."""
+    count, given = len(host.those), host.given
+    for number in range(host.least[1], count + 1):
         if comb(count, number) > SETS:
-            return _useful(given, lack)
-        sets = np.array(list(combinations(range(count), number)), np.int64)
-        enough = sets[(given[sets].sum(axis=1) >= lack).all(axis=1)]
+            break
+        sets = _sets(count, number)
+        enough = sets[(given[sets].sum(axis=1) >= host.lack).all(axis=1)]
         if len(enough):
-            sums = bulks[enough].sum(axis=1).round(9)
+            sums = host.bulks[enough].sum(axis=1).round(9)
             return [int(one) for one in enough[int(np.argmin(sums))]]
-    raise AssertionError("all of them are one of the sets")
+    return _useful(given, host.lack)
+
+
+@lru_cache(maxsize=32)
+def _sets(count: int, number: int) -> NDArray[np.int16]:
+    """All sets of so many out of `count`, each in rising order."""
+    return np.array(list(combinations(range(count), number)), np.int16)
 
 
 def _useful(given: Ints, lack: Ints) -> list[int]:

@@ -20,6 +20,9 @@ PLAN = {
     "kind": "drain", "reason": "done", "text": "1 moves empty kvm-1.", "benefit": 1.0, "moves": [MOVE], "before": SUMMARY,
     "after": {**SUMMARY, "in_use": 1}, "unsolvable": [], "lacks": [], "victims": [], "places": [],
 }  # fmt: skip
+VICTIM = {
+    "id": "v", "name": "batch-7", "project": "hubei/his", "host": "kvm-1", "priority": "batch", "frees": {"vcpus": 4, "memory_mib": 8192},
+}  # fmt: skip
 NOWHERE = {
     "id": "i",
     "name": "web-1",
@@ -39,6 +42,14 @@ NOWHERE = {
             "plan defragment general large --copies 3",
             {"kind": "defragment", "pool": "general", "flavor": "large", "copies": 3, "spare_hosts": 0},
         ),
+        (
+            "plan preempt general large --copies 2 --priority normal",
+            {"kind": "preempt", "pool": "general", "flavor": "large", "copies": 2, "spare_hosts": 0, "priority": "normal"},
+        ),
+        (
+            "plan preempt general large",
+            {"kind": "preempt", "pool": "general", "flavor": "large", "copies": 1, "spare_hosts": 0},
+        ),
     ],
 )
 def test_what_is_asked(chutian: Run, server: Any, line: str, body: dict[str, Any]) -> None:
@@ -56,6 +67,14 @@ def test_a_plan_is_shown_move_by_move_with_what_it_is_good_for(chutian: Run, ser
     assert "hosts in use" in shown
     assert "75.0%" in shown
     assert json.loads(chutian("plan", "drain", "kvm-1", "-o", "json").out) == PLAN
+
+
+def test_who_would_make_way_is_shown_with_what_it_frees(chutian: Run, server: Any) -> None:
+    server.on("POST /v1/plans", {**PLAN, "kind": "preempt", "moves": [], "victims": [VICTIM], "places": ["kvm-1", "kvm-1"]})
+    shown = chutian("plan", "preempt", "general", "large").out
+    assert "batch-7  hubei/his  batch     kvm-1  vcpus=4 memory_mib=8GiB" in shown
+    assert "They go to: kvm-1\n" in shown
+    assert "75.0%" in shown
 
 
 def test_what_stands_in_the_way_is_named_and_told_by_the_exit_code(chutian: Run, server: Any) -> None:
