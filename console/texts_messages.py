@@ -258,6 +258,7 @@ MESSAGES: dict[str, Pair] = {
     "explain.fits": ("能满足。", "It fits."),
     "explain.placement": ("放置：{hosts} 台主机中 {fits} 台满足要求", "Placement: {fits} of {hosts} hosts would do"),
     "explain.chosen": ("选定：{hosts}", "Chosen: {hosts}"),
+    "explain.preempted": ("为其让位：{names}", "Made way for it: {names}"),
     "explain.best": ("{host}：得分 {points}", "{host}: score {points}"),
     "explain.nearest": ("{host} 差一点：{rules}，缺 {short}", "{host} came near: {rules}, short of {short}"),
     "explain.not_there": ("现在不能放到 {host}，因为此类主机：", "It can't be on {host} now: hosts like it"),

@@ -76,6 +76,8 @@ ADVICE: Mapping[str, str] = {
     "instance.altered_by_other": "Ask who undefined it on the host.",
     "instance.started_by_other": "Ask who started it on the host.",
     "instance.seen_elsewhere": "Two copies may run: stop the one on the wrong endpoint by hand.",
+    "instance.preempted": "It agreed to that when it was asked for. Ask again without `preemptible`, or when there is room.",
+    "waits_for_preempted": "Wait. Where it lasts, look at the events of what is `deleting` on its host.",
     "request.submitted": "An approver decides: `chutian request list --state pending`.",
     # errors of the API that the controller's operators can do something about
     "internal": "A bug: find `request_broke` in the log and report it.",

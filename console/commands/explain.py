@@ -67,6 +67,8 @@ def _placement(app: App, placement: Body) -> None:
         tell("    " + app.say("refusal.rule", rule=clean(str(rule["text"])), count=rule["excluded"]))
     if placement.get("chosen"):
         tell("  " + app.say("explain.chosen", hosts=clean(", ".join(dict.fromkeys(placement["chosen"])))))
+    if placement.get("preempted"):
+        tell("  " + app.say("explain.preempted", names=clean(", ".join(placement["preempted"]))))
     for host in placement.get("best") or []:
         tell("    " + app.say("explain.best", host=clean(str(host["host"])), points=f"{host['points']:.3f}"))
     for host in placement.get("nearest") or []:

@@ -40,6 +40,7 @@ from scheduler.fleet import Fleet
 from scheduler.place import apply, place
 
 GIB = 1 << 30
+_ADVISED = 2  # refusals of one batch that are told whether preempting would do: it is a search, and the others wait for it
 _LOOKS = 5  # how often a placement is decided anew when hosts change under it
 
 
@@ -269,11 +270,15 @@ def _place(
     """Place drafts together; those that were, and whether any could not be. `earlier`: accepted before in this transaction."""
     view = admission.view.fleet
     results = _spared(conn, view, drafts, earlier)
-    placed, failed = [], False
+    placed, refused = [], 0
     for draft, result in zip(drafts, results, strict=True):
-        found = _otherwise(conn, admission, draft, result, locked) if isinstance(result, scheduler.NoValidHost) else result
+        found: list[scheduler.Placement] | None
+        if isinstance(result, scheduler.NoValidHost):
+            found = _otherwise(conn, admission, draft, result, locked, refused < _ADVISED)
+        else:
+            found = result
         if found is None:
-            failed = True
+            refused += 1
         elif draft.submission.explain:
             draft.outcome = draft.outcome or Explained(None)
         else:
@@ -282,13 +287,13 @@ def _place(
             draft.records = [placement_row(view, draft, admission.new_id, key) for key in reversed(firsts.values())]
             apply(view, draft.wishes(), found)
             placed.append(draft)
-    return placed, failed
+    return placed, refused > 0
 
 
 def _otherwise(
-    conn: Connection, admission: Admission, draft: Draft, refusal: scheduler.NoValidHost, locked: Collection[str]
+    conn: Connection, admission: Admission, draft: Draft, refusal: scheduler.NoValidHost, locked: Collection[str], advised: bool
 ) -> list[scheduler.Placement] | None:
-    """Places that others give up for the draft, where it may preempt; else None, and it is refused."""
+    """Places that others give up for the draft, where it may preempt; else None, and it is refused (`advised`: with what that would do)."""
     view, explained = admission.view.fleet, draft.submission.explain
     if draft.submission.preempt and not draft.elsewhere:
         if not explained and (found := preempting.take(conn, admission, draft, locked)):
@@ -296,7 +301,11 @@ def _otherwise(
         if explained and (room := preempting.look(conn, view, draft)):
             draft.outcome = Explained(None, preempting.told(room, view, draft))
             return list(room.found.placements)
-    error = no_spare(len(view)) if draft.elsewhere else no_capacity(view, draft.wishes(), refusal, *preempting.advice(conn, view, draft))
+    if draft.elsewhere:
+        error = no_spare(len(view))
+    else:
+        advice = preempting.advice(conn, view, draft) if advised else (None, False)
+        error = no_capacity(view, draft.wishes(), refusal, *advice)
     draft.outcome = Explained(error) if explained else error
     draft.records = [] if explained else [placement_row(view, draft, admission.new_id, refusal.key)]
     return None

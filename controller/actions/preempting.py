@@ -51,7 +51,7 @@ class Room:
 
 def owners(conn: Connection, drafts: Sequence[Draft]) -> set[str]:
     """The projects, and those above them, of all whom these drafts could preempt: their sums are locked with the drafts' own."""
-    ranks = [draft.submission.rank for draft in drafts if draft.submission.preempt]
+    ranks = [draft.submission.rank for draft in drafts if draft.submission.preempt and not draft.submission.explain]
     return residents.owners(conn, PRIORITIES[: max(ranks)]) if ranks else set()
 
 

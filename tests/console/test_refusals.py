@@ -158,3 +158,19 @@ def test_programs_get_our_own_errors_in_the_same_form(chutian: Run) -> None:
 def test_a_message_cannot_drive_the_terminal(chutian: Run, server: Any) -> None:
     server.on("POST /v1/instances", (400, {"error": {"code": "invalid_request", "message": "a\x1b[2Jb\u202ec", "details": {}}}))
     assert "a[2Jbc" in chutian(*CREATE).err
+
+
+def test_operators_see_who_would_make_way(chutian: Run, server: Any) -> None:
+    victim = {"id": "v", "name": "batch-7", "project": "hubei/his", "host": "kvm-1", "priority": "batch", "frees": {"vcpus": 4}}
+    preemption = {"text": "Somebody would have to go.", "victims": [victim], "places": ["kvm-1"]}
+    _refuse(server, 409, "no_capacity", {"hosts": 3, "rules": [], "changes": [], "preemption": preemption})
+    shown = chutian(*CREATE).err
+    assert "Somebody would have to go.\n  batch-7 (hubei/his, batch) on kvm-1\n" in shown
+    server.on("POST /v1/instances", {"fits": True, "refusal": None, "preemption": preemption})
+    explained = chutian(*CREATE, "--preempt", "--priority", "critical", "--preemptible", "--explain")
+    assert "Somebody would have to go." in explained.out
+    assert "vcpus=4" in explained.out
+    sent = json.loads(server.seen[-1].raw)
+    assert (sent["preempt"], sent["priority"], sent["preemptible"]) == (True, "critical", True)
+    server.on("POST /v1/instances", {"fits": True, "refusal": None, "preemption": {**preemption, "victims": None, "places": None}})
+    assert "kvm-1" not in chutian(*CREATE, "--preempt", "--explain").out

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from controller import errors
 from controller.actions import instances as verbs
 from controller.actions.admit import admit
 from controller.actions.draft import Accepted, Explained, Outcome
+from controller.admitter import Admitter
 from controller.config import Settings
 from controller.model.request import Submission
 from controller.store import events, instances
@@ -296,6 +298,24 @@ def test_two_controllers_never_preempt_the_same_one_twice(cloud: Cloud) -> None:
     Stepper(cloud).settle()
     sound(cloud)
     assert len(cloud.world.records()) == 8
+
+
+def test_what_preempts_and_what_does_not_may_wait_together(cloud: Cloud) -> None:
+    low(cloud, 6)
+    admitter = Admitter(cloud.database, cloud.admission(), lambda: None)
+    plain = [submission(cloud.admin, "hubei/urgent", "large", name=f"plain{number}", priority="critical") for number in range(4)]
+    given = [*plain, *(urgent(cloud, name=f"urgent{number}") for number in range(4))]
+    with ThreadPoolExecutor(len(given)) as threads:
+        waiting = [threads.submit(admitter.submit, one) for one in given]
+        admitter.start()
+        outcomes = [one.result() for one in waiting]
+    admitter.stop()
+    assert [type(one) for one in outcomes[4:]] == [Accepted] * 4
+    taken_plainly = sum(isinstance(one, Accepted) for one in outcomes[:4])
+    assert len(gone(cloud)) == 4 + taken_plainly - 2, "two places were free"
+    sound(cloud)
+    Stepper(cloud).settle()
+    sound(cloud)
 
 
 def test_who_waits_for_a_place_may_be_preempted_himself(cloud: Cloud) -> None:
