@@ -10,7 +10,7 @@ from controller.model.identity import Identity, Right
 from quotas import check as quota
 from scheduler.explain import explain
 from scheduler.fleet import Fleet
-from scheduler.types import Item, NoValidHost
+from scheduler.types import Change, Item, NoValidHost
 
 
 def quota_exceeded(identity: Identity, over: Sequence[quota.Over], project: Mapping[str, Any]) -> errors.QuotaExceeded:
@@ -44,11 +44,12 @@ def no_capacity(
     `preemption`: who would make room, for operators; `may_preempt`: to ask again and preempt would do.
     """
     full = explain(fleet, gang) or refusal
+    offered = (Change("preempt", {}),) if may_preempt else ()
     details: dict[str, Any] = {
         "hosts": full.hosts,
         "rules": [{"rule": rule.rule, "excluded": rule.excluded} for rule in full.rules if rule.excluded],
         "alone": [{"rule": rule.rule, "excluded": rule.excluded} for rule in full.alone if rule.excluded],
-        "changes": [{"change": change.what, **change.params} for change in full.changes] + [{"change": "preempt"}] * may_preempt,
+        "changes": [{"change": change.what, **change.params} for change in (*full.changes, *offered)],
     }
     if preemption is not None:
         details["preemption"] = preemption

@@ -166,7 +166,7 @@ def test_what_does_not_fit_is_refused_with_the_rule_and_what_would_fit(cloud: Cl
 def test_explaining_a_request_tells_what_would_happen_and_does_nothing(cloud: Cloud, department: Department) -> None:
     cloud.admin.ask(f"PUT /v1/projects/{department.path}/limits", {"limits": [{"resource": "instances", "amount": 2}]})
     wish = {"project": department.path, "items": [{"flavor": "tiny", "image": "debian", "count": 2}]}
-    assert department.member.ask("POST /v1/requests", wish, explain="true") == {"fits": True, "refusal": None}
+    assert department.member.ask("POST /v1/requests", wish, explain="true") == {"fits": True, "refusal": None, "preemption": None}
     wish["items"] = [{"flavor": "tiny", "image": "debian", "count": 3}]
     verdict = department.member.ask("POST /v1/requests", wish, explain="true")
     assert (verdict["fits"], verdict["refusal"]["code"]) == (False, "quota_exceeded")

@@ -156,9 +156,10 @@ def varying() -> Iterator[re.Pattern[str]]:
 
 
 def changes_proposed() -> set[str]:
-    tree = ast.parse((ROOT / "scheduler" / "explain.py").read_text())
-    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    made = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name(node) == "Change"]
+    trees = [ast.parse((ROOT / path).read_text()) for path in ("scheduler/explain.py", "controller/actions/refusals.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    made = [node for node in nodes if isinstance(node, ast.Call) and _name(node) == "Change"]
     named = {text for call in made for text in _texts(call.args[0])}
     return {f"change.{text}" for text in texts if text in named or re.fullmatch(r"(fewer|less|other|split|drop|relax)_\w+", text)}
 
