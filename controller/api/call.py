@@ -106,7 +106,8 @@ class Call:
         if not given:
             return
         route: APIRoute = self.request.scope["route"]
-        unknown = sorted(given.keys() - {parameter.alias for parameter in route.dependant.query_params})
+        known = (route.dependant, *route.dependant.dependencies)  # some routes take their filters as one
+        unknown = sorted(given.keys() - {parameter.alias for one in known for parameter in one.query_params})
         if unknown:
             where, what = f"query.{unknown[0]}", words({"type": "unknown_parameter"}, language(self.request))
             raise errors.InvalidRequest(details={"errors": [{"where": where, "what": what}]}, detail=f"{where}: {what}")

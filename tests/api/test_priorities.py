@@ -38,8 +38,9 @@ def test_a_high_class_is_bounded_by_the_policy_in_force(cloud: Cloud, free_depar
     path, member = free_department.path, free_department.member
     error = member.refused(403, "priority_too_high", "POST /v1/instances", wish(free_department, priority="critical"))
     assert "--max-priority critical" in error["message"]
-    in_chinese = member.refused(403, "priority_too_high", "POST /v1/instances?lang=zh", wish(free_department, priority="critical"))
-    assert in_chinese["message"]
+    chinese = {"Accept-Language": "zh"}
+    told = member.refused(403, "priority_too_high", "POST /v1/instances", wish(free_department, priority="critical"), headers=chinese)
+    assert "优先级" in told["message"]
     free_department.admin.refused(403, "needs_right_above", f"PATCH /v1/projects/{path}", {"policy": {"max_priority": "critical"}})
     changed = cloud.admin.ask(f"PATCH /v1/projects/{path}", {"policy": {"max_priority": "critical"}})
     assert changed["policy"] == {"auto_approve": PLENTY, "max_priority": "critical", "may_preempt": None}, "the rest is left alone"
