@@ -29,7 +29,6 @@ class Report:
     answers: Counter[str] = field(default_factory=Counter)
     kills: int = 0
     snapshots: int = 0
-    preempted: int = 0
     seconds: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
@@ -99,11 +98,7 @@ class Shared:
 
 
 def _body(dice: random.Random, key: str, project: str) -> dict[str, Any]:
-    """One instance; many agree to be preempted, and some that needn't wait for an approver preempt."""
-    ranked = {"priority": dice.choice(["batch", "normal"]), "preemptible": dice.random() < 0.6}
-    if project != HELD and dice.random() < 0.25:
-        ranked = {"priority": "critical", "preempt": True}
-    return {"project": f"hubei/{project}", "flavor": dice.choice(sorted(FLAVORS)), "image": "debian", "reason": key, **ranked}
+    return {"project": f"hubei/{project}", "flavor": dice.choice(sorted(FLAVORS)), "image": "debian", "reason": key}
 
 
 def _create(caller: Caller, shared: Shared, _approver: Caller) -> None:
@@ -126,7 +121,7 @@ def _apply(caller: Caller, shared: Shared, approver: Caller) -> None:
     """A request that waits, and its decision by somebody else."""
     key = f"r-{caller.dice.getrandbits(64):x}"
     one = _body(caller.dice, key, HELD)
-    body = {name: one.pop(name) for name in ("project", "reason", "priority")} | {"items": [{**one, "count": caller.dice.randint(1, 3)}]}
+    body = {name: one.pop(name) for name in ("project", "reason")} | {"items": [{**one, "count": caller.dice.randint(1, 3)}]}
     status, found = caller.ask("POST", "/requests", body, key)
     if status != 201:
         return

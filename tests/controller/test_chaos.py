@@ -18,4 +18,3 @@ def test_killing_controllers_under_load_breaks_no_limit_and_loses_nothing(databa
     assert report.snapshots >= 100, report
     assert report.answers["201"] >= 100, report
     assert report.answers["409"] >= 10, "limits were never reached"
-    assert report.preempted >= 1, report
