@@ -30,6 +30,7 @@ from scheduler.columns import (
     TIE_BITS,
     UP,
     Columns,
+    Floats,
     Index,
     Ints,
     columns,
@@ -130,11 +131,15 @@ class Fleet:
         row, shape = self.rows[placement.host_id], (np.array(needs, np.int64), np.array(extras, np.int64), lasting(alive))
         fitting.give(self.columns, row, *shape, *bits)
 
-    def expect(self, host_id: str, emptying: Sequence[float]) -> None:
-        """When a host will be empty, as it is thought now (`Host.emptying`): those on it have grown older, or some have left."""
-        row = self.rows[host_id]
-        self.columns.gone[row] = log_steps(emptying)
-        fitting.touch(self.columns, row)
+    def expect(self, host_ids: Sequence[str], emptying: Floats) -> None:
+        """[hosts, H] when hosts will be empty, as it is thought now (`Host.emptying`): those on them have grown older, or some left."""
+        rows = [self.rows[id_] for id_ in host_ids]
+        self.columns.gone[rows] = np.rint(emptying * LOG_STEPS)
+        if 4 * len(rows) > len(self.rows):
+            self.index.seen[:] = NEVER
+            return
+        for row in rows:
+            fitting.touch(self.columns, row)
 
     def teach(self, learnt: Learnt) -> None:
         """What history taught. All keys are found anew."""

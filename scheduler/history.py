@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scheduler.columns import Floats
+from scheduler.columns import Floats, Ints
 from scheduler.compiled import compiled
-from scheduler.losses import LEAST
 from scheduler.types import Item
 
 AGES = 48  # bins: the first is a minute, each later one the square root of two longer
@@ -110,6 +109,35 @@ def age_bin(days: float) -> int:
 
 
 @compiled
+def age_bins(days: Floats) -> Ints:
+    """The bins of ages."""
+    out = np.empty(len(days), np.int64)
+    for number in range(len(days)):
+        out[number] = age_bin(days[number])
+    return out
+
+
+@compiled
+def expose(whole: Floats, group: Floats, first: float, last: float) -> None:
+    """Add to the days at risk of all and of a group that something went from one age to another."""
+    age = first
+    while age < last:
+        bin_ = age_bin(age)
+        end = min(2.0 ** (bin_ / 2) / _MINUTES, last) if bin_ < AGES - 1 else last
+        end = max(end, age + 1e-9)  # of an age at the very end of a bin
+        whole[bin_] += end - age
+        group[bin_] += end - age
+        age = end
+
+
+@compiled
+def expose_all(whole: Floats, by_group: Floats, groups: Ints, first: Floats, last: Floats) -> None:
+    """`expose` for many."""
+    for number in range(len(groups)):
+        expose(whole, by_group[groups[number]], first[number], last[number])
+
+
+@compiled
 def age_of(bin_: int) -> float:
     """The age in days that stands for a bin."""
     return 0.0 if bin_ == 0 else float(2.0 ** ((bin_ - 0.5) / 2) / _MINUTES)
@@ -142,11 +170,11 @@ def survival(departures: Floats, exposure: Floats, age: float, horizons: Floats)
 
 
 @compiled
-def emptying(departures: Floats, exposure: Floats, horizons: Floats) -> Floats:
-    """[AGES, horizons] for something of each age, the log of the probability to be gone by each horizon."""
+def ages(departures: Floats, exposure: Floats, horizons: Floats) -> Floats:
+    """[AGES, horizons] for something of each age, the probability to run on to each horizon."""
     table = np.empty((AGES, len(horizons)))
     for k in range(AGES):
-        table[k] = np.log(np.maximum(LEAST, 1.0 - survival(departures, exposure, age_of(k), horizons)))
+        table[k] = survival(departures, exposure, age_of(k), horizons)
     return table
 
 
@@ -157,6 +185,6 @@ def newcomers(departures: Floats, exposure: Floats, all_departures: Floats, all_
     return survival(departures + weight * all_departures, exposure + weight * all_exposure, 0.0, horizons)
 
 
-def of_tenant(outlived: Floats, ended: float, group: Floats) -> Floats:
-    """Survival of a tenant's new item: how many of its ended items outlived each horizon, drawn towards the group."""
-    return (outlived + _TENANT * group) / (ended + _TENANT)
+def of_tenant(outlived: Floats, known: Floats, group: Floats) -> Floats:
+    """Survival of a tenant's new item: how many outlived each horizon of those of which that is known, drawn towards the group."""
+    return (outlived + _TENANT * group) / (known + _TENANT)

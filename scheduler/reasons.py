@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from scheduler import choosing, fitting
-from scheduler.columns import EXCLUDED, GPUS, STEPS, TIE_BITS, Ints
+from scheduler.columns import EXCLUDED, GPUS, SPANS, STEPS, TIE_BITS, Floats, Ints
 from scheduler.constraints import BIT, NOBODY, RULES, fails, group_of, members_of
 from scheduler.fleet import Fleet
 from scheduler.labels import LABEL_RULES
+from scheduler.losses import LOG_STEPS
 from scheduler.scores import shape_of
 from scheduler.types import SIZES, WHOLE_GPU, Item, RuleCount
 
@@ -26,10 +27,11 @@ _LABEL_BITS = (1 << len(LABEL_RULES)) - 1
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A host that would do, and its score."""
+    """A host that would do, and its score. `days`: for how long the item alone is expected to keep it from running empty."""
 
     host: str
     points: float
+    days: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,10 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class Reasons:
-    """`rules` and `alone` as in `NoValidHost`; `fits` hosts passed every rule, the `best` of them first; the `nearest` did not."""
+    """`rules` and `alone` as in `NoValidHost`; `fits` hosts passed every rule, the `best` of them first; the `nearest` did not.
+
+    `days`: for how many of the days looked ahead (the last of `columns.HORIZONS`) the item is expected to run, where that is known.
+    """
 
     hosts: int
     fits: int
@@ -51,6 +56,7 @@ class Reasons:
     alone: tuple[RuleCount, ...]
     best: tuple[Candidate, ...]
     nearest: tuple[Miss, ...]
+    days: float | None = None
 
 
 def reasons(fleet: Fleet, item: Item) -> Reasons:
@@ -68,6 +74,7 @@ def reasons(fleet: Fleet, item: Item) -> Reasons:
         alone=counted(alone),
         best=_best(fleet, item, members, failed),
         nearest=_nearest(fleet, item, failed),
+        days=_days(item, np.ones(len(SPANS))),
     )
 
 
@@ -91,7 +98,16 @@ def _best(fleet: Fleet, item: Item, members: Mapping[int, int], failed: Ints) ->
     groups = group_of(item, members)
     choosing.all_keys(fleet.columns, fleet.index, groups, fleet.places(), fleet.slot(item), fleet.allowed(item), group, keys)
     order = rows[np.argsort(-keys[rows], kind="stable")][:BEST]
-    return tuple(Candidate(fleet.name_in(row), round((int(keys[row]) >> TIE_BITS) / STEPS, 4)) for row in order.tolist())
+    empty = np.exp(fleet.columns.gone[order] / LOG_STEPS)
+    return tuple(
+        Candidate(fleet.name_in(row), round((int(keys[row]) >> TIE_BITS) / STEPS, 4), _days(item, empty[position]))
+        for position, row in enumerate(order.tolist())
+    )
+
+
+def _days(item: Item, empty: Floats) -> float | None:
+    """For how many days the item runs while all else on a host, which is gone with these probabilities, does not (`losses.stay`)."""
+    return round(float(np.array(item.alive) * empty @ SPANS), 4) if item.alive else None
 
 
 def _nearest(fleet: Fleet, item: Item, failed: Ints) -> tuple[Miss, ...]:

@@ -63,6 +63,9 @@ def refusals(app: App, project: str | None, limit: int | None, cursor: str | Non
 def _placement(app: App, placement: Body) -> None:
     """How many hosts there were, which rule left out how many; for those who may see them, the best and the nearest."""
     tell("  " + app.say("explain.placement", hosts=placement["hosts"], fits=placement["fits"]))
+    expected = placement["asked"].get("expected_days")
+    if expected is not None:
+        tell("  " + app.say("explain.expected", days=f"{expected:.1f}"))
     for rule in placement["rules"]:
         tell("    " + app.say("refusal.rule", rule=clean(str(rule["text"])), count=rule["excluded"]))
     if placement.get("chosen"):
@@ -70,7 +73,9 @@ def _placement(app: App, placement: Body) -> None:
     if placement.get("preempted"):
         tell("  " + app.say("explain.preempted", names=clean(", ".join(placement["preempted"]))))
     for host in placement.get("best") or []:
-        tell("    " + app.say("explain.best", host=clean(str(host["host"])), points=f"{host['points']:.3f}"))
+        days = host.get("kept_days")
+        kept = app.say("explain.kept", days=f"{days:.1f}") if days is not None else ""
+        tell("    " + app.say("explain.best", host=clean(str(host["host"])), points=f"{host['points']:.3f}", kept=kept))
     for host in placement.get("nearest") or []:
         short = ", ".join(cell(app.say, name, {name: lack}, True) for name, lack in host["short"].items())
         tell("    " + app.say("explain.nearest", host=clean(str(host["host"])), rules=", ".join(host["rules"]), short=short or "-"))

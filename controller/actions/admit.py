@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -27,6 +28,8 @@ from controller import errors
 from controller.actions import preempting, spare
 from controller.actions.admitted import placement_row, write
 from controller.actions.draft import Accepted, Admission, Draft, Explained, NewId, Outcome, Row, Unit
+from controller.actions.fleet_view import FleetView
+from controller.actions.lifetimes import kin
 from controller.actions.refusals import no_capacity, no_spare, quota_exceeded
 from controller.actions.spare import Results
 from controller.actions.turns import in_turn
@@ -61,6 +64,7 @@ def admit(conn: Connection, admission: Admission, submissions: Sequence[Submissi
         open_drafts = in_turn([draft for draft in open_drafts if draft.outcome is None], nodes)
         _check_names(conn, open_drafts)
         _protect(conn, open_drafts)
+        _foresee(conn, admission.view, open_drafts, now)
         _decide(conn, admission, open_drafts, nodes)
         placements.add(conn, [row for draft in open_drafts for row in draft.records])
         write(conn, admission, [draft for draft in open_drafts if draft.outcome is None], now)
@@ -210,6 +214,15 @@ def _protect(conn: Connection, drafts: Sequence[Draft]) -> None:
             draft.units = [replace(unit, wish=replace(unit.wish, level=level, tenants=tenants)) for unit in draft.units]
 
 
+def _foresee(conn: Connection, view: FleetView, drafts: Sequence[Draft], now: datetime) -> None:
+    """Look at the fleet, and say in the wishes for how long they may run."""
+    view.refresh(conn, now)
+    for draft in drafts:
+        kins = {unit.item: kin(draft.project["id"], unit.wish.kind, unit.flavor) for unit in draft.units}
+        alive = {item: view.alive(one, draft.submission.term_days) for item, one in kins.items()}
+        draft.units = [replace(unit, wish=replace(unit.wish, alive=alive[unit.item])) for unit in draft.units]
+
+
 def _check_names(conn: Connection, drafts: Sequence[Draft]) -> None:
     wanted = {(draft.project["id"], unit.name) for draft in drafts if draft.outcome is None for unit in draft.units}
     taken = requests.names_taken(conn, wanted) if wanted else set()
@@ -226,7 +239,6 @@ def _check_names(conn: Connection, drafts: Sequence[Draft]) -> None:
 
 def _decide(conn: Connection, admission: Admission, drafts: Sequence[Draft], nodes: Mapping[str, quota.Node]) -> None:
     """Check limits and place, until nothing changes: when one that was counted can't be placed, those that it kept out get another look."""
-    admission.view.refresh(conn)
     admission.view.count(unit.wish for draft in drafts if draft.outcome is None and not draft.submission.explain for unit in draft.units)
     nodes = dict(nodes)
     waiting = [draft for draft in drafts if draft.outcome is None]
@@ -333,7 +345,7 @@ def _found(conn: Connection, view: Fleet, drafts: Sequence[Draft]) -> Results:
         chosen = {p.host_id for result in results if not isinstance(result, scheduler.NoValidHost) for p in result}
         changed = [row for row in fleet.lock_hosts(conn, chosen) if row["generation"] != view.generation(row["id"])]
         labels = {row["id"]: view.labels(row["id"]) for row in changed}
-        view.upsert(translate.host(row) for row in changed)
+        view.upsert(replace(translate.host(row), emptying=view.host(row["id"]).emptying) for row in changed)
         alike = all(view.labels(id_) == before for id_, before in labels.items())
         if not changed or (alike and _still_fits(changed, drafts, results)):
             return results

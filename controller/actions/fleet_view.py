@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from sqlalchemy import Connection
 
+from controller.actions import lifetimes
 from controller.model import translate
 from controller.store import fleet as store
 from controller.store import instances
 from scheduler.fleet import Fleet
 from scheduler.history import Arrivals
+from scheduler.lifetimes import FOREVER, Lives
 from scheduler.types import Item
 
 
@@ -21,12 +24,19 @@ class FleetView:
         self.fleet = Fleet()
         self._mark = 0
         self._arrivals: Arrivals | None = None
+        self._lives: Lives | None = None
 
-    def refresh(self, conn: Connection) -> Fleet:
-        """Read what changed; the fleet."""
+    def refresh(self, conn: Connection, now: datetime) -> Fleet:
+        """Read what changed; the fleet. `now`: as the database has it."""
         fresh = self._mark == 0
         self._mark, changed = store.changed_hosts(conn, self._mark)
-        self.fleet.upsert(translate.host(row) for row in changed)
+        ids = [row["id"] for row in changed]
+        if self._lives is None:
+            self._lives = lifetimes.begin(conn, now)
+        else:
+            lifetimes.follow(conn, self._lives, ids)
+        self.fleet.upsert(map(translate.host, changed))
+        self._foresee(self._lives, ids, now)
         if self._arrivals is None:
             self._arrivals = Arrivals()
             for row in instances.gpu_work(conn):
@@ -34,6 +44,18 @@ class FleetView:
         if fresh:
             self._teach()
         return self.fleet
+
+    def _foresee(self, lives: Lives, changed: list[str], now: datetime) -> None:
+        """Tell the fleet when hosts will be empty: those that changed, and once an hour all, as what is on them has grown older."""
+        if lives.due(lifetimes.days(now)):
+            lives.renew(lifetimes.days(now))
+            changed = list(self.fleet.rows)
+        if changed:
+            self.fleet.expect(changed, lives.emptying(changed))
+
+    def alive(self, kin: lifetimes.Kin, term_days: int | None) -> tuple[float, ...]:
+        """`Item.alive` of a newcomer; nothing before the first refresh."""
+        return self._lives.expect(kin, FOREVER if term_days is None else term_days) if self._lives is not None else ()
 
     def count(self, items: Iterable[Item]) -> None:
         """Learn from what is asked for, placed or not."""
@@ -48,6 +70,6 @@ class FleetView:
             self.fleet.teach(self._arrivals.learnt(self.fleet.gpus()))
 
     def forget(self) -> None:
-        """Begin from nothing at the next refresh: what was claimed here never happened."""
+        """Begin from nothing at the next refresh: what was claimed here never happened. What was learnt stays: it was read, not claimed."""
         self.fleet = Fleet()
         self._mark = 0

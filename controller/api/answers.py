@@ -346,7 +346,10 @@ class PlacementOut(_Out):
     placed: bool
     names: list[str] = Field(description="Of the instances asked for.", examples=[["web-1", "web-2"]])
     flavor: str = Field(examples=["small"])
-    asked: dict[str, Any] = Field(examples=[{"arch": "x86_64", "pools": [], "zones": ["wuhan-a"], "traits": [], "spread": None}])
+    asked: dict[str, Any] = Field(
+        description="`expected_days`: on how many of the 14 days after it is expected to run, by what the past teaches.",
+        examples=[{"arch": "x86_64", "pools": [], "zones": ["wuhan-a"], "traits": [], "spread": None, "expected_days": 11.2}],
+    )
     hosts: int = Field(description="Hosts looked at.", examples=[1000])
     fits: int = Field(description="Those that passed every rule.", examples=[18])
     rules: list[dict[str, Any]] = Field(
@@ -354,7 +357,11 @@ class PlacementOut(_Out):
         examples=[[{"rule": "zone", "excluded": 863, "text": "are in another zone"}]],
     )
     chosen: list[str] | None = Field(description="The hosts given, one for each name.", examples=[None])
-    best: list[dict[str, Any]] | None = Field(description="The best of those that fit, with their scores.", examples=[None])
+    best: list[dict[str, Any]] | None = Field(
+        description="The best of those that fit: `points`, and in them `kept_days`, for which it alone is expected to keep the host from"
+        " running empty.",
+        examples=[None],
+    )
     nearest: list[dict[str, Any]] | None = Field(
         description="Some that did not fit, with the rules they fail and what they lack.", examples=[None]
     )

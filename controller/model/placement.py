@@ -23,11 +23,12 @@ def record(names: Sequence[str], flavor: str, item: Item, reasons: Reasons, host
             "level": item.level,
             "traits": sorted(item.traits),
             "spread": {"mode": spread.mode, "domain": spread.domain, "max_per_domain": spread.max_per_domain} if spread else None,
+            "expected_days": reasons.days,
         },
         "hosts": reasons.hosts,
         "fits": reasons.fits,
         "rules": [{"rule": one.rule, "excluded": one.excluded} for one in reasons.rules],
         "chosen": list(hosts),
-        "best": [{"host": one.host, "points": one.points} for one in reasons.best],
+        "best": [{"host": one.host, "points": one.points, "kept_days": one.days} for one in reasons.best],
         "nearest": [{"host": one.host, "rules": list(one.rules), "short": dict(one.short)} for one in reasons.nearest],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -266,3 +267,22 @@ def gpu_work(conn: Connection) -> Sequence[Row]:
         "SELECT vcpus, 0 AS memory_mib, 0 AS disk_gib, gpus, count(*) AS number FROM instances WHERE gpus > 0"
         " GROUP BY vcpus, gpus ORDER BY number DESC LIMIT 1000",
     )
+
+
+def departed(conn: Connection, days: int, limit: int) -> Sequence[Row]:
+    """Instances that ended within `days`, the latest first: what they were, since when, until when they were asked for."""
+    return sql.rows(
+        conn,
+        "SELECT project_id, kind, vcpus, memory_mib, gpus, created_at, deleted_at, term_ends_at FROM instances"
+        " WHERE deleted_at > now() - make_interval(days => :days) ORDER BY deleted_at DESC LIMIT :limit",
+        days=days,
+        limit=limit,
+    )
+
+
+def ended(conn: Connection, ids: Sequence[str]) -> dict[str, datetime]:
+    """When those of them that are deleted were."""
+    found = sql.rows(
+        conn, "SELECT id, deleted_at FROM instances WHERE id = ANY(CAST(:ids AS uuid[])) AND deleted_at IS NOT NULL", ids=list(ids)
+    )
+    return {row["id"]: row["deleted_at"] for row in found}

@@ -1,8 +1,8 @@
-"""Who is where, with what was asked for: for plans."""
+"""Who is where, with what was asked for, and since when: for plans, and for what is thought of lifetimes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection
 
@@ -63,3 +63,30 @@ def owners(conn: Connection, classes: Sequence[str]) -> set[str]:
         classes=list(classes),
     )
     return {row["id"] for row in found}
+
+
+def on_hosts(conn: Connection, hosts: Iterable[str]) -> dict[str, Sequence[str]]:
+    """The ids of all that is on some hosts, held places included."""
+    found = sql.rows(
+        conn,
+        "SELECT host_id, string_agg(id::text, ' ') AS ids FROM allocations WHERE host_id = ANY(CAST(:hosts AS uuid[])) GROUP BY host_id",
+        hosts=list(hosts),
+    )
+    return {row["host_id"]: row["ids"].split(" ") for row in found}
+
+
+_LIVES = (
+    "SELECT a.id, a.host_id, a.project_id, a.kind, a.vcpus, a.memory_mib, a.gpus, a.created_at,"
+    " coalesce(i.term_ends_at, a.created_at + make_interval(days => r.term_days)) AS term_ends_at"
+    " FROM allocations a JOIN requests r ON r.id = a.request_id LEFT JOIN instances i ON i.id = a.instance_id"
+)
+
+
+def all_lives(conn: Connection) -> Iterable[Row]:
+    """Since when all are where they are, and until when they were asked for."""
+    return sql.stream(conn, _LIVES)
+
+
+def lives(conn: Connection, ids: Iterable[str]) -> Iterable[Row]:
+    """The same for some."""
+    return sql.rows(conn, f"{_LIVES} WHERE a.id = ANY(CAST(:ids AS uuid[]))", ids=list(ids))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from controller.actions import instances as verbs
 from controller.actions.admit import admit
-from controller.actions.draft import Accepted
-from controller.store import events
+from controller.actions.draft import Accepted, Admission
+from controller.store import events, sql
 from controller.store import instances as store
 from drivers.fake.lifecycle import Record
+from scheduler.fleet import Fleet
 from tests.controller import ledger
 from tests.controller.fixtures import Cloud, submission
 from tests.controller.stepping import Stepper
@@ -38,6 +40,11 @@ def create(cloud: Cloud, count: int = 1, **more: Any) -> list[str]:
     (outcome,) = cloud.run(lambda conn: admit(conn, cloud.admission(), [submission(cloud.admin, count=count, **more)]))
     assert isinstance(outcome, Accepted), outcome
     return list(outcome.request["instances"])
+
+
+def look(cloud: Cloud, admission: Admission, **later: float) -> Fleet:
+    """What a controller sees of the fleet, now or so much later."""
+    return cloud.run(lambda conn: admission.view.refresh(conn, sql.scalar(conn, "SELECT now()") + timedelta(**later)))
 
 
 def running(cloud: Cloud, **more: Any) -> str:

@@ -11,6 +11,7 @@ from controller.actions.draft import Admission
 from controller.config import Settings
 from controller.store.database import Database
 from scheduler.history import Work
+from tests.controller.asking import look
 from tests.controller.fixtures import PLENTY, ROOT, Cloud, forget, make_cloud, submission
 
 
@@ -36,7 +37,7 @@ def test_a_controller_learns_from_what_it_admits_and_another_from_what_is_there(
     hand_in(gpu_cloud, one, "trainer")
     assert set(one.view.fleet.learnt.work) == {Work(8, 1, 1000)}
     other = gpu_cloud.admission()
-    gpu_cloud.run(other.view.refresh)
+    look(gpu_cloud, other)
     assert other.view.fleet.learnt == one.view.fleet.learnt
 
 
@@ -45,5 +46,5 @@ def test_what_was_learnt_outlives_a_look_that_began_anew(gpu_cloud: Cloud) -> No
     hand_in(gpu_cloud, admission, "trainer")
     learnt = admission.view.fleet.learnt
     admission.view.forget()
-    gpu_cloud.run(admission.view.refresh)
+    look(gpu_cloud, admission)
     assert admission.view.fleet.learnt == learnt

@@ -102,7 +102,7 @@ def test_what_lives_on_a_host_is_counted_while_it_is_there() -> None:
     fleet = Fleet([host("a")])
     fleet.claim_all([("a", item(alive=(0.5,) * len(HORIZONS)))])
     assert fleet.host("a").emptying == pytest.approx((math.log(0.5),) * len(HORIZONS), abs=1e-5)
-    fleet.expect("a", [])
+    fleet.expect(["a"], np.zeros((1, len(HORIZONS))))
     assert fleet.host("a").emptying == ()
 
 
