@@ -26,13 +26,14 @@ from numpy.typing import NDArray
 
 from scheduler import history
 from scheduler.columns import HORIZONS, Floats, Ints
+from scheduler.compiled import compiled
 from scheduler.losses import LEAST, LOG_STEPS
 
 FOREVER = math.inf
 _HOUR = 1 / 24
 _DAY = 1.0
 _OUTLIVING = (1.0, 2.0)  # of two that came to the end of their term one stayed, before any was seen
-_MANY = 1 << 16  # residents judged at once
+_ROUNDING, _FEWEST = 2, -10  # steps for each halving of a probability, and the halvings after which it counts as none
 _RESIDENT = np.dtype([("since", "f8"), ("until", "f8"), ("tenant", "i4"), ("group", "i4"), ("host", "i4"), ("gone", "i4", len(HORIZONS))])
 
 
@@ -81,6 +82,24 @@ class _Seen:
         """See to it that so many can be counted."""
         self.by_group, self.at_risk = _grown(self.by_group, groups), _grown(self.at_risk, groups)
         self.outlived, self.ended = _grown(self.outlived, tenants), _grown(self.ended, tenants)
+
+
+@compiled
+def _judge(slots: Ints, now: float, of: tuple[Any, ...], gone: Any, tables: tuple[Ints, Ints, Floats, Ints], horizons: Floats) -> None:
+    """Write what residents at their ages count for, [slots, H] `gone`, and add it up by host; count by tenant what they have outlived.
+
+    `of`: since when, until when, tenant and host by slot. `tables`: `gone` by age, and of those whose term ends before that; both sums.
+    """
+    since, until, tenant, host = of
+    by_age, past_term, still, sums = tables
+    for slot in slots:
+        age, left = max(now - since[slot], 0.0), until[slot] - now
+        bin_ = history.age_bin(age)
+        for horizon in range(len(horizons)):
+            found = past_term[bin_, horizon] if 0.0 < left <= horizons[horizon] else by_age[bin_, horizon]
+            gone[slot, horizon] = found
+            sums[host[slot], horizon] += found
+            still[tenant[slot], horizon] += age > horizons[horizon]
 
 
 class Lives:
@@ -166,34 +185,25 @@ class Lives:
         self._learn(slots, now)
 
     def _learn(self, slots: Ints, now: float) -> None:
-        seen, living = self._seen, self._residents[slots]
+        seen, of = self._seen, self._residents
         self._still = np.zeros_like(seen.ended)  # [tenants, H] those that run and have outlived it
-        age = now - living["since"]
-        for horizon, days in enumerate(HORIZONS.tolist()):
-            self._still[:, horizon] = np.bincount(living["tenant"][age > days], minlength=len(seen.ended))
-        late = float((living["until"] < now - _DAY).sum())
+        late = float((of["until"][slots] < now - _DAY).sum())
         outlived, reached = seen.terms + late
-        self._share = outlived / reached
-        self._fresh: dict[int, Floats] = {}
-        self._aged = history.ages(seen.departures, seen.exposure, HORIZONS)
-        for start in range(0, len(slots), _MANY):
-            part = slots[start : start + _MANY]
-            self._residents["gone"][part] = self._judged(self._residents[part], now)
-        for horizon in range(len(HORIZONS)):
-            found = np.bincount(living["host"], self._residents["gone"][slots, horizon], len(self._sums))
-            self._sums[:, horizon] = np.rint(found)
-
-    def _judged(self, living: NDArray[Any], now: float) -> Ints:
-        """[n, H] log of the probability to be gone, by age and term."""
-        ages = history.age_bins(np.maximum(now - living["since"], 0.0))
-        alive = self._aged[ages]
-        left = (living["until"] - now)[:, None]
-        alive = np.where((left > 0) & (left <= HORIZONS), alive * self._share, alive)
-        return _steps(alive)
+        self._share = float(outlived / reached)
+        self._fresh: dict[int, Floats] = {}  # by group, survival of newcomers
+        self._sums[:] = 0
+        aged = history.ages(seen.departures, seen.exposure, HORIZONS)
+        tables = _steps(aged), _steps(aged * self._share), self._still, self._sums
+        _judge(slots, now, (of["since"], of["until"], of["tenant"], of["host"]), of["gone"], tables, HORIZONS)
 
     def expect(self, kin: tuple[Hashable, Hashable], term: float = FOREVER) -> tuple[float, ...]:
-        """For something new of a tenant and a group, the probability to run at each horizon. `term`: the days it was asked for."""
-        found: list[float] = self._newcomer(self._numbers(kin), self._groups(kin[1]), term).tolist()
+        """For something new of a tenant and a group, the probability to run at each horizon. `term`: the days it was asked for.
+
+        Rounded to half powers of two, so that lives that are nearly alike have one curve, and keys are kept for it (`scores.shape_of`).
+        """
+        alive = self._newcomer(self._numbers(kin), self._groups(kin[1]), term)
+        halvings = np.rint(_ROUNDING * np.log2(np.maximum(alive, LEAST))) / _ROUNDING
+        found: list[float] = np.where(halvings < _FEWEST, 0.0, 2.0**halvings).tolist()
         return tuple(found)
 
     def _newcomer(self, tenant: int, group: int, term: float) -> Floats:

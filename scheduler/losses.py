@@ -28,6 +28,7 @@ LOG_STEPS = 1 << 20  # logarithms of probabilities are kept in these, as whole n
 SHARES = 1 << 30  # weights of typical work are kept in these
 LEAST = 1e-9  # a probability never counts as less
 _PIECES = 0.75
+_CERTAIN = -16 * LOG_STEPS  # the log of a probability that is none
 _SAME = 1e-9
 
 Devices = NDArray[np.int16]
@@ -107,5 +108,6 @@ def stay(gone: Ints, row: int, alive: Floats, spans: Floats) -> float:
     """For how many days the item alone would keep the host from being empty."""
     days = 0.0
     for k in range(len(spans)):
-        days += alive[k] * math.exp(gone[row, k] / LOG_STEPS) * spans[k]
+        if gone[row, k] > _CERTAIN:  # of most hosts that are in use somebody stays for certain: no exponential for those
+            days += alive[k] * math.exp(gone[row, k] / LOG_STEPS) * spans[k]
     return days

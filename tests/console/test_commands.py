@@ -360,6 +360,23 @@ def test_explaining_an_instance_tells_its_story(chutian: Run, server: Any) -> No
     assert "web-1 runs" in ran.out
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_explaining_an_instance_says_how_long_it_was_expected_to_run(chutian: Run, server: Any, known: bool) -> None:
+    host = {"host": "h-7", "points": -0.5, **({"kept_days": 1.25} if known else {})}
+    placement = {
+        "hosts": 3,
+        "fits": 1,
+        "asked": {"expected_days": 11.24} if known else {},
+        "rules": [],
+        "chosen": ["h-7"],
+        "best": [host],
+    }
+    server.on(f"GET /v1/instances/{ID}/explain", {"instance": instance(), "text": "-", "events": [], "placement": placement})
+    out = chutian("explain", "instance", ID).out
+    assert "h-7: score -0.500" in out
+    assert ("Expected to run on 11.2 of the next 14 days" in out, "keep from running empty for 1.2 days" in out) == (known, known)
+
+
 def test_events_are_lines(chutian: Run, server: Any) -> None:
     event = {"id": "1.1", "at": "2026-11-23T08:30:00.000Z", "kind": "k", "object_name": "web\x1b[31m-1", "project": None, "text": "runs"}
     server.on("GET /v1/events", {"items": [event], "next": "1.1"})

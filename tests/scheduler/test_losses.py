@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scheduler.columns import HORIZONS
+from scheduler.columns import HORIZONS, SPANS
 from scheduler.fleet import Fleet
 from scheduler.history import Learnt, Work, typical
 from scheduler.losses import SHARES, pairs, useful
 from scheduler.place import place
+from scheduler.reasons import reasons
+from scheduler.scores import WEIGHTS
 from scheduler.types import Cell, Item, Resources, Spread
 from tests.scheduler.worlds import host, item
 
@@ -112,6 +114,37 @@ def test_a_group_that_must_stay_together_begins_where_there_is_room() -> None:
     assert best(Fleet(hosts), item(spread=group)) in ("a", "b")
     assert best(Fleet(hosts), item()) == "full"
     assert best(Fleet(hosts), item(spread=group, members={"full": 1})) == "full"
+
+
+def test_what_is_recorded_of_days_is_what_the_score_has_of_them() -> None:
+    alive = tuple(np.linspace(0.9, 0.1, len(HORIZONS)).tolist())
+    emptying = tuple(np.linspace(-6.0, -0.5, len(HORIZONS)).tolist())
+    fleet = Fleet([host("a", emptying=emptying)])
+    known, unknown = reasons(fleet, item(alive=alive)), reasons(fleet, item())
+    assert (unknown.days, unknown.best[0].days) == (None, None)
+    assert known.days == pytest.approx(float(np.array(alive) @ SPANS), abs=1e-3)
+    days = known.best[0].days
+    assert days is not None
+    assert days == pytest.approx(float(np.array(alive) * np.exp(emptying) @ SPANS), abs=1e-3)
+    assert known.best[0].points == pytest.approx(unknown.best[0].points + WEIGHTS.stay * days, abs=1e-3)
+
+
+def test_a_host_that_somebody_keeps_for_certain_loses_no_days() -> None:
+    fleet = Fleet([host("kept", emptying=(math.log(1e-9),) * len(HORIZONS))])
+    assert reasons(fleet, item(alive=(1.0,) * len(HORIZONS))).best[0].points == reasons(fleet, item()).best[0].points
+
+
+def test_all_hosts_can_be_judged_at_once() -> None:
+    hosts = [host(f"h{number}") for number in range(6)]
+    fleet, some = Fleet(hosts), [f"h{number}" for number in range(6)]
+    wish, emptying = item(alive=(1.0,) * len(HORIZONS)), np.full((6, len(HORIZONS)), math.log(0.9))
+    place(fleet, [[wish]])  # keys are there, to be found anew
+    emptying[4] = math.log(1e-9)
+    fleet.expect(some, emptying)
+    assert best(fleet, wish) == "h4"
+    fleet.expect(["h4", "h2"], emptying[[0, 4]])
+    assert best(fleet, wish) == "h2"
+    assert fleet.host("h0").emptying == pytest.approx(emptying[0], abs=1e-5)
 
 
 def test_probabilities_for_another_number_of_horizons_are_refused() -> None:
