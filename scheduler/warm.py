@@ -5,9 +5,12 @@ Where it is done already it takes a fraction of a second; where not, a quarter o
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scheduler.compiled import forget_others
 from scheduler.explain import explain
 from scheduler.fleet import Fleet
+from scheduler.lifetimes import Lives
 from scheduler.place import apply, capacity, place
 from scheduler.types import Cell, Host, Item, Resources, Spread
 
@@ -30,6 +33,11 @@ def warm() -> None:
     fleet.release("a", small.resources)
     explain(fleet, [small, large])
     capacity(fleet, special)
+    lives = Lives(0.0)
+    lives.come("i", "a", ("project", "size"), 0.0)
+    lives.renew(1.0)
+    lives.go("i", 1.5)
+    place(fleet, [[replace(small, alive=lives.expect(("project", "size")))]])
 
 
 if __name__ == "__main__":
