@@ -22,6 +22,7 @@ from controller.actions.admit import admit
 from controller.actions.draft import Admission, Outcome
 from controller.errors import ControllerError, Unavailable
 from controller.model.request import Submission
+from controller.store import sql
 from controller.store.database import Database
 
 log = structlog.get_logger()
@@ -59,6 +60,7 @@ class Admitter:
             raise Unavailable("admission_slow") from error
 
     def _run(self) -> None:
+        self._look()
         ending = False
         left: list[_Waiting] = []
         while not ending or left:
@@ -66,6 +68,15 @@ class Admitter:
             ending = ending or ended
             if batch:
                 self._admit(batch)
+
+    def _look(self) -> None:
+        """Read the fleet, and what the past teaches, before anybody asks: the first who did would wait for it."""
+        view = self._admission.view
+        try:
+            self._database.run(lambda conn: view.refresh(conn, sql.scalar(conn, "SELECT now()")))
+        except Exception:
+            log.exception("loop_broke", loop="admitter")
+            view.forget()
 
     def _gather(self, left: list[_Waiting], wait: bool) -> tuple[list[_Waiting], list[_Waiting], bool]:
         """The next batch, what must wait for the one after, and whether the end was asked for.

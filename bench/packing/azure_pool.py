@@ -2,6 +2,11 @@
 
 In: requests and events. Out: open hosts after each event. Ours learns as the controller does (`scheduler.lifetimes`), from day 0 on, and
 judges what runs by its age anew every hour. Ends are read where a departure happens, and nowhere else.
+
+What keeps ours from less is what a request doesn't say: some hundred VMs of those that come stay for more than four days, and each keeps
+open a host that was opened for the peaks of the first days. With every end known the same scores make 1.046 of the bound, with only that
+class told 1.046, with three quarters of it told 1.054, and half of it 1.060, which is where size, class and tenant leave us: seven in ten
+of those VMs are the first of their tenant, and of nearly every size and class from one to ten in a hundred stay.
 """
 
 from __future__ import annotations
