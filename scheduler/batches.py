@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scheduler.columns import BLOCK, NEVER, Ints
 from scheduler.labels import wish_of
@@ -52,13 +53,16 @@ class Groups(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Domains by number, and scratch arrays; the counts are all zero between calls."""
+    """Where the blocks of a class are; domains by number; and scratch arrays, of which the counts are all zero between calls."""
 
+    order: Ints  # blocks that have a class, by class
+    begins: Ints  # [classes + 1] where in `order` those of a class begin
     zones: Ints  # [classes]
     sites: Ints  # [classes]
     counts: Ints  # by number of a domain
     blocks: Ints  # [R / BLOCK] members in a block
-    rooms: Ints  # by number of a domain: what is free in it, as keys count it
+    rooms: Ints  # by number of a rack, zone or site: what is free in it, as keys count it
+    free: Ints  # by the same, and one row more: what is free in it, by size
 
 
 @dataclass(slots=True)
@@ -151,11 +155,18 @@ class Encoder:
         )
 
 
-def places(zones: Sequence[int], sites: Sequence[int], racks: int, rows: int) -> Places:
-    """Room to count members of a group in any domain."""
-    room = max(rows, racks, max(zones, default=0) + 1, max(sites, default=0) + 1)
+def places(classes: NDArray[np.int32], zones: Sequence[int], sites: Sequence[int], racks: int, rows: int) -> Places:
+    """`classes`: of the blocks that have one; `zones` and `sites` by class. With room to count members of a group in any domain."""
+    wider = max(racks, max(zones, default=0) + 1, max(sites, default=0) + 1)
     return Places(
-        _ints(zones or [0]), _ints(sites or [0]), np.zeros(room, np.int64), np.zeros(rows // BLOCK, np.int64), np.zeros(room, np.int64)
+        order=np.argsort(classes, kind="stable").astype(np.int64),
+        begins=np.append(0, np.cumsum(np.bincount(classes, minlength=len(zones)))).astype(np.int64),
+        zones=_ints(zones or [0]),
+        sites=_ints(sites or [0]),
+        counts=np.zeros(max(rows, wider), np.int64),
+        blocks=np.zeros(rows // BLOCK, np.int64),
+        rooms=np.zeros(wider, np.int64),
+        free=np.zeros((wider + 1, len(SIZES)), np.int64),
     )
 
 

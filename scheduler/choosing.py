@@ -7,11 +7,9 @@ domain into `Places`, and wiped out of it again, for each choice: that costs wha
 
 from __future__ import annotations
 
-import numpy as np
-
 from scheduler.batches import AFFINITY, ANTI_AFFINITY, HOST, RACK, SITE, SPREAD, ZONE, Groups, Places, Units
 from scheduler.columns import BLOCK, EXCLUDED, NEVER, READY, STEPS, TIE_BITS, Columns, Index, Ints
-from scheduler.compiled import compiled, inlined, inner
+from scheduler.compiled import inlined, inner, kernel
 from scheduler.fitting import give, refresh, take
 
 BESIDE = 256.0  # points for a host that has a member of the affinity group: outweighs all that makes hosts differ
@@ -53,16 +51,31 @@ def count_members(columns: Columns, groups: Groups, places: Places, group: int, 
 
 
 @inlined
+def _unruled(groups: Groups, group: int) -> bool:
+    """Whether an item is bound by no rule: it has no group, or is the first member of one that asks nothing of its first."""
+    return bool(group == NEVER or (groups.first[group] == NEVER and groups.modes[group] != AFFINITY and groups.most[group] > 0))
+
+
+@inlined
 def _opens(groups: Groups, group: int, members: int) -> bool:
     """Whether an item is a first member that chooses the domain for its group."""
     return bool(group != NEVER and members == 0 and groups.modes[group] == AFFINITY and groups.domains[group] != HOST)
 
 
+@inlined
+def _largest(values: Ints) -> int:
+    top = values[0]
+    for value in values:
+        top = max(top, value)
+    return int(top)
+
+
 @inner
 def find_rooms(columns: Columns, groups: Groups, places: Places, group: int, needs: Ints) -> None:
     """Write the keys' worth of the room in each domain: what is free of the scarcest size asked for, over an average empty domain's."""
-    sizes, domain = len(needs), groups.domains[group]
-    free, whole = np.zeros((len(places.counts), sizes), np.int64), np.zeros(sizes, np.int64)
+    sizes, domain, free = len(needs), groups.domains[group], places.free
+    whole = free[len(free) - 1]  # the last row is for all domains together
+    free[:] = 0
     for row in range(len(columns.flags)):
         if columns.flags[row] & READY == READY:
             number = _domain(columns, places, domain, row)
@@ -70,9 +83,9 @@ def find_rooms(columns: Columns, groups: Groups, places: Places, group: int, nee
                 free[number, size] += max(columns.free[row, size], 0)
                 whole[size] += round(1.0 / columns.share[row, size]) if columns.share[row, size] > 0 else 0
     domains = 0
-    for number in range(len(free)):
-        domains += free[number].max() > 0
-    for number in range(len(free)):
+    for number in range(len(places.rooms)):
+        domains += _largest(free[number]) > 0
+    for number in range(len(places.rooms)):
         room = _MOST_ROOM
         for size in range(sizes):
             if needs[size] > 0 and whole[size] > 0:
@@ -130,13 +143,13 @@ def _better(columns: Columns, one: int, row: int, other: int, best: int) -> bool
     return one > other or (one == other and one != EXCLUDED and (best == NEVER or columns.rest[row] < columns.rest[best]))
 
 
-@compiled
+@kernel
 def choose(columns: Columns, index: Index, groups: Groups, places: Places, slot: int, allowed: Ints, group: int, only: Ints) -> int:
     """The best row for an item, NEVER where none will do. `only`: the rows to choose among, none for all."""
-    refresh(columns, index, slot)
+    refresh(columns, index, places, slot, allowed)
     keys, tops = index.keys[slot], index.tops[slot]
-    if group == NEVER and len(only) == 0:
-        return _in_blocks(columns, keys, tops, allowed)
+    if len(only) == 0 and _unruled(groups, group):
+        return _in_blocks(columns, places, keys, tops, allowed)
     members = count_members(columns, groups, places, group, 1) if group != NEVER else 0
     if _opens(groups, group, members):
         find_rooms(columns, groups, places, group, index.needs[slot])
@@ -164,49 +177,64 @@ def _among(columns: Columns, groups: Groups, places: Places, group: int, members
 
 @inner
 def _in_group(columns: Columns, groups: Groups, places: Places, group: int, members: int, keys: Ints, tops: Ints, allowed: Ints) -> int:
-    """The best row for a member of a group: blocks whose highest key could still win are looked through, row by row."""
+    """The best row for a member of a group: blocks whose highest key could still win are looked through."""
     best, top = NEVER, EXCLUDED
     room = int(BESIDE * STEPS) << TIE_BITS if groups.modes[group] == AFFINITY else 0  # the most that a group's rule may add
     if _opens(groups, group, members):
-        room = places.rooms.max()
+        room = _largest(places.rooms)
     by_host = groups.domains[group] == HOST and groups.modes[group] != AFFINITY and groups.most[group] > 0
-    for block in range(len(tops)):
-        extra = allowed[columns.classes[block]]
-        highest = plus(tops[block], extra)
-        if highest == EXCLUDED or highest + room < top or _closed(columns, groups, places, group, members, block):
+    for kind in range(len(allowed)):
+        extra = allowed[kind]
+        if extra == EXCLUDED:
             continue
-        alone = by_host and places.blocks[block] == 0
-        for row in range(block * BLOCK, (block + 1) * BLOCK):
-            if keys[row] == EXCLUDED or keys[row] + extra + room < top:
+        for block in places.order[places.begins[kind] : places.begins[kind + 1]]:
+            if tops[block] == EXCLUDED or tops[block] + extra + room < top or _closed(columns, groups, places, group, members, block):
                 continue
-            found = keys[row] + extra
-            if not alone:
-                found = _adjusted(columns, groups, places, group, members, row, found)
-            if found != EXCLUDED and _better(columns, found, row, top, best):
+            if by_host and places.blocks[block] == 0:  # no rule touches its rows
+                row, found = _at_top(columns, keys, tops, block), tops[block]
+            else:
+                row, found = _in_block(columns, groups, places, group, members, keys, block, top - room - extra)
+            found = plus(found, extra)
+            if _better(columns, found, row, top, best):
                 best, top = row, found
     return best
 
 
 @inner
-def _in_blocks(columns: Columns, keys: Ints, tops: Ints, allowed: Ints) -> int:
+def _in_block(
+    columns: Columns, groups: Groups, places: Places, group: int, members: int, keys: Ints, block: int, least: int
+) -> tuple[int, int]:
+    """The best row of a block, and its key with the group's rule, of those that have `least` without it."""
+    best, top = NEVER, EXCLUDED
+    for row in range(block * BLOCK, (block + 1) * BLOCK):
+        if keys[row] != EXCLUDED and keys[row] >= least:
+            found = _adjusted(columns, groups, places, group, members, row, keys[row])
+            if _better(columns, found, row, top, best):
+                best, top = row, found
+    return best, top
+
+
+@inner
+def _in_blocks(columns: Columns, places: Places, keys: Ints, tops: Ints, allowed: Ints) -> int:
     """The best row for an item without a group: the highest top, then the row in that block that has it."""
     best, top = NEVER, EXCLUDED
     where = NEVER
-    for block in range(len(tops)):
-        if tops[block] == EXCLUDED:
-            continue
-        extra = allowed[columns.classes[block]]
+    for kind in range(len(allowed)):
+        extra = allowed[kind]
         if extra == EXCLUDED:
             continue
-        found = tops[block] + extra
-        if found > top:
-            where, top, best = block, found, NEVER
-        elif found == top:
-            if best == NEVER:
-                best = _at_top(columns, keys, tops, where)
-            row = _at_top(columns, keys, tops, block)
-            if columns.rest[row] < columns.rest[best]:
-                where, best = block, row
+        for block in places.order[places.begins[kind] : places.begins[kind + 1]]:
+            if tops[block] == EXCLUDED:
+                continue
+            found = tops[block] + extra
+            if found > top:
+                where, top, best = block, found, NEVER
+            elif found == top:
+                if best == NEVER:
+                    best = _at_top(columns, keys, tops, where)
+                row = _at_top(columns, keys, tops, block)
+                if columns.rest[row] < columns.rest[best]:
+                    where, best = block, row
     if where == NEVER:
         return NEVER
     return best if best != NEVER else _at_top(columns, keys, tops, where)
@@ -221,16 +249,18 @@ def _at_top(columns: Columns, keys: Ints, tops: Ints, block: int) -> int:
     return best
 
 
-@compiled
+@kernel
 def all_keys(columns: Columns, index: Index, groups: Groups, places: Places, slot: int, allowed: Ints, group: int, out: Ints) -> None:
     """The keys of all rows for an item, the rule of its group included."""
-    refresh(columns, index, slot)
+    refresh(columns, index, places, slot, allowed)
     members = count_members(columns, groups, places, group, 1) if group != NEVER else 0
     if _opens(groups, group, members):
         find_rooms(columns, groups, places, group, index.needs[slot])
-    for row in range(len(out)):
-        found = plus(index.keys[slot, row], allowed[columns.classes[row // BLOCK]])
-        out[row] = found if group == NEVER else _adjusted(columns, groups, places, group, members, row, found)
+    out[:] = EXCLUDED
+    for block in places.order:
+        for row in range(block * BLOCK, (block + 1) * BLOCK):
+            found = plus(index.keys[slot, row], allowed[columns.classes[block]])
+            out[row] = found if group == NEVER else _adjusted(columns, groups, places, group, members, row, found)
     if group != NEVER:
         count_members(columns, groups, places, group, -1)
 
@@ -255,7 +285,7 @@ def place_units(columns: Columns, index: Index, groups: Groups, places: Places, 
     return end
 
 
-@compiled
+@kernel
 def place_gangs(columns: Columns, index: Index, groups: Groups, places: Places, units: Units, ends: Ints, gang: int) -> tuple[int, int]:
     """Place and take gangs from number `gang` on, to the first that fails: its number, and the unit that found no host."""
     unit = ends[gang - 1] if gang > 0 else 0
@@ -267,7 +297,7 @@ def place_gangs(columns: Columns, index: Index, groups: Groups, places: Places, 
     return gang, unit
 
 
-@compiled
+@kernel
 def take_unit(columns: Columns, index: Index, groups: Groups, units: Units, unit: int, row: int) -> None:
     """Count a unit as placed on a row, a member of its group included."""
     slot, group = units.slots[unit], units.groups[unit]
@@ -277,7 +307,7 @@ def take_unit(columns: Columns, index: Index, groups: Groups, units: Units, unit
         join(groups, group, row)
 
 
-@compiled
+@kernel
 def drop_unit(columns: Columns, index: Index, groups: Groups, units: Units, unit: int) -> None:
     """Take a unit back; units are dropped in the opposite order to that in which they were taken."""
     slot, group = units.slots[unit], units.groups[unit]
@@ -289,7 +319,7 @@ def drop_unit(columns: Columns, index: Index, groups: Groups, units: Units, unit
         groups.used[0] -= 1
 
 
-@compiled
+@kernel
 def drop_all(columns: Columns, index: Index, groups: Groups, units: Units) -> None:
     """Take back all that is taken."""
     for unit in range(len(units.rows) - 1, -1, -1):
@@ -297,7 +327,7 @@ def drop_all(columns: Columns, index: Index, groups: Groups, units: Units) -> No
             drop_unit(columns, index, groups, units, unit)
 
 
-@compiled
+@kernel
 def join(groups: Groups, group: int, row: int) -> None:
     """Note one more member of a group."""
     entry = groups.used[0]
@@ -306,7 +336,7 @@ def join(groups: Groups, group: int, row: int) -> None:
     groups.used[0] += 1
 
 
-@compiled
+@kernel
 def members_in_domain(columns: Columns, groups: Groups, places: Places, group: int, out: Ints) -> int:
     """For every row, the members of a group in its domain; how many members there are in all, those on unknown hosts included."""
     total = count_members(columns, groups, places, group, 1)

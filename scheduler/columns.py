@@ -49,9 +49,9 @@ class Columns(NamedTuple):
     work: Ints  # [M, 5] typical GPU work: vcpus, devices, thousandths of each, models that would do as bits, weight in `losses.SHARES`
     pair: Floats  # [2] vcpus and memory_mib of a typical half of a two-cell item; zeros where none was seen
     classes: NDArray[np.int32]  # [R / BLOCK] the class of a block's hosts
-    log: NDArray[np.int32]  # [L] rows touched, the newest at (head - 1) % L
-    head: Ints  # [1] how many were ever touched
-    last: Ints  # [R] `head` when the row was last touched: an earlier entry of the log need not be looked at
+    head: Ints  # [1] how many times a row was touched
+    last: Ints  # [R] `head` when the row was last touched
+    latest: Ints  # [R / BLOCK] the highest `last` of a block
 
 
 class Index(NamedTuple):
@@ -59,7 +59,9 @@ class Index(NamedTuple):
 
     keys: Ints  # [S, R] higher is better; EXCLUDED where it doesn't fit
     tops: Ints  # [S, R / BLOCK] the highest key of a block
-    seen: Ints  # [S] up to where in the log the keys are true; NEVER where all have to be found anew
+    seen: Ints  # [S, R / BLOCK] `head` when the keys of a block were last true; NEVER where all have to be found anew
+    stale: Ints  # [R] scratch: rows whose keys are to be found anew ...
+    fresh: Ints  # [R] ... and those keys
     needs: Ints  # [S, 4] as in `free`
     extras: Ints  # [S, EXTRAS] devices, thousandths of each, NUMA cells, whether its life is known
     weights: Floats  # [S, WEIGHTS] as in `scores.Weights`
@@ -85,9 +87,9 @@ def columns(rows: int, gpus: int, cells: int) -> Columns:
         gpus=np.full((rows, gpus), NEVER, np.int16),
         cells=np.full((rows, cells, 2), NEVER, np.int64),
         classes=np.zeros(rows // BLOCK, np.int32),
-        log=np.zeros(max(1024, rows // 4), np.int32),
         head=np.zeros(1, np.int64),
         last=np.zeros(rows, np.int64),
+        latest=np.zeros(rows // BLOCK, np.int64),
     )
 
 
@@ -96,7 +98,9 @@ def index(slots: int, rows: int) -> Index:
     return Index(
         keys=np.empty((slots, rows), np.int64),
         tops=np.empty((slots, rows // BLOCK), np.int64),
-        seen=np.full(slots, NEVER, np.int64),
+        seen=np.full((slots, rows // BLOCK), NEVER, np.int64),
+        stale=np.empty(rows, np.int64),
+        fresh=np.empty(rows, np.int64),
         needs=np.zeros((slots, len(SIZES)), np.int64),
         extras=np.zeros((slots, EXTRAS), np.int64),
         weights=np.zeros((slots, WEIGHTS), np.float64),

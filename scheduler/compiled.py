@@ -44,6 +44,7 @@ def forget_others() -> None:
 
 F = TypeVar("F", bound=Callable[..., Any])
 _jit: Any = numba.njit
+_UNCOUNTED = {"_nrt": False, "error_model": "numpy"}  # nothing is raised either: what divides has looked
 
 
 def compiled(function: F) -> F:
@@ -51,9 +52,18 @@ def compiled(function: F) -> F:
     return cast(F, _kept(function))
 
 
+def kernel(function: F) -> F:
+    """The same, for what makes no arrays and calls nothing that does: it writes into those that it is given.
+
+    Nobody then counts who holds them, which costs two locked instructions each time that one is passed on or a part of it is named: in
+    loops of a few instructions that was half of the time.
+    """
+    return cast(F, _kept(function, **_UNCOUNTED))
+
+
 def inner(function: F) -> F:
     """The same, for what only compiled code calls: without the way in from Python."""
-    return cast(F, _kept(function, no_cpython_wrapper=True))
+    return cast(F, _kept(function, no_cpython_wrapper=True, **_UNCOUNTED))
 
 
 def inlined(function: F) -> F:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler import losses
+from scheduler.batches import Places
 from scheduler.columns import BLOCK, EXCLUDED, GPUS, NEVER, ON, OPEN, READY, STEPS, TAKEN, TIE_BITS, UP, Columns, Floats, Index, Ints
-from scheduler.compiled import compiled, inlined, inner
+from scheduler.compiled import compiled, inlined, inner, kernel
 from scheduler.types import SIZES
 
 ROW_RULES = ("up", "cordon", *SIZES, "cells")  # as `add_fails` numbers them
@@ -114,9 +115,9 @@ def key_by_size(
 
 
 @inner
-def keys_of(columns: Columns, rows: Ints, needs: Ints, extras: Ints, weights: Floats, alive: Floats, spans: Floats) -> Ints:
+def keys_of(columns: Columns, index: Index, slot: int, rows: Ints, out: Ints) -> None:
     """The keys of some rows for one shape. Loop by loop, since the mere possibility of calling `devices` slows the first tenfold."""
-    out = np.empty(len(rows), np.int64)
+    needs, extras, weights = index.needs[slot], index.extras[slot], index.weights[slot]
     free, share, flags, tie = columns.free, columns.share, columns.flags, columns.tie
     taught = len(columns.work) > 0
     for number in range(len(rows)):
@@ -130,8 +131,7 @@ def keys_of(columns: Columns, rows: Ints, needs: Ints, extras: Ints, weights: Fl
     if columns.pair[0] > 0 and extras[2] > 0:
         _less_pairs(columns, rows, needs, extras, weights[6], out)
     if extras[3] > 0:
-        _less_days(columns.gone, rows, alive, spans, weights[7], out)
-    return out
+        _less_days(columns.gone, rows, index.alive[slot], index.spans, weights[7], out)
 
 
 @inlined
@@ -170,15 +170,14 @@ def _less_days(gone: Ints, rows: Ints, alive: Floats, spans: Floats, weight: flo
             out[number] += _steps(weight * losses.stay(gone, rows[number], alive, spans))
 
 
-@compiled
+@kernel
 def touch(columns: Columns, row: int) -> None:
     """Note that a row changed."""
-    columns.log[columns.head[0] % len(columns.log)] = row
-    columns.last[row] = columns.head[0]
+    columns.last[row] = columns.latest[row // BLOCK] = columns.head[0]
     columns.head[0] += 1
 
 
-@compiled
+@kernel
 def take(columns: Columns, row: int, needs: Ints, extras: Ints, lasting: Ints) -> tuple[int, int]:
     """Count an item as placed; its devices and cells, as bits. Checks nothing: where there is no room, what is free goes below zero."""
     for size in range(len(needs)):
@@ -193,14 +192,14 @@ def take(columns: Columns, row: int, needs: Ints, extras: Ints, lasting: Ints) -
     return device_bits, cell_bits
 
 
-@compiled
+@kernel
 def take_all(columns: Columns, rows: Ints, needs: Ints, extras: Ints, lasting: Ints) -> None:
     """`take` for many."""
     for number in range(len(rows)):
         take(columns, rows[number], needs[number], extras[number], lasting[number])
 
 
-@compiled
+@kernel
 def give(columns: Columns, row: int, needs: Ints, extras: Ints, lasting: Ints, device_bits: int, cell_bits: int) -> None:
     """Count an item as gone."""
     for size in range(len(needs)):
@@ -223,7 +222,7 @@ def _move(columns: Columns, row: int, needs: Ints, extras: Ints, device_bits: in
             columns.cells[row, cell, 1] += sign * -(-needs[1] // extras[2])
 
 
-@inner
+@compiled
 def copies(columns: Columns, row: int, needs: Ints, extras: Ints, most: int) -> int:
     """How many of an item fit on a host, `most` at the most; the row is left as it was."""
     if columns.flags[row] & READY != READY:
@@ -275,63 +274,44 @@ def put(keys: Ints, tops: Ints, row: int, new: int) -> None:
 
 
 @inner
-def refresh(columns: Columns, index: Index, slot: int) -> None:
-    """Bring a slot up to date: the rows touched since, or all of them."""
-    head, seen, extras = columns.head[0], index.seen[slot], index.extras[slot]
-    rows_touched = head - seen
-    if seen == NEVER or rows_touched > len(columns.log) or rows_touched * 4 > len(columns.flags):
-        _refresh_all(columns, index, slot)
-    elif extras[0] == 0 and extras[2] == 0 and extras[3] == 0 and len(columns.work) == 0:
-        _refresh_by_size(columns, index, slot)
-    else:
-        _refresh_some(columns, index, slot)
-    index.seen[slot] = head
-
-
-@inner
-def _keys_for(columns: Columns, index: Index, slot: int, rows: Ints) -> Ints:
-    return keys_of(columns, rows, index.needs[slot], index.extras[slot], index.weights[slot], index.alive[slot], index.spans)
-
-
-@inner
-def _refresh_all(columns: Columns, index: Index, slot: int) -> None:
+def refresh(columns: Columns, index: Index, places: Places, slot: int, allowed: Ints) -> None:
+    """Bring a slot up to date where an item may go: the rows touched since, in the blocks of classes that are `allowed`."""
     keys, tops = index.keys[slot], index.tops[slot]
-    keys[:] = _keys_for(columns, index, slot, np.arange(len(keys)))
-    for block in range(len(tops)):
-        tops[block] = top_of(keys, block)
+    count = _stale(columns, places, keys, tops, index.seen[slot], allowed, index.stale)
+    if count > 0:
+        rows, found = index.stale[:count], index.fresh[:count]
+        keys_of(columns, index, slot, rows, found)
+        for number in range(count):
+            put(keys, tops, rows[number], found[number])
 
 
 @inner
-def _refresh_by_size(columns: Columns, index: Index, slot: int) -> None:
-    """For shapes without devices and cells, nearly all there are; a loop that might call `devices` would take three times as long."""
-    needs, weights, keys, tops = index.needs[slot], index.weights[slot], index.keys[slot], index.tops[slot]
-    log, free, share, flags, tie = columns.log, columns.free, columns.share, columns.flags, columns.tie
-    last, place = columns.last, index.seen[slot] % len(log)
-    for touched in range(index.seen[slot], columns.head[0]):
-        row = log[place]
-        if last[row] == touched:
-            put(keys, tops, row, key_by_size(free, share, flags, tie, row, needs, weights, False))
-        place = place + 1 if place + 1 < len(log) else 0
-
-
-@inner
-def _refresh_some(columns: Columns, index: Index, slot: int) -> None:
-    rows, count = np.empty(columns.head[0] - index.seen[slot], np.int64), 0
-    for touched in range(index.seen[slot], columns.head[0]):
-        row = columns.log[touched % len(columns.log)]
-        if columns.last[row] == touched:
-            rows[count] = row
-            count += 1
-    rows = rows[:count]
-    found = _keys_for(columns, index, slot, rows)
-    for number in range(len(rows)):
-        put(index.keys[slot], index.tops[slot], rows[number], found[number])
+def _stale(columns: Columns, places: Places, keys: Ints, tops: Ints, seen: Ints, allowed: Ints, out: Ints) -> int:
+    """Write the rows whose keys are not true any more, which they are about to be; how many there are."""
+    last, latest, head = columns.last, columns.latest, columns.head[0]
+    count = 0
+    for kind in range(len(allowed)):
+        if allowed[kind] == EXCLUDED:
+            continue
+        for block in places.order[places.begins[kind] : places.begins[kind + 1]]:
+            since = seen[block]
+            if latest[block] < since:
+                continue
+            if since == NEVER:
+                tops[block] = EXCLUDED
+                keys[block * BLOCK : (block + 1) * BLOCK] = EXCLUDED
+            for row in range(block * BLOCK, (block + 1) * BLOCK):
+                if last[row] >= since:
+                    out[count] = row
+                    count += 1
+            seen[block] = head
+    return count
 
 
 # -- explaining ----------------------------------------------------------------------------------------------------------------
 
 
-@compiled
+@kernel
 def add_fails(columns: Columns, needs: Ints, extras: Ints, first_bit: int, out: Ints) -> None:
     """Add to every row's bits the ROW_RULES that it fails, from `first_bit` on."""
     for row in range(len(out)):
@@ -341,7 +321,7 @@ def add_fails(columns: Columns, needs: Ints, extras: Ints, first_bit: int, out: 
             out[row] |= bits << first_bit
 
 
-@compiled
+@kernel
 def count_fails(fails: Ints, first: Ints, alone: Ints) -> None:
     """Count rows that fail each rule: as the first that they fail, and alone. Rows without a host have every bit."""
     for bits in fails:

@@ -292,12 +292,12 @@ class Fleet:
         return self._order_steps
 
     def places(self) -> Places:
-        """Room to count members of groups in."""
+        """Where blocks and domains are, and room to count members of groups in."""
         if self._places is None:
             zones = {name: number for number, name in enumerate(sorted({labels.zone for labels in self.classes}))}
             sites = {name: number for number, name in enumerate(sorted({labels.site for labels in self.classes}))}
             numbers = [zones[labels.zone] for labels in self.classes], [sites[labels.site] for labels in self.classes]
-            self._places = places(*numbers, len(self._racks), len(self.columns.flags))
+            self._places = places(self.columns.classes[: self._blocks], *numbers, len(self._racks), len(self.columns.flags))
         return self._places
 
     # -- rows --------------------------------------------------------------------------------------------------------------------
@@ -311,6 +311,7 @@ class Fleet:
             first = self._blocks * BLOCK
             self.columns.classes[self._blocks] = number
             self._blocks += 1
+            self._places = None
             empty.extend(range(first + BLOCK - 1, first - 1, -1))
         return empty.pop()
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler.columns import NEVER, Floats, Ints
-from scheduler.compiled import compiled, inner
+from scheduler.compiled import inner, kernel
 from scheduler.types import WHOLE_GPU
 
 LOG_STEPS = 1 << 20  # logarithms of probabilities are kept in these, as whole numbers: what is added can be taken away again exactly
@@ -34,7 +34,7 @@ _SAME = 1e-9
 Devices = NDArray[np.int16]
 
 
-@compiled
+@kernel
 def useful(vcpus: int, gpus: Devices, row: int, model: int, work: Ints) -> float:
     """U of a host with this much free CPU and the free GPUs of a row, in GPUs."""
     total = 0.0
@@ -69,7 +69,7 @@ def gpu_loss(vcpus: int, gpus: Devices, row: int, model: int, taken: int, extras
     return before - after
 
 
-@compiled
+@kernel
 def pairs(free: Ints, row: int, unit: Floats, cell_bits: int, vcpus: int, memory: int) -> float:
     """How many pairs could still be had once the cells named by bits have given so much each."""
     total = largest = 0.0
