@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from scheduler.columns import BLOCK, NEVER, Ints
 from scheduler.labels import wish_of
-from scheduler.types import SIZES, Item, Resources, Spread
+from scheduler.scores import Shape, shape_of
+from scheduler.types import SIZES, Item, Resources
 
 AFFINITY, ANTI_AFFINITY, SPREAD, PACK = range(4)
 HOST, RACK, ZONE, SITE = range(4)
@@ -70,88 +71,111 @@ class GroupTable:
     """The groups of one batch by name, before they are arrays."""
 
     names: dict[str, int] = field(default_factory=dict)
-    rules: list[Spread] = field(default_factory=list)
-    members: list[Mapping[str, int]] = field(default_factory=list)
+    rules: list[tuple[int, int, int]] = field(default_factory=list)  # mode, domain, most
+    members: list[tuple[int, str, int]] = field(default_factory=list)  # group, host id, how many
 
     def number(self, item: Item) -> int:
         """The number of the item's group; NEVER for an item without."""
-        if item.spread is None:
+        rule = item.spread
+        if rule is None:
             return NEVER
-        found = self.names.get(item.spread.group)
+        found = self.names.get(rule.group)
         if found is None:
-            found = self.names[item.spread.group] = len(self.rules)
-            self.rules.append(item.spread)
-            self.members.append(item.members)
+            found = self.names[rule.group] = len(self.rules)
+            self.rules.append((MODES[rule.mode], DOMAINS[rule.domain], rule.max_per_domain))
+            if item.members:
+                self.members += [(found, id_, count) for id_, count in item.members.items()]
         return found
 
     def arrays(self, rows: Mapping[str, int], units: int) -> Groups:
         """As arrays, with room for `units` more members."""
-        placed = [(number, rows.get(id_, NEVER)) for number, where in enumerate(self.members) for id_, n in where.items() for _ in range(n)]
-        groups = Groups(
-            modes=_ints(MODES[rule.mode] for rule in self.rules),
-            domains=_ints(DOMAINS[rule.domain] for rule in self.rules),
-            most=_ints(rule.max_per_domain for rule in self.rules),
-            first=np.full(len(self.rules), NEVER, np.int64),
-            rows=np.full(len(placed) + units, NEVER, np.int64),
-            after=np.full(len(placed) + units, NEVER, np.int64),
-            used=np.zeros(1, np.int64),
-        )
+        placed = [(group, rows.get(id_, NEVER)) for group, id_, count in self.members for _ in range(count)]
+        modes, domains, most = np.array(self.rules, np.int64).reshape(-1, 3).T.copy()
+        blank = np.full((2, len(placed) + units), NEVER, np.int64)
+        first = np.full(len(self.rules), NEVER, np.int64)
+        groups = Groups(modes, domains, most, first, blank[0], blank[1], np.array([len(placed)], np.int64))
         for entry, (group, row) in enumerate(placed):
             groups.rows[entry], groups.after[entry] = row, groups.first[group]
             groups.first[group] = entry
-        groups.used[0] = len(placed)
         return groups
 
 
 class Encoder:
     """Collects units. Items of one shape share a slot of the index, items with one wish (about labels) a row of `allowed`."""
 
-    def __init__(self) -> None:
-        self.shapes: dict[tuple[object, ...], tuple[int, Item]] = {}  # each with its number and an item that has it
+    def __init__(self, rows: Mapping[str, int]) -> None:
+        self.groups = GroupTable()
+        self.shapes: dict[Shape, tuple[int, Item]] = {}  # each with its number and an item that has it
         self.wishes: dict[tuple[object, ...], tuple[int, Item]] = {}
-        self._units: list[int] = []  # seven numbers for each
-        self._only: list[int] = []
+        self._rows = rows
+        self._sorts: dict[tuple[object, ...], int] = {}
+        self._pairs: list[tuple[int, int]] = []  # shape and wish, by sort
+        self._units: list[int] = []  # sort of each
+        self._groups: list[int] = []
+        self._leads: dict[int, tuple[int, int]] = {}  # shape and wish, of few units
+        self._only: dict[int, list[int]] = {}  # likewise
 
-    def add(self, item: Item, group: int, lead: Item | None, only: Sequence[int]) -> None:
-        """One more unit; `lead`: what it leads (see `Units.lead_slots`); `only`: the rows that it is confined to."""
-        first = len(self._only)
-        if only:
-            self._only += only
-        leads = (NEVER, NEVER) if lead is None else (self._shape(lead), self._wish(lead))
-        self._units += (self._shape(item), self._wish(item), group, *leads, first, len(self._only))
+    def add(self, gang: Sequence[Item]) -> None:
+        """One more gang."""
+        start, led = len(self._units), False
+        before: Item | None = None
+        sort = group = NEVER
+        for item in gang:
+            if item is not before:  # else one item stands for several
+                before, sort, group = item, self._sort(item), self.groups.number(item)
+                led = led or leads(item)
+            if item.hosts:
+                self._only[len(self._units)] = [self._rows.get(id_, NEVER) for id_ in item.hosts]
+            self._units.append(sort)
+            self._groups.append(group)
+        if led and len(gang) > 1:
+            for position, lead in enumerate(leads_of(gang)):
+                if lead is not None:
+                    self._leads[start + position] = self._pair(lead)
 
-    def _shape(self, item: Item) -> int:
-        asked = item.resources, item.gpu_milli, item.cells, item.alive
-        found = self.shapes.get(asked)
+    def _sort(self, item: Item) -> int:
+        """Equal for items of one shape with one wish. Told by plain values, whose hashes are quickly made."""
+        size = item.resources
+        asked = (
+            size.vcpus, size.memory_mib, size.disk_gib, size.gpus, item.gpu_milli, item.cells, item.alive, item.kind, item.pools, item.level,
+            item.tenants, item.sites, item.zones, item.arch, item.baseline, item.traits, item.gpu_models,
+        )  # fmt: skip
+        found = self._sorts.get(asked)
         if found is None:
-            found = self.shapes[asked] = len(self.shapes), item
-        return found[0]
+            found = self._sorts[asked] = len(self._pairs)
+            self._pairs.append(self._pair(item))
+        return found
 
-    def _wish(self, item: Item) -> int:
-        asked = wish_of(item)
-        found = self.wishes.get(asked)
-        if found is None:
-            found = self.wishes[asked] = len(self.wishes), item
-        return found[0]
+    def _pair(self, item: Item) -> tuple[int, int]:
+        shape, _ = self.shapes.setdefault(shape_of(item), (len(self.shapes), item))
+        wish, _ = self.wishes.setdefault(wish_of(item), (len(self.wishes), item))
+        return shape, wish
 
     def units(self, slots: Sequence[int], allowed: Sequence[Ints], classes: int) -> Units:
         """All of them as arrays; `slots` by shape and `allowed` by wish."""
-        table = np.array(self._units, np.int64).reshape(-1, 7).T.copy()
-        slot_of = np.array([*slots, NEVER], np.int64)  # the last is for no lead at all
-        blank = np.full((3, table.shape[1]), NEVER, np.int64)
+        slot_of, count = np.array(slots, np.int64), len(self._units)
+        shapes, wishes = np.array(self._pairs, np.int64).reshape(-1, 2).T
+        sorts = np.array(self._units, np.int64)
+        blank, bounds = np.full((5, count), NEVER, np.int64), np.zeros((2, count), np.int64)
+        for unit, (shape, wish) in self._leads.items():
+            blank[:2, unit] = slot_of[shape], wish
+        only: list[int] = []
+        for unit, rows in self._only.items():
+            bounds[:, unit] = len(only), len(only) + len(rows)
+            only += rows
         return Units(
-            slots=slot_of[table[0]],
-            wishes=table[1],
-            groups=table[2],
-            lead_slots=slot_of[table[3]],
-            lead_wishes=table[4],
-            only_from=table[5],
-            only_to=table[6],
-            only=_ints(self._only),
+            slots=slot_of[shapes][sorts],
+            wishes=wishes[sorts],
+            groups=np.array(self._groups, np.int64),
+            lead_slots=blank[0],
+            lead_wishes=blank[1],
+            only_from=bounds[0],
+            only_to=bounds[1],
+            only=np.array(only, np.int64),
             allowed=np.array(allowed, np.int64).reshape(-1, classes),
-            rows=blank[0],
-            devices=blank[1],
-            cells=blank[2],
+            rows=blank[2],
+            devices=blank[3],
+            cells=blank[4],
         )
 
 
@@ -170,7 +194,23 @@ def places(classes: NDArray[np.int32], zones: Sequence[int], sites: Sequence[int
     )
 
 
-def together(first: Item, rest: Sequence[Item]) -> Item:
+def leads(item: Item) -> bool:
+    """Whether an item must share its host with the others of its group."""
+    return item.spread is not None and item.spread.mode == "affinity" and item.spread.domain == "host"
+
+
+def leads_of(gang: Sequence[Item]) -> Sequence[Item | None]:
+    """For each item that must share a host with those of its group behind it, all of them together."""
+    found: list[Item | None] = [None] * len(gang)
+    seen: set[str] = set()
+    for position, item in enumerate(gang):
+        if item.spread is not None and leads(item) and item.spread.group not in seen:
+            seen.add(item.spread.group)
+            found[position] = _together(item, gang[position:])
+    return found
+
+
+def _together(first: Item, rest: Sequence[Item]) -> Item:
     """The first item of a group as large as all of the group in `rest`: they must share its host."""
     group = [item for item in rest if item.spread == first.spread]
     if len(group) == 1:

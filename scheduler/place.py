@@ -8,7 +8,8 @@ fleet as it was. Equal hosts are told apart by hashes of their ids, so that the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -45,12 +46,14 @@ def propose(fleet: Fleet, gangs: Sequence[Sequence[Item]]) -> Proposal:
     except BaseException:
         batch.drop_all()
         raise
-    placements = [Placement(item.key, *host) for item, host in zip(batch.items, fleet.in_rows(batch.units.rows), strict=True)]
+    hosts = fleet.in_rows(batch.units.rows)
+    placements = [Placement(item.key, id_, generation) for item, (id_, generation) in zip(batch.items, hosts, strict=True)]
     devices, cells = batch.units.devices, batch.units.cells
     for unit in np.flatnonzero((devices > 0) | (cells > 0)).tolist():  # few items ask for such
-        placements[unit] = replace(placements[unit], devices=_numbers(int(devices[unit])), cells=_numbers(int(cells[unit])))
-    starts = [0, *batch.ends.tolist()]
-    results = [refusals.get(number) or placements[starts[number] : starts[number + 1]] for number in range(len(gangs))]
+        placements[unit] = placements[unit]._replace(devices=_numbers(int(devices[unit])), cells=_numbers(int(cells[unit])))
+    results: list[list[Placement] | NoValidHost] = [placements[start:end] for start, end in pairwise([0, *batch.ends.tolist()])]
+    for number, refusal in refusals.items():
+        results[number] = refusal
     return Proposal(results, batch)
 
 

@@ -21,7 +21,7 @@ from itertools import islice, product
 import numpy as np
 
 from scheduler import choosing, fitting
-from scheduler.batches import Encoder, Groups, GroupTable, Places, Units, together
+from scheduler.batches import Encoder, Groups, Places, Units, leads_of
 from scheduler.columns import BLOCK, EXCLUDED, NEVER, Ints
 from scheduler.constraints import RULES, Members, eligible, fails, room
 from scheduler.fleet import Fleet
@@ -81,31 +81,15 @@ class Batch:
 
 def batch_of(fleet: Fleet, gangs: Sequence[Sequence[Item]]) -> Batch:
     """Gangs as arrays, one after another."""
-    items = [item for gang in gangs for item in gang]
-    table, encoder, rows = GroupTable(), Encoder(), fleet.rows
+    encoder = Encoder(fleet.rows)
     for gang in gangs:
-        for item, lead in zip(gang, _leads(gang), strict=True):
-            only = [rows.get(id_, NEVER) for id_ in item.hosts] if item.hosts else ()
-            encoder.add(item, table.number(item) if item.spread else NEVER, lead, only)
+        encoder.add(gang)
+    items = [item for gang in gangs for item in gang]
     fleet.make_slots(len(encoder.shapes))
     slots = [fleet.slot(item) for _, item in encoder.shapes.values()]
     units = encoder.units(slots, [fleet.allowed(item) for _, item in encoder.wishes.values()], len(fleet.classes))
     ends = np.cumsum([len(gang) for gang in gangs], dtype=np.int64)
-    return Batch(fleet, items, ends, units, table.arrays(rows, len(items)), fleet.places())
-
-
-def _leads(gang: Sequence[Item]) -> Sequence[Item | None]:
-    """For each item that must share a host with those of its group behind it, all of them together."""
-    found: list[Item | None] = [None] * len(gang)
-    if len(gang) == 1:
-        return found
-    seen: set[str] = set()
-    for position, item in enumerate(gang):
-        spread = item.spread
-        if spread is not None and spread.mode == "affinity" and spread.domain == "host" and spread.group not in seen:
-            seen.add(spread.group)
-            found[position] = together(item, gang[position:])
-    return found
+    return Batch(fleet, items, ends, units, encoder.groups.arrays(fleet.rows, len(items)), fleet.places())
 
 
 def solve(batch: Batch) -> dict[int, NoValidHost]:
@@ -158,7 +142,7 @@ def _one_by_one(batch: Batch, start: int, gang: Sequence[Item], order: Sequence[
     taken: list[int] = []
     for position, number in enumerate(order):
         item, unit, row = gang[number], start + number, NEVER
-        lead = _leads([gang[other] for other in order[position:]])[0]
+        lead = leads_of([gang[other] for other in order[position:]])[0]
         if lead is not None and batch.groups.first[batch.units.groups[unit]] == NEVER:
             row = batch.choose(unit, lead)
         if row == NEVER:

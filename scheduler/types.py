@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 SIZES = ("vcpus", "memory_mib", "disk_gib", "gpus")
 WHOLE_GPU = 1000  # thousandths
@@ -118,8 +119,7 @@ class Item:
     alive: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """Item `key` goes to the host as it was at `generation`. A proposal: whoever claims it compares the generation.
 
     `devices`, `cells`: numbers of the GPUs and NUMA cells that it gets, where it asked for such.
