@@ -137,8 +137,8 @@ class Encoder:
         """Equal for items of one shape with one wish. Told by plain values, whose hashes are quickly made."""
         size = item.resources
         asked = (
-            size.vcpus, size.memory_mib, size.disk_gib, size.gpus, item.gpu_milli, item.cells, item.alive, item.kind, item.pools, item.level,
-            item.tenants, item.sites, item.zones, item.arch, item.baseline, item.traits, item.gpu_models,
+            size.vcpus, size.memory_mib, size.disk_gib, size.gpus, item.gpu_milli, item.gpu_models, item.cells, item.alive,
+            item.kind, item.pools, item.level, item.tenants, item.sites, item.zones, item.arch, item.baseline, item.traits,
         )  # fmt: skip
         found = self._sorts.get(asked)
         if found is None:

@@ -320,9 +320,9 @@ def drop_unit(columns: Columns, index: Index, groups: Groups, units: Units, unit
 
 
 @kernel
-def drop_all(columns: Columns, index: Index, groups: Groups, units: Units) -> None:
-    """Take back all that is taken."""
-    for unit in range(len(units.rows) - 1, -1, -1):
+def drop_units(columns: Columns, index: Index, groups: Groups, units: Units, start: int, end: int) -> None:
+    """Take back what is taken of some units."""
+    for unit in range(end - 1, start - 1, -1):
         if units.rows[unit] != NEVER:
             drop_unit(columns, index, groups, units, unit)
 
@@ -344,3 +344,14 @@ def members_in_domain(columns: Columns, groups: Groups, places: Places, group: i
         out[row] = places.counts[_domain(columns, places, groups.domains[group], row)]
     count_members(columns, groups, places, group, -1)
     return total
+
+
+@kernel
+def add_fails(columns: Columns, groups: Groups, places: Places, group: int, bit: int, out: Ints) -> None:
+    """Add a bit to every row that the group's rule forbids."""
+    total = count_members(columns, groups, places, group, 1)
+    for row in range(len(out)):
+        count = places.counts[_domain(columns, places, groups.domains[group], row)]
+        if count >= groups.most[group] if groups.modes[group] == ANTI_AFFINITY else total > 0 and count == 0:
+            out[row] |= bit
+    count_members(columns, groups, places, group, -1)

@@ -14,7 +14,7 @@ import numpy as np
 
 from scheduler import choosing, fitting
 from scheduler.batches import Groups, GroupTable
-from scheduler.columns import BLOCK, NEVER, TAKEN, Ints, Mask
+from scheduler.columns import BLOCK, NEVER, Ints, Mask
 from scheduler.fleet import Fleet
 from scheduler.labels import LABEL_RULES
 from scheduler.scores import shape_of
@@ -35,17 +35,21 @@ _GROUP_BITS = BIT["affinity"] | BIT["anti_affinity"]
 
 def fails(fleet: Fleet, item: Item, members: Members) -> Ints:
     """For every row, the rules that it fails, as bits; NOBODY for a row without a host."""
+    return fails_among(fleet, item, group_of(item, members), 0)
+
+
+def fails_among(fleet: Fleet, item: Item, groups: Groups, group: int) -> Ints:
+    """The same, with members of the item's group where `groups` has them."""
     needs, extras = shape_of(item)[:2]
-    found = np.repeat(fleet.label_fails(item)[fleet.columns.classes], BLOCK) if fleet.classes else np.zeros(BLOCK, np.int64)
-    fitting.add_fails(fleet.columns, np.array(needs, np.int64), np.array(extras, np.int64), len(LABEL_RULES), found)
+    found = np.empty(len(fleet.columns.flags), np.int64)
+    sizes = np.array(needs, np.int64), np.array(extras, np.int64)
+    fitting.find_fails(fleet.columns, *sizes, fleet.label_fails(item), len(LABEL_RULES), found)
     if item.hosts:
         ok = np.zeros(len(found), np.bool_)
         ok[[fleet.rows[host_id] for host_id in item.hosts if host_id in fleet.rows]] = True
         found[~ok] |= BIT["host"]
-    group = group_mask(fleet, item, members)
-    if group is not None and item.spread:
-        found[~group] |= BIT[item.spread.mode]
-    found[(fleet.columns.flags & TAKEN) == 0] = NOBODY
+    if item.spread and item.spread.mode in BIT:
+        choosing.add_fails(fleet.columns, groups, fleet.places(), group, BIT[item.spread.mode], found)
     return found
 
 
@@ -68,17 +72,6 @@ def per_domain(fleet: Fleet, item: Item, members: Members) -> tuple[Ints, int]:
     counts = np.zeros(len(fleet.columns.flags), np.int64)
     total = choosing.members_in_domain(fleet.columns, group_of(item, members), fleet.places(), 0, counts)
     return counts, total
-
-
-def group_mask(fleet: Fleet, item: Item, members: Members) -> Mask | None:
-    """Rows that pass the rule of the item's group; None where it has none that excludes."""
-    spread = item.spread
-    if spread is None or spread.mode not in ("affinity", "anti_affinity"):
-        return None
-    counts, total = per_domain(fleet, item, members)
-    if spread.mode == "affinity":
-        return counts > 0 if total else None
-    return counts < spread.max_per_domain if total or spread.max_per_domain <= 0 else None
 
 
 def members_of(fleet: Fleet, item: Item, in_batch: Members) -> Members:

@@ -312,24 +312,33 @@ def _stale(columns: Columns, places: Places, keys: Ints, tops: Ints, seen: Ints,
 
 
 @kernel
-def add_fails(columns: Columns, needs: Ints, extras: Ints, first_bit: int, out: Ints) -> None:
-    """Add to every row's bits the ROW_RULES that it fails, from `first_bit` on."""
-    for row in range(len(out)):
-        flags = columns.flags[row]
-        if flags & TAKEN:
-            bits = (flags & UP == 0) | (flags & OPEN == 0) << 1 | lacks(columns, row, needs, extras) << 2
-            out[row] |= bits << first_bit
+def find_fails(columns: Columns, needs: Ints, extras: Ints, labels: Ints, first_bit: int, out: Ints) -> None:
+    """Write the rules that every row fails, as bits: those of `labels` by class, ROW_RULES from `first_bit` on. -1 without a host."""
+    for block in range(len(columns.classes)):
+        of_class = labels[columns.classes[block]] if len(labels) > 0 else 0
+        for row in range(block * BLOCK, (block + 1) * BLOCK):
+            flags = columns.flags[row]
+            short = (flags & UP == 0) | (flags & OPEN == 0) << 1
+            for size in range(len(needs)):
+                short |= (needs[size] > 0 and columns.free[row, size] < needs[size]) << (2 + size)
+            out[row] = of_class | short << first_bit if flags & TAKEN else -1
+    if extras[0] > 0 or extras[2] > 0:  # apart, as in `keys_of`
+        for row in range(len(out)):
+            if out[row] != -1:
+                out[row] |= lacks(columns, row, needs, extras) << (2 + first_bit)
 
 
 @kernel
 def count_fails(fails: Ints, first: Ints, alone: Ints) -> None:
-    """Count rows that fail each rule: as the first that they fail, and alone. Rows without a host have every bit."""
+    """Count rows that fail each rule: as the first that they fail, and alone. Rows without a host are not counted."""
+    found = 0
     for bits in fails:
-        if bits > 0:
-            before = False
-            for rule in range(len(alone)):
-                if (bits >> rule) & 1:
-                    alone[rule] += 1
-                    if not before:
-                        first[rule] += 1
-                        before = True
+        found |= max(bits, 0)
+    for rule in range(len(alone)):
+        if (found >> rule) & 1:
+            bit, others, firsts = 1 << rule, 0, 0
+            for bits in fails:
+                if bits > 0:
+                    others += (bits >> rule) & 1
+                    firsts += bits & (2 * bit - 1) == bit
+            alone[rule], first[rule] = others, firsts

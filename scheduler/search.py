@@ -23,7 +23,7 @@ import numpy as np
 from scheduler import choosing, fitting
 from scheduler.batches import Encoder, Groups, Places, Units, leads_of
 from scheduler.columns import BLOCK, EXCLUDED, NEVER, Ints
-from scheduler.constraints import RULES, Members, eligible, fails, room
+from scheduler.constraints import RULES, Members, eligible, fails_among, room
 from scheduler.fleet import Fleet
 from scheduler.labels import wish_of
 from scheduler.reasons import counted
@@ -65,7 +65,11 @@ class Batch:
 
     def drop_all(self) -> None:
         """Take all claims back."""
-        choosing.drop_all(self.fleet.columns, self.fleet.index, self.groups, self.units)
+        self.drop_range(0, len(self.items))
+
+    def drop_range(self, start: int, end: int) -> None:
+        """Take back those of a range of units, taken in their order."""
+        choosing.drop_units(self.fleet.columns, self.fleet.index, self.groups, self.units, start, end)
 
     def members(self, unit: int) -> Members:
         """The members of a unit's group as they are now, by row."""
@@ -111,7 +115,8 @@ def _otherwise(batch: Batch, start: int, end: int, stopped: int) -> NoValidHost 
     """Another way, where taking the best host for each in turn failed at unit `stopped`."""
     gang = batch.items[start:end]
     refusal = _refusal(batch, stopped)
-    batch.drop(range(start, stopped))
+    if stopped > start:
+        batch.drop_range(start, stopped)
     if _greedy_is_exact(batch, start, gang) or _cannot(batch, start, gang):
         return refusal
     order = sorted(range(len(gang)), key=lambda number: (-_bulk(batch.fleet, gang[number]), number))
@@ -133,7 +138,7 @@ def _refusal(batch: Batch, unit: int) -> NoValidHost:
     """Count, at this moment, which rule excludes how many hosts."""
     fleet, item = batch.fleet, batch.items[unit]
     first, alone = np.zeros(len(RULES), np.int64), np.zeros(len(RULES), np.int64)
-    fitting.count_fails(fails(fleet, item, batch.members(unit)), first, alone)
+    fitting.count_fails(fails_among(fleet, item, batch.groups, int(batch.units.groups[unit])), first, alone)
     return NoValidHost(item.key, len(fleet), counted(first), counted(alone))
 
 
