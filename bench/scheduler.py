@@ -58,9 +58,12 @@ def measure(size: int, batches: int, singles: int, dice: random.Random) -> list[
     before = psutil.Process().memory_info().rss
     fleet = Fleet(hosts)
     placed = fill(fleet, hosts, _FULL, dice, progress=sys.stdout.isatty())
+    gc.collect()
+    gc.freeze()  # as a controller does when it starts
     per_s = _batches(fleet, hosts, batches, dice)
     alone = _alone(fleet, singles, placed, dice)
     del placed
+    gc.unfreeze()
     gc.collect()
     aim = _BATCH_AIM.get(size)
     return [

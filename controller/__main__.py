@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import faulthandler
+import gc
 import ipaddress
 import json
 import logging
@@ -86,6 +87,8 @@ def serve(settings: Settings, _given: argparse.Namespace) -> int:
         uvicorn.Server.handle_exit(server, number, frame)
 
     controller.start()
+    gc.collect()
+    gc.freeze()  # what is there by now stays: looking through it for garbage, 100,000 objects at a time, would stop everybody
     server.handle_exit = stop  # type: ignore[assignment]  # uvicorn puts its own handlers in our handlers' place while it runs
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)

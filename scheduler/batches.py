@@ -122,8 +122,9 @@ class Encoder:
         sort = group = NEVER
         for item in gang:
             if item is not before:  # else one item stands for several
-                before, sort, group = item, self._sort(item), self.groups.number(item)
-                led = led or leads(item)
+                before, sort, group = item, self._sort(item), NEVER
+                if item.spread is not None:
+                    group, led = self.groups.number(item), led or leads(item)
             if item.hosts:
                 self._only[len(self._units)] = [self._rows.get(id_, NEVER) for id_ in item.hosts]
             self._units.append(sort)

@@ -8,7 +8,7 @@ pandas frame (copies on every change). Used by one thread at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
 from hashlib import blake2b
 from zlib import crc32
@@ -158,9 +158,9 @@ class Fleet:
 
     # -- what is known of a host -------------------------------------------------------------------------------------------------
 
-    def in_rows(self, rows: Ints) -> list[tuple[str, int]]:
+    def in_rows(self, rows: Ints) -> Iterator[tuple[str, int]]:
         """Id and generation of the hosts in some rows; NEVER stands for none, and gets what nobody may read."""
-        return list(zip([self._ids[row] for row in rows.tolist()], self._generations[rows].tolist(), strict=True))
+        return zip(map(self._ids.__getitem__, rows.tolist()), self._generations[rows].tolist(), strict=True)
 
     def name_in(self, row: int) -> str:
         """The name of the host in a row."""

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scheduler import choosing, fitting
-from scheduler.columns import EXCLUDED, GPUS, SPANS, STEPS, TIE_BITS, Floats, Ints
-from scheduler.constraints import BIT, NOBODY, RULES, fails, group_of, members_of
+from scheduler.columns import EXCLUDED, GPUS, SPANS, STEPS, TIE_BITS, Floats, Ints, Mask
+from scheduler.constraints import BIT, RULES, fails, group_of, members_of
 from scheduler.fleet import Fleet
 from scheduler.labels import LABEL_RULES
 from scheduler.losses import LOG_STEPS
@@ -97,6 +98,7 @@ def _best(fleet: Fleet, item: Item, members: Mapping[int, int], failed: Ints) ->
     group = 0 if item.spread else -1
     groups = group_of(item, members)
     choosing.all_keys(fleet.columns, fleet.index, groups, fleet.places(), fleet.slot(item), fleet.allowed(item), group, keys)
+    rows = rows[_fewest(-keys[rows], BEST)]
     order = rows[np.argsort(-keys[rows], kind="stable")][:BEST]
     empty = np.exp(fleet.columns.gone[order] / LOG_STEPS)
     return tuple(
@@ -111,13 +113,19 @@ def _days(item: Item, empty: Floats) -> float | None:
 
 
 def _nearest(fleet: Fleet, item: Item, failed: Ints) -> tuple[Miss, ...]:
-    rows = np.flatnonzero((failed > 0) & (failed & _LABEL_BITS == 0) & (failed != NOBODY))
+    rows = np.flatnonzero((failed > 0) & (failed & _LABEL_BITS == 0))
+    rows = rows[_fewest(np.bitwise_count(failed[rows]), NEAREST)]
     needs = np.array(shape_of(item)[0], np.int64)
     short = np.maximum(needs - fleet.columns.free[rows], 0) * (needs > 0)
-    rules = np.array([int(bits).bit_count() for bits in failed[rows]], np.int64)
+    rules = np.bitwise_count(failed[rows])
     share = (short / np.maximum(needs, 1)).sum(axis=1)
     nearest = np.lexsort((rows, share, rules))[:NEAREST].tolist()
     return tuple(_miss(fleet, int(rows[position]), int(failed[rows[position]]), short[position]) for position in nearest)
+
+
+def _fewest(values: NDArray[np.integer], most: int) -> Mask:
+    """Which values are among the `most` smallest, equals of the last included: what need be sorted."""
+    return np.full(len(values), True) if len(values) <= most else values <= np.partition(values, most - 1)[most - 1]
 
 
 def _miss(fleet: Fleet, row: int, bits: int, short: Ints) -> Miss:
