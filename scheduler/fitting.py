@@ -2,9 +2,9 @@
 
 Everything that reads or writes a row's room is here, once, for placing, explaining and planning alike. A key depends on its row and the
 shape of the item and on nothing else: that is what lets keys be kept, one slot of the index for each shape, and brought up to date at
-the cost of the rows that changed. `Index.tops` has the highest key of each block of rows, through which the best row is found. Rejected:
-a heap or tournament tree for each shape (updates cost the logarithm of the fleet, and a group's rule can't be asked of it: a block can
-simply be looked through), and scores that compare hosts with each other.
+the cost of the rows that changed where an item may go. `Index.tops` has the highest key of each block of rows, through which the best
+row is found. Rejected: a heap or tournament tree for each shape (updates cost the logarithm of the fleet, and a group's rule can't be
+asked of it: a block can simply be looked through), and scores that compare hosts with each other.
 """
 
 from __future__ import annotations
