@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from scheduler.batches import AFFINITY, ANTI_AFFINITY, HOST, RACK, SITE, SPREAD, ZONE, Groups, Places, Units
 from scheduler.columns import BLOCK, EXCLUDED, NEVER, READY, STEPS, TIE_BITS, Columns, Index, Ints
-from scheduler.compiled import inlined, inner, kernel
+from scheduler.compiled import inlined, kernel, part
 from scheduler.fitting import give, refresh, take
 
 BESIDE = 256.0  # points for a host that has a member of the affinity group: outweighs all that makes hosts differ
@@ -22,7 +22,7 @@ _MOST_MEMBERS = 1000  # counted; keeps keys within 64 bits
 # -- groups ----------------------------------------------------------------------------------------------------------------------
 
 
-@inner
+@part
 def _domain(columns: Columns, places: Places, domain: int, row: int) -> int:
     """The number of the domain that a row is in; NEVER for a member on a host that nobody knows."""
     if row == NEVER:
@@ -35,7 +35,7 @@ def _domain(columns: Columns, places: Places, domain: int, row: int) -> int:
     return int(places.zones[kind] if domain == ZONE else places.sites[kind])
 
 
-@inner
+@part
 def count_members(columns: Columns, groups: Groups, places: Places, group: int, sign: int) -> int:
     """Write (sign 1) or wipe (sign -1) how many members each domain has into `places.counts`; how many members there are."""
     total, entry = 0, groups.first[group]
@@ -70,7 +70,7 @@ def _largest(values: Ints) -> int:
     return int(top)
 
 
-@inner
+@part
 def find_rooms(columns: Columns, groups: Groups, places: Places, group: int, needs: Ints) -> None:
     """Write the keys' worth of the room in each domain: what is free of the scarcest size asked for, over an average empty domain's."""
     sizes, domain, free = len(needs), groups.domains[group], places.free
@@ -93,7 +93,7 @@ def find_rooms(columns: Columns, groups: Groups, places: Places, group: int, nee
         places.rooms[number] = int(ROOM * room * STEPS) << TIE_BITS
 
 
-@inner
+@part
 def _adjusted(columns: Columns, groups: Groups, places: Places, group: int, members: int, row: int, base: int) -> int:
     """A row's key with the group's rule: EXCLUDED where it forbids the row, more or less where it prefers."""
     if base == EXCLUDED:
@@ -119,7 +119,7 @@ def _adjusted(columns: Columns, groups: Groups, places: Places, group: int, memb
     return base
 
 
-@inner
+@part
 def _closed(columns: Columns, groups: Groups, places: Places, group: int, members: int, block: int) -> bool:
     """Whether the group's rule forbids every row of a block: seen without looking at the rows, for most blocks of most fleets."""
     mode, domain = groups.modes[group], groups.domains[group]
@@ -137,7 +137,7 @@ def plus(key: int, extra: int) -> int:
     return EXCLUDED if key == EXCLUDED or extra == EXCLUDED else key + extra  # noqa: PLR1714 - compiled
 
 
-@inner
+@part
 def _better(columns: Columns, one: int, row: int, other: int, best: int) -> bool:
     """Whether key `one` of `row` beats `other` of `best`: equal keys are told apart by the second hash."""
     return one > other or (one == other and one != EXCLUDED and (best == NEVER or columns.rest[row] < columns.rest[best]))
@@ -162,7 +162,7 @@ def choose(columns: Columns, index: Index, groups: Groups, places: Places, slot:
     return best
 
 
-@inner
+@part
 def _among(columns: Columns, groups: Groups, places: Places, group: int, members: int, keys: Ints, allowed: Ints, only: Ints) -> int:
     """The best of a few rows."""
     best, top = NEVER, EXCLUDED
@@ -175,7 +175,7 @@ def _among(columns: Columns, groups: Groups, places: Places, group: int, members
     return best
 
 
-@inner
+@part
 def _in_group(columns: Columns, groups: Groups, places: Places, group: int, members: int, keys: Ints, tops: Ints, allowed: Ints) -> int:
     """The best row for a member of a group: blocks whose highest key could still win are looked through."""
     best, top = NEVER, EXCLUDED
@@ -200,7 +200,7 @@ def _in_group(columns: Columns, groups: Groups, places: Places, group: int, memb
     return best
 
 
-@inner
+@part
 def _in_block(
     columns: Columns, groups: Groups, places: Places, group: int, members: int, keys: Ints, block: int, least: int
 ) -> tuple[int, int]:
@@ -214,7 +214,7 @@ def _in_block(
     return best, top
 
 
-@inner
+@part
 def _in_blocks(columns: Columns, places: Places, keys: Ints, tops: Ints, allowed: Ints) -> int:
     """The best row for an item without a group: the highest top, then the row in that block that has it."""
     best, top = NEVER, EXCLUDED
@@ -240,7 +240,7 @@ def _in_blocks(columns: Columns, places: Places, keys: Ints, tops: Ints, allowed
     return best if best != NEVER else _at_top(columns, keys, tops, where)
 
 
-@inner
+@part
 def _at_top(columns: Columns, keys: Ints, tops: Ints, block: int) -> int:
     best = NEVER
     for row in range(block * BLOCK, (block + 1) * BLOCK):
@@ -268,7 +268,7 @@ def all_keys(columns: Columns, index: Index, groups: Groups, places: Places, slo
 # -- a batch ---------------------------------------------------------------------------------------------------------------------
 
 
-@inner
+@part
 def place_units(columns: Columns, index: Index, groups: Groups, places: Places, units: Units, start: int, end: int) -> int:
     """Place and take the units from `start` on, up to `end` or the first that finds no host; where it stopped."""
     for unit in range(start, end):

@@ -52,8 +52,13 @@ def compiled(function: F) -> F:
     return cast(F, _kept(function))
 
 
+def inner(function: F) -> F:
+    """The same, for what only compiled code calls: without the way in from Python."""
+    return cast(F, _kept(function, no_cpython_wrapper=True))
+
+
 def kernel(function: F) -> F:
-    """The same, for what makes no arrays and calls nothing that does: it writes into those that it is given.
+    """As `compiled`, for what makes no arrays and calls nothing that does: it writes into those that it is given.
 
     Nobody then counts who holds them, which costs two locked instructions each time that one is passed on or a part of it is named: in
     loops of a few instructions that was half of the time.
@@ -61,8 +66,8 @@ def kernel(function: F) -> F:
     return cast(F, _kept(function, **_UNCOUNTED))
 
 
-def inner(function: F) -> F:
-    """The same, for what only compiled code calls: without the way in from Python."""
+def part(function: F) -> F:
+    """A part of kernels: without the way in from Python."""
     return cast(F, _kept(function, no_cpython_wrapper=True, **_UNCOUNTED))
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scheduler import losses
 from scheduler.batches import Places
 from scheduler.columns import BLOCK, EXCLUDED, GPUS, NEVER, ON, OPEN, READY, STEPS, TAKEN, TIE_BITS, UP, Columns, Floats, Index, Ints
-from scheduler.compiled import compiled, inlined, inner, kernel
+from scheduler.compiled import compiled, inlined, kernel, part
 from scheduler.types import SIZES
 
 ROW_RULES = ("up", "cordon", *SIZES, "cells")  # as `add_fails` numbers them
@@ -26,7 +26,7 @@ _NOTHING = -1e9  # less than any share
 # -- one row ---------------------------------------------------------------------------------------------------------------------
 
 
-@inner
+@part
 def devices(free: NDArray[np.int16], row: int, number: int, milli: int) -> int:
     """Which `number` GPUs an item with `milli` of each gets, as bits: those with least left over. NEVER where there aren't as many."""
     chosen = 0
@@ -42,7 +42,7 @@ def devices(free: NDArray[np.int16], row: int, number: int, milli: int) -> int:
     return chosen
 
 
-@inner
+@part
 def cells(free: Ints, row: int, number: int, vcpus: int, memory: int) -> int:
     """Which `number` NUMA cells an item gets, in equal parts, as bits: those with least left over. NEVER where there aren't as many."""
     chosen = 0
@@ -59,7 +59,7 @@ def cells(free: Ints, row: int, number: int, vcpus: int, memory: int) -> int:
     return chosen
 
 
-@inner
+@part
 def cells_of(columns: Columns, row: int, needs: Ints, extras: Ints) -> int:
     """Which NUMA cells an item gets, as bits; NEVER where there is no room. A single one is chosen so that pairs stay whole."""
     if extras[2] == 1 and columns.pair[0] > 0:
@@ -67,7 +67,7 @@ def cells_of(columns: Columns, row: int, needs: Ints, extras: Ints) -> int:
     return cells(columns.cells, row, extras[2], needs[0], needs[1])
 
 
-@inner
+@part
 def lacks(columns: Columns, row: int, needs: Ints, extras: Ints) -> int:
     """Which resources a host has too little of, as bits: 0..3 as in SIZES, 4 for NUMA cells. An item that asks for none lacks none."""
     short = 0
@@ -114,7 +114,7 @@ def key_by_size(
     return (int(points(free, share, flags[row] & ON != 0, rank, row, needs, weights, taught) * STEPS) << TIE_BITS) + int(tie[row])
 
 
-@inner
+@part
 def keys_of(columns: Columns, index: Index, slot: int, rows: Ints, out: Ints) -> None:
     """The keys of some rows for one shape. Loop by loop, since the mere possibility of calling `devices` slows the first tenfold."""
     needs, extras, weights = index.needs[slot], index.extras[slot], index.weights[slot]
@@ -140,7 +140,7 @@ def _steps(amount: float) -> int:
     return int(min(max(amount, -_MOST_POINTS), _MOST_POINTS) * STEPS) << TIE_BITS
 
 
-@inner
+@part
 def _less_gpus(columns: Columns, rows: Ints, needs: Ints, extras: Ints, weight: float, out: Ints) -> None:
     """Add what lost GPUs count to keys of hosts that have any."""
     free, share, gpus, model, work = columns.free, columns.share, columns.gpus, columns.model, columns.work
@@ -151,7 +151,7 @@ def _less_gpus(columns: Columns, rows: Ints, needs: Ints, extras: Ints, weight: 
             out[number] += _steps(weight * losses.gpu_loss(free[row, 0], gpus, row, model[row], needs[0], extras, bits, work))
 
 
-@inner
+@part
 def _less_pairs(columns: Columns, rows: Ints, needs: Ints, extras: Ints, weight: float, out: Ints) -> None:
     """Add what lost pairs of NUMA cells count."""
     part_vcpus, part_memory = -(-needs[0] // extras[2]), -(-needs[1] // extras[2])
@@ -162,7 +162,7 @@ def _less_pairs(columns: Columns, rows: Ints, needs: Ints, extras: Ints, weight:
             out[number] += _steps(weight * losses.pair_loss(columns.cells, row, columns.pair, bits, part_vcpus, part_memory))
 
 
-@inner
+@part
 def _less_days(gone: Ints, rows: Ints, alive: Floats, spans: Floats, weight: float, out: Ints) -> None:
     """Add what days count for which hosts would be kept from running empty."""
     for number in range(len(rows)):
@@ -211,7 +211,7 @@ def give(columns: Columns, row: int, needs: Ints, extras: Ints, lasting: Ints, d
     touch(columns, row)
 
 
-@inner
+@part
 def _move(columns: Columns, row: int, needs: Ints, extras: Ints, device_bits: int, cell_bits: int, sign: int) -> None:
     for device in range(columns.gpus.shape[1]):
         if (device_bits >> device) & 1:
@@ -253,7 +253,7 @@ def copies_on(columns: Columns, rows: Ints, needs: Ints, extras: Ints, most: int
 # -- a shape's keys --------------------------------------------------------------------------------------------------------------
 
 
-@inner
+@part
 def top_of(keys: Ints, block: int) -> int:
     """The highest key in a block."""
     top = EXCLUDED
@@ -262,7 +262,7 @@ def top_of(keys: Ints, block: int) -> int:
     return top
 
 
-@inner
+@part
 def put(keys: Ints, tops: Ints, row: int, new: int) -> None:
     """Write one key, and the top of its block where that changes it."""
     old, block = keys[row], row // BLOCK
@@ -273,7 +273,7 @@ def put(keys: Ints, tops: Ints, row: int, new: int) -> None:
         tops[block] = top_of(keys, block)
 
 
-@inner
+@part
 def refresh(columns: Columns, index: Index, places: Places, slot: int, allowed: Ints) -> None:
     """Bring a slot up to date where an item may go: the rows touched since, in the blocks of classes that are `allowed`."""
     keys, tops = index.keys[slot], index.tops[slot]
@@ -285,7 +285,7 @@ def refresh(columns: Columns, index: Index, places: Places, slot: int, allowed: 
             put(keys, tops, rows[number], found[number])
 
 
-@inner
+@part
 def _stale(columns: Columns, places: Places, keys: Ints, tops: Ints, seen: Ints, allowed: Ints, out: Ints) -> int:
     """Write the rows whose keys are not true any more, which they are about to be; how many there are."""
     last, latest, head = columns.last, columns.latest, columns.head[0]

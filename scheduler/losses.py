@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler.columns import NEVER, Floats, Ints
-from scheduler.compiled import inner, kernel
+from scheduler.compiled import kernel, part
 from scheduler.types import WHOLE_GPU
 
 LOG_STEPS = 1 << 20  # logarithms of probabilities are kept in these, as whole numbers: what is added can be taken away again exactly
@@ -55,7 +55,7 @@ def useful(vcpus: int, gpus: Devices, row: int, model: int, work: Ints) -> float
     return total / WHOLE_GPU / SHARES
 
 
-@inner
+@part
 def gpu_loss(vcpus: int, gpus: Devices, row: int, model: int, taken: int, extras: Ints, device_bits: int, work: Ints) -> float:
     """How many GPUs of use a host loses to an item of `taken` vcpus on these devices."""
     before = useful(vcpus, gpus, row, model, work)
@@ -83,13 +83,13 @@ def pairs(free: Ints, row: int, unit: Floats, cell_bits: int, vcpus: int, memory
     return min(total / 2, total - largest)
 
 
-@inner
+@part
 def pair_loss(free: Ints, row: int, unit: Floats, cell_bits: int, vcpus: int, memory: int) -> float:
     """How many pairs fewer."""
     return pairs(free, row, unit, 0, 0, 0) - pairs(free, row, unit, cell_bits, vcpus, memory)
 
 
-@inner
+@part
 def best_cell(free: Ints, row: int, unit: Floats, vcpus: int, memory: int) -> int:
     """Which one cell should give so much, as a bit: the one that leaves most pairs, of equals the tightest. NEVER where none can."""
     chosen, most, least = NEVER, 0.0, 0
@@ -103,7 +103,7 @@ def best_cell(free: Ints, row: int, unit: Floats, vcpus: int, memory: int) -> in
     return chosen
 
 
-@inner
+@part
 def stay(gone: Ints, row: int, alive: Floats, spans: Floats) -> float:
     """For how many days the item alone would keep the host from being empty."""
     days = 0.0
