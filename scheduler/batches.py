@@ -207,11 +207,11 @@ def leads_of(gang: Sequence[Item]) -> Sequence[Item | None]:
     for position, item in enumerate(gang):
         if item.spread is not None and leads(item) and item.spread.group not in seen:
             seen.add(item.spread.group)
-            found[position] = _together(item, gang[position:])
+            found[position] = together(item, gang[position:])
     return found
 
 
-def _together(first: Item, rest: Sequence[Item]) -> Item:
+def together(first: Item, rest: Sequence[Item]) -> Item:
     """The first item of a group as large as all of the group in `rest`: they must share its host."""
     group = [item for item in rest if item.spread == first.spread]
     if len(group) == 1:
