@@ -12,6 +12,7 @@ from scheduler.explain import explain
 from scheduler.fleet import Fleet
 from scheduler.lifetimes import Lives
 from scheduler.place import apply, capacity, place
+from scheduler.reasons import reasons
 from scheduler.types import Cell, Host, Item, Resources, Spread
 
 
@@ -32,6 +33,8 @@ def warm() -> None:
         apply(fleet, [small, special], placed)
     fleet.release("a", small.resources)
     explain(fleet, [small, large])
+    for item in (small, special, large):
+        reasons(fleet, item)
     capacity(fleet, special)
     lives = Lives(0.0)
     lives.come("i", "a", ("project", "size"), 0.0)
