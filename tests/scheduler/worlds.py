@@ -203,7 +203,7 @@ def allowed(fleet: Sequence[Host], wanted: Sequence[Item], chosen: Sequence[Host
     if not all(_may(to, each) for each, to in zip(wanted, chosen, strict=True)):
         return False
     groups = {each.spread: each.members for each in wanted if each.spread}
-    return all(_group_holds(fleet, rule, members, wanted, chosen) for rule, members in groups.items())
+    return all(group_holds(fleet, rule, members, wanted, chosen) for rule, members in groups.items())
 
 
 def _holds(one: Host, mine: Sequence[Item]) -> bool:
@@ -243,7 +243,7 @@ def _fits_cells(rooms: Sequence[tuple[int, int]], mine: Sequence[Item]) -> bool:
     )
 
 
-def _group_holds(fleet: Sequence[Host], rule: Spread, members: Any, wanted: Sequence[Item], chosen: Sequence[Host]) -> bool:
+def group_holds(fleet: Sequence[Host], rule: Spread, members: Any, wanted: Sequence[Item], chosen: Sequence[Host]) -> bool:
     def domain(one: Host) -> str:
         return {"host": one.id, "rack": one.rack, "zone": one.zone, "site": one.site}[rule.domain]
 
