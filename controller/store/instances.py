@@ -142,10 +142,11 @@ def pick(conn: Connection, lease_s: float, saturated: Sequence[str], limit: int)
 
 
 def renew(conn: Connection, ids: Sequence[str], lease_s: float) -> None:
-    """Keep instances that are still being worked on."""
+    """Keep instances that are still being worked on; a lease that was given back meanwhile stays so."""
     sql.run(
         conn,
-        "UPDATE instances SET leased_until = now() + make_interval(secs => :lease) WHERE id = ANY(CAST(:ids AS uuid[]))",
+        "UPDATE instances SET leased_until = now() + make_interval(secs => :lease)"
+        " WHERE id = ANY(CAST(:ids AS uuid[])) AND leased_until IS NOT NULL",
         ids=list(ids),
         lease=lease_s,
     )

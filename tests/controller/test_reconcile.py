@@ -197,6 +197,14 @@ def test_what_a_dead_controller_leased_is_taken_over_when_the_lease_ends(cloud: 
     assert row_of(cloud, id_)["state"] == "active"
 
 
+def test_a_lease_that_was_given_back_is_not_renewed(cloud: Cloud) -> None:
+    id_ = running(cloud)
+    cloud.run(lambda conn: store.renew(conn, [id_], 60.0))  # by a thread that still thought it was being worked on
+    ask(cloud, "stop", id_)
+    Stepper(cloud).settle()
+    assert row_of(cloud, id_)["state"] == "stopped"
+
+
 def test_a_change_asked_during_a_pass_is_not_lost(cloud: Cloud) -> None:
     id_ = running(cloud)
     ask(cloud, "stop", id_)
