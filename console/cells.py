@@ -108,6 +108,7 @@ SHOWN: dict[str, Callable[[Any], str]] = {
     "created_at": local,
     "expires_at": local,
     "revoked_at": local,
+    "starts_at": local,
     "term_ends_at": local,
     "since": local,
     "at": local,

@@ -81,7 +81,8 @@ class Admitter:
     def _gather(self, left: list[_Waiting], wait: bool) -> tuple[list[_Waiting], list[_Waiting], bool]:
         """The next batch, what must wait for the one after, and whether the end was asked for.
 
-        Explanations go alone, since what they place isn't taken, and so does who preempts; two calls with one key go one after the other.
+        Explanations go alone, since what they place isn't taken, and so do who preempts and what starts later, since their places are not
+        free; two calls with one key go one after the other.
         """
         waiting, ended = list(left), False
         while len(waiting) < _LARGEST:
@@ -144,4 +145,4 @@ class Admitter:
 
 
 def _alone(submission: Submission) -> bool:
-    return submission.explain or submission.preempt
+    return submission.explain or submission.preempt or submission.starts_at is not None

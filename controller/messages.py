@@ -54,6 +54,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "{project} may not preempt. Ask without it, or have an administrator above it allow that (--may-preempt).",
         "{project} 不允许抢占。请去掉抢占选项，或请上级项目管理员开通（--may-preempt）。",
     ),
+    "preempt_later": (
+        "What starts later can't preempt: leave out the one or the other.",
+        "预约开始时间的申请不能同时抢占，请去掉其中一项。",
+    ),
     "preempt_undecided": (
         "Only what the policy of {project} approves at once may preempt, and this is more. Ask without it, or for less.",
         "只有 {project} 策略可自动批准的申请才能抢占，此申请超出其范围。请去掉抢占选项或减少申请量。",
@@ -162,6 +166,21 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "{name} is protected. Take the protection away first: 'chutian instance unprotect'.",
         "{name} 受保护，请先解除保护：chutian instance unprotect。",
     ),
+    "instance_not_begun": (
+        "{name} has not begun yet: until then it can only be protected, extended or deleted.",
+        "{name} 尚未开始，在此之前只能启用保护、延期或删除。",
+    ),
+    "no_term": ("{name} has no term that could be extended.", "{name} 没有设定期限，无需延期。"),
+    "place_promised": (
+        "{name} is given back at the end of its term, and its place is promised from then on: it can't be resized, protected or extended.",
+        "{name} 将在到期时释放，其位置已承诺给后续申请，因此不能再调整规格、启用保护或延期。",
+    ),
+    "ends_without_term": (
+        "What is to be given back at the end of its term needs a term (term_days).",
+        "选择到期释放时必须填写期限（term_days）。",
+    ),
+    "starts_too_late": ("It can start at most {days} days from now.", "开始时间最多可在 {days} 天之内。"),
+    "starts_in_past": ("Its start lies in the past. Leave it out to start at once.", "开始时间已过，如需立即开始请不要填写。"),
     "reboot_stopped": ("{name} is to be stopped; start it instead.", "{name} 应处于停止状态，请改用启动。"),
     "disk_shrinks": ("A disk can't shrink: it has {have} GiB, the flavor {want}.", "磁盘不能缩小：现为 {have} GiB，规格为 {want} GiB。"),
     "image_in_use": (
@@ -289,6 +308,15 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "host_lost_guest": ("The hypervisor lost the guest.", "虚拟化层丢失了客户机。"),
     "migration_failed": ("A migration of the guest failed half-way.", "客户机迁移中途失败。"),
     "pool_missing": ("The host's storage pool is missing.", "主机缺少存储池。"),
+    "starts_later": ("It begins at {at}.", "将于 {at} 开始。"),
+    "waiting_for_room": (
+        "It waits until the place that it was promised is free, and begins by itself then.",
+        "正在等待所承诺的位置空出，届时将自动开始。",
+    ),
+    "kept_past_term": (
+        "Its term is over. It stays because it is protected, and goes as soon as it no longer is; extend it to keep it.",
+        "已到期，因受保护而保留；解除保护后将立即释放。如需继续使用，请延期。",
+    ),
     "deadline_passed": ("It was not done within {seconds} seconds.", "未能在 {seconds} 秒内完成。"),
     "kvm_unavailable": (
         "KVM does not work on this host; guests run under software emulation, many times slower. {detail}",
@@ -414,6 +442,23 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "{name} was preempted: a request of class '{priority}' needs its place. It is deleted, with its disk.",
         "{name} 被抢占：优先级为“{priority}”的申请需要其位置。该实例及其磁盘将被删除。",
     ),
+    "instance.term_ends": (
+        "{name} is given back on {at}, at the end of its term. Extend it if it is needed for longer: 'chutian instance extend'.",
+        "{name} 将于 {at} 到期释放；如需继续使用，请延期：chutian instance extend。",
+    ),
+    "instance.term_ended": (
+        "The term of {name} ended on {at}; it is being deleted, as was asked for with it.",
+        "{name} 已于 {at} 到期，按申请约定正在释放（删除）。",
+    ),
+    "instance.term_kept": (
+        "The term of {name} ended on {at}; it stays because it is protected, and goes as soon as it no longer is. Extend it to keep it.",
+        "{name} 已于 {at} 到期，因受保护而保留；解除保护后将立即释放。如需继续使用，请延期。",
+    ),
+    "instance.extended": ("The term of {name} was extended by {days} days.", "{name} 的期限延长了 {days} 天。"),
+    "instance.waiting_for_room": (
+        "{name} should have begun, and waits until the place that it was promised is free. It begins by itself then.",
+        "{name} 应已开始，正在等待所承诺的位置空出，届时将自动开始。",
+    ),
     "instance.protected": ("{name} is protected from deletion.", "{name} 已启用删除保护。"),
     "instance.unprotected": ("{name} is no longer protected from deletion.", "{name} 已解除删除保护。"),
     # rules of the scheduler, and changes that would fit
@@ -452,6 +497,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "change.preempt": ("preempting instances of lower classes would make room (preempt)", "抢占较低优先级的实例即可（preempt）"),
     "change.fewer_instances": ("{count} instances would fit", "改为 {count} 个实例即可"),
     "change.drop_trait": ("without the trait {trait} it would fit", "去掉特性 {trait} 即可"),
+    "change.later": ("a start at {starts_at} would fit", "推迟到 {starts_at} 开始即可"),
     "change.smaller": (
         "a smaller size would fit: vCPUs {vcpus}, memory {memory_mib} MiB, disk {disk_gib} GiB, GPUs {gpus} (empty: as asked)",
         "缩小规格即可：vCPU {vcpus}、内存 {memory_mib} MiB、磁盘 {disk_gib} GiB、GPU {gpus}（空表示不变）",

@@ -158,6 +158,7 @@ class Change:
     drop_trait        trait
     relax_spread      mode (the soft mode to ask for instead), domain
     fewer_instances   count (of that shape)
+    later             starts_at (the whole gang; found by `scheduler.later`, where the caller knows who leaves)
     """
 
     what: str

@@ -10,8 +10,10 @@ import click
 
 from console import listing, lookup, plans, progress, render
 from console.app import App, note, sure
+from console.cells import cell
 from console.client import Body, at
 from console.guest_console import follow, whole
+from console.moments import moment
 from console.verbs import LISTING, OF_PRIORITY, PREEMPT, PRIORITY, WAITING, YES, Param, Verb, arg, flag, opt
 
 STATES = ("pending", "building", "active", "stopped", "migrating", "deleting", "deleted", "error")
@@ -31,6 +33,8 @@ COLUMNS = (
     "+vcpus",
     "+memory_mib",
     "+disk_gib",
+    "+starts_at",
+    "+term_ends_at",
     "+created_at",
     "+id",
 )
@@ -47,6 +51,8 @@ def create(  # noqa: PLR0913 - one argument per option
     domain: str,
     preemptible: bool,
     preempt: bool,
+    ends: bool,
+    starts_at: str | None,
     explain: bool,
     wait: bool,
     timeout: int,
@@ -55,6 +61,7 @@ def create(  # noqa: PLR0913 - one argument per option
 ) -> int | None:
     """Ask for one instance, decided at once by the project's policy."""
     body: Body = {key: value for key, value in fields.items() if value is not None}
+    body |= ({"ends": True} if ends else {}) | ({"starts_at": moment(app, starts_at)} if starts_at else {})
     body |= {"user_data": Path(user_data).read_text("utf-8")} if user_data else {}
     body |= {"ssh_keys": [_key(app, file) for file in ssh_key]} if ssh_key else {}
     body |= {"spread": {"mode": spread, "domain": domain}} if spread else {}
@@ -153,6 +160,12 @@ def _mark(app: App, verb: str, instance: str, project: str | None) -> None:
     render.done(app, f"instance.{verb}", body, name=body.get("name", ""), id=body["id"])
 
 
+def extend(app: App, instance: str, days: int, project: str | None, generation: int | None) -> None:
+    """The end of its term moves."""
+    body = app.client().post(at("instances", lookup.instance(app, instance, project), "extend"), {"days": days}, generation=generation)
+    render.done(app, "instance.extend", body, name=body.get("name", ""), until=cell(app.say, "term_ends_at", body.get("term_ends_at")))
+
+
 def delete(app: App, instance: str, project: str | None, generation: int | None, wait: bool, timeout: int, yes: bool) -> int:
     """Gone for good, its disk too."""
     deadline = time.monotonic() + timeout
@@ -205,6 +218,8 @@ VERBS = {
             PRIORITY,
             flag("--preemptible"),
             PREEMPT,
+            flag("--ends"),
+            opt("--starts-at"),
             flag("--explain"),
             *WAITING,
             opt("--idempotency-key"),
@@ -229,6 +244,9 @@ VERBS = {
     "rebuild": Verb(rebuild, (_INSTANCE, opt("--image", text="other-image"), *_CHANGE, YES)),
     "protect": Verb(protect, (_INSTANCE, _PROJECT)),
     "unprotect": Verb(unprotect, (_INSTANCE, _PROJECT)),
+    "extend": Verb(
+        extend, (_INSTANCE, opt("--days", text="more-days", type=click.IntRange(1, 3650), required=True), _PROJECT, _GENERATION)
+    ),
     "delete": Verb(delete, (_INSTANCE, *_CHANGE, YES)),
     "console": Verb(
         console,

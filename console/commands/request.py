@@ -14,17 +14,27 @@ from console import listing, lookup, plans, progress, render
 from console.app import App, note
 from console.cells import cell, clean
 from console.client import Body, at
+from console.moments import moment
 from console.verbs import LISTING, OF_PRIORITY, PREEMPT, PRIORITY, WAITING, Verb, arg, flag, opt
 
 STATES = ("pending", "approved", "refused", "expired", "cancelled")
-COLUMNS = ("id", "project", "state", "priority", "reason", "items", "created_by", "created_at", "+expires_at")
+COLUMNS = ("id", "project", "state", "priority", "reason", "items", "created_by", "created_at", "+starts_at", "+expires_at")
 
 
 def create(
-    app: App, file: str, *, explain: bool, wait: bool, timeout: int, idempotency_key: str | None, **fields: str | bool | None
+    app: App,
+    file: str,
+    *,
+    starts_at: str | None,
+    explain: bool,
+    wait: bool,
+    timeout: int,
+    idempotency_key: str | None,
+    **fields: str | bool | int | None,
 ) -> int | None:
     """Apply for what a file says; options go before it."""
     body = load(app, file) | {key: value for key, value in fields.items() if value}
+    body |= {"starts_at": moment(app, starts_at)} if starts_at else {}
     if explain:
         return plans.show(app, at("requests"), body)
     key = idempotency_key or str(uuid.uuid4())
@@ -53,7 +63,7 @@ def load(app: App, file: str) -> Body:
         raise click.UsageError(app.say("request.unreadable", file=file, why=error)) from error
     if not isinstance(body, dict) or not isinstance(body.get("items"), list):
         raise click.UsageError(app.say("request.not_a_request", file=file))
-    return body
+    return body | ({"starts_at": moment(app, body["starts_at"])} if body.get("starts_at") else {})
 
 
 def list_(app: App, limit: int | None, cursor: str | None, everything: bool, **filters: str | None) -> None:
@@ -130,6 +140,9 @@ VERBS = {
             opt("--reason"),
             PRIORITY,
             PREEMPT,
+            opt("--term-days", type=click.IntRange(min=1)),
+            flag("--ends"),
+            opt("--starts-at"),
             flag("--explain"),
             *WAITING,
             _KEY,

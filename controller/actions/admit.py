@@ -25,9 +25,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from controller import errors
-from controller.actions import preempting, spare
+from controller.actions import preempting, promises, spare, terms
 from controller.actions.admitted import placement_row, write
-from controller.actions.draft import Accepted, Admission, Draft, Explained, NewId, Outcome, Row, Unit
+from controller.actions.draft import Accepted, Admission, Draft, Explained, NewId, Outcome, Row, Unit, held
 from controller.actions.fleet_view import FleetView
 from controller.actions.lifetimes import kin
 from controller.actions.refusals import no_capacity, no_spare, quota_exceeded
@@ -40,7 +40,7 @@ from controller.store import answers, catalogue, fleet, placements, projects, re
 from quotas import check as quota
 from scheduler import types as scheduler
 from scheduler.fleet import Fleet
-from scheduler.place import apply, place
+from scheduler.place import place
 
 GIB = 1 << 30
 _ADVISED = 2  # refusals of one batch that are told whether preempting would do: it is a search, and the others wait for it
@@ -51,13 +51,13 @@ def admit(conn: Connection, admission: Admission, submissions: Sequence[Submissi
     """Take, or refuse, submissions, each in its turn (`actions.turns`); the outcomes in the order in which they were given.
 
     The caller owns the transaction, and makes the fleet view forget what it holds when it does not commit. Explanations, whose places are
-    not taken, and submissions that preempt, whose places are not free, come alone.
+    not taken, and submissions that preempt or start later, whose places are not free, come alone.
     """
-    drafts = _resolve(conn, admission, submissions)
+    now = sql.scalar(conn, "SELECT now()")
+    drafts = _resolve(conn, admission, submissions, now)
     _answer_repeated(conn, [draft for draft in drafts if draft.outcome is not None])  # it meant something when it was taken
     open_drafts = [draft for draft in drafts if draft.outcome is None]
     if open_drafts:
-        now = sql.scalar(conn, "SELECT now()")
         paths = {id_ for draft in open_drafts for id_ in draft.project["ancestors"]}
         nodes = projects.nodes(conn, paths | preempting.owners(conn, open_drafts), lock=True)
         _answer_repeated(conn, open_drafts)
@@ -65,7 +65,7 @@ def admit(conn: Connection, admission: Admission, submissions: Sequence[Submissi
         _check_names(conn, open_drafts)
         _protect(conn, open_drafts)
         _foresee(conn, admission.view, open_drafts, now)
-        _decide(conn, admission, open_drafts, nodes)
+        _decide(conn, admission, open_drafts, nodes, now)
         placements.add(conn, [row for draft in open_drafts for row in draft.records])
         write(conn, admission, [draft for draft in open_drafts if draft.outcome is None], now)
     return [draft.outcome for draft in drafts if draft.outcome is not None]
@@ -74,7 +74,7 @@ def admit(conn: Connection, admission: Admission, submissions: Sequence[Submissi
 # -- 1: what the names mean ------------------------------------------------------------------------------------------------------
 
 
-def _resolve(conn: Connection, admission: Admission, submissions: Sequence[Submission]) -> list[Draft]:
+def _resolve(conn: Connection, admission: Admission, submissions: Sequence[Submission], now: datetime) -> list[Draft]:
     known = projects.find(conn, (submission.project for submission in submissions))
     chain = projects.find(conn, {id_ for row in known.values() for id_ in row["ancestors"]})
     items = [item for submission in submissions for item in submission.items]
@@ -88,6 +88,7 @@ def _resolve(conn: Connection, admission: Admission, submissions: Sequence[Submi
         draft = Draft(submission, known.get(submission.project) or {}, False, admission.new_id())
         try:
             _may(submission, draft.project)
+            terms.check(submission, now)
             for number, item in enumerate(submission.items):
                 _add_units(draft, number, item, _Meaning(flavors, images, pools, zones, sites), admission.new_id)
             draft.policy = in_force([chain[id_] for id_ in draft.project["ancestors"]])
@@ -237,7 +238,15 @@ def _check_names(conn: Connection, drafts: Sequence[Draft]) -> None:
             taken.update(names)
 
 
-def _decide(conn: Connection, admission: Admission, drafts: Sequence[Draft], nodes: Mapping[str, quota.Node]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """When it is, and of which projects the sums are locked."""
+
+    locked: Collection[str]
+    now: datetime
+
+
+def _decide(conn: Connection, admission: Admission, drafts: Sequence[Draft], nodes: Mapping[str, quota.Node], now: datetime) -> None:
     """Check limits and place, until nothing changes: when one that was counted can't be placed, those that it kept out get another look."""
     admission.view.count(unit.wish for draft in drafts if draft.outcome is None and not draft.submission.explain for unit in draft.units)
     nodes = dict(nodes)
@@ -254,7 +263,7 @@ def _decide(conn: Connection, admission: Admission, drafts: Sequence[Draft], nod
                 continue
             counted.append(draft)
             _count(tentative, draft)
-        placed, failed = _place(conn, admission, counted, accepted, nodes.keys())
+        placed, failed = _place(conn, admission, counted, accepted, _Round(nodes.keys(), now))
         accepted += placed
         for draft in placed:
             _count(nodes, draft)
@@ -277,7 +286,7 @@ def _count(nodes: dict[str, quota.Node], draft: Draft) -> None:
 
 
 def _place(
-    conn: Connection, admission: Admission, drafts: Sequence[Draft], earlier: Sequence[Draft], locked: Collection[str]
+    conn: Connection, admission: Admission, drafts: Sequence[Draft], earlier: Sequence[Draft], this: _Round
 ) -> tuple[list[Draft], bool]:
     """Place drafts together; those that were, and whether any could not be. `earlier`: accepted before in this transaction."""
     view = admission.view.fleet
@@ -286,7 +295,7 @@ def _place(
     for draft, result in zip(drafts, results, strict=True):
         found: list[scheduler.Placement] | None
         if isinstance(result, scheduler.NoValidHost):
-            found = _otherwise(conn, admission, draft, result, locked, refused < _ADVISED)
+            found = _otherwise(conn, admission, draft, result, this, refused < _ADVISED)
         else:
             found = result
         if found is None:
@@ -297,27 +306,30 @@ def _place(
             draft.placements = found
             firsts = {unit.item: unit.id for unit in reversed(draft.units)}
             draft.records = [placement_row(view, draft, admission.new_id, key) for key in reversed(firsts.values())]
-            apply(view, draft.wishes(), found)
+            view.claim_all((to.host_id, wish) for wish, to in held(draft, found))
             placed.append(draft)
     return placed, refused > 0
 
 
 def _otherwise(
-    conn: Connection, admission: Admission, draft: Draft, refusal: scheduler.NoValidHost, locked: Collection[str], advised: bool
+    conn: Connection, admission: Admission, draft: Draft, refusal: scheduler.NoValidHost, this: _Round, advised: bool
 ) -> list[scheduler.Placement] | None:
-    """Places that others give up for the draft, where it may preempt; else None, and it is refused (`advised`: with what that would do)."""
+    """Places that others leave by its start, or give up for it; else None, and it is refused (`advised`: with what that would do)."""
     view, explained = admission.view.fleet, draft.submission.explain
+    if found := promises.take(conn, view, draft, this.now):
+        return found
     if draft.submission.preempt and not draft.elsewhere:
-        if not explained and (found := preempting.take(conn, admission, draft, locked)):
+        if not explained and (found := preempting.take(conn, admission, draft, this.locked)):
             return found
         if explained and (room := preempting.look(conn, view, draft)):
             draft.outcome = Explained(None, preempting.told(room, view, draft))
             return list(room.found.placements)
+    later = promises.offer(conn, view, draft, this.now) if advised else None
     if draft.elsewhere:
-        error = no_spare(len(view))
+        error = no_spare(len(view), later)
     else:
         advice = preempting.advice(conn, view, draft) if advised else (None, False)
-        error = no_capacity(view, draft.wishes(), refusal, *advice)
+        error = no_capacity(view, draft.wishes(), refusal, later, *advice)
     draft.outcome = Explained(error) if explained else error
     draft.records = [] if explained else [placement_row(view, draft, admission.new_id, refusal.key)]
     return None

@@ -13,6 +13,7 @@ from controller.model import translate
 from controller.model.instance import begin
 from controller.model.placement import record
 from controller.model.request import Item
+from controller.model.term import begins
 from controller.sealing import Seal
 from controller.store import answers, events, instances, requests
 from scheduler import types as scheduler
@@ -27,7 +28,7 @@ def write(conn: Connection, admission: Admission, drafts: Sequence[Draft], now: 
     requests.insert(conn, asked)
     allocations = [[_allocation_row(draft, unit, p) for unit, p in pairs(draft)] for draft in drafts]
     made = [
-        [begin(request, row, now) | {"reason": _WAITS if draft.victims else None} for row in rows] if draft.auto else []
+        [begin(request, row, now) | ({"reason": _WAITS} if draft.victims else {}) for row in rows] if draft.auto else []
         for draft, request, rows in zip(drafts, asked, allocations, strict=True)
     ]
     instances.insert(conn, [row for rows in made for row in rows], admission.build_deadline_s)
@@ -71,6 +72,8 @@ def _request_row(draft: Draft, now: datetime, admission: Admission) -> dict[str,
         "reason": submission.reason,
         "term_days": submission.term_days,
         "priority": submission.priority,
+        "ends": submission.ends,
+        "starts_at": submission.starts_at if begins(submission.starts_at, now) > now else None,
         "items": [_kept(draft, number, item, admission.seal) for number, item in enumerate(submission.items)],
         "decided_at": now if draft.auto else None,
         "expires_at": None if draft.auto else now + timedelta(seconds=admission.request_ttl_s),
@@ -125,6 +128,7 @@ def _allocation_row(draft: Draft, unit: Unit, placement: scheduler.Placement) ->
         **{size: unit.flavor[size] for size in translate.SIZES},
         "counted": True,
         "spread_group": unit.wish.spread.group if unit.wish.spread else None,
+        "after": draft.after[unit.id]["id"] if unit.id in draft.after else None,
     }
 
 
@@ -148,6 +152,9 @@ def placement_row(view: Fleet, draft: Draft, new_id: NewId, key: str) -> Row:
     kept = record(names, one.flavor["name"], one.wish, reasons(view, one.wish), hosts)
     if draft.victims:
         kept |= {"preempted": [f"{row['path']}/{row['name']}" for row in draft.victims]}
+    if draft.after:
+        mine = [draft.after[unit.id] for unit in draft.units if unit.item == one.item and unit.id in draft.after]
+        kept |= {"after": [f"{row['path']}/{row['name']}" for row in mine]}
     if draft.elsewhere and not draft.placements:  # there is room, and it is kept for what other hosts run
         kept |= {"fits": 0, "rules": [{"rule": "spare_hosts", "excluded": kept["hosts"]}], "nearest": []}
     return {

@@ -51,6 +51,7 @@ class Draft:
     placements: list[scheduler.Placement] = field(default_factory=list)
     records: list[Row] = field(default_factory=list)  # why there, or why not
     outcome: Outcome | None = None
+    after: Mapping[str, Row] = field(default_factory=dict)  # by unit, whose place it is promised: on no host before that one has gone
     elsewhere: list[scheduler.Item] | None = None  # the wishes without pools that need the hosts they keep to spare, where that was tried
 
     victims: Sequence[Row] = ()  # who makes way for it
@@ -87,3 +88,9 @@ class Admission:
 def pairs(draft: Draft) -> list[tuple[Unit, scheduler.Placement]]:
     """Each instance-to-be with its place."""
     return list(zip(draft.units, draft.placements, strict=True))
+
+
+def held(draft: Draft, placements: Sequence[scheduler.Placement]) -> list[tuple[scheduler.Item, scheduler.Placement]]:
+    """What is asked for of hosts now, with the places for it: all but what is promised."""
+    wishes = {wish.key: wish for wish in draft.wishes()}
+    return [(wishes[placement.key], placement) for placement in placements if placement.key not in draft.after]

@@ -11,14 +11,16 @@ from typing import Any
 from sqlalchemy import Connection
 
 from controller import errors
-from controller.actions import guard, spare
+from controller.actions import guard, spare, terms
 from controller.actions.admit import check_fit
 from controller.actions.env import Env
 from controller.actions.refusals import no_spare, quota_exceeded
 from controller.model import translate
 from controller.model.identity import Identity, Right
 from controller.model.lifecycle import Goal, State
+from controller.model.term import WARN_DAYS
 from controller.store import catalogue, events, fleet, instances, projects, requests
+from controller.store import terms as terms_store
 from controller.store.sql import Row
 from quotas import check as quota
 
@@ -33,19 +35,19 @@ def find(conn: Connection, identity: Identity, instance_id: str, lock: bool = Fa
 
 def start(conn: Connection, env: Env, identity: Identity, instance_id: str, generation: int | None) -> Row:
     """Let it run."""
-    row = _usable(conn, identity, instance_id, generation)
+    row = _begun(conn, identity, instance_id, generation)
     return _ask(conn, env, identity, row, "instance.start_asked", goal=Goal.RUNNING)
 
 
 def stop(conn: Connection, env: Env, identity: Identity, instance_id: str, generation: int | None) -> Row:
     """Let it shut down; its power is cut when the grace time is over."""
-    row = _usable(conn, identity, instance_id, generation)
+    row = _begun(conn, identity, instance_id, generation)
     return _ask(conn, env, identity, row, "instance.stop_asked", goal=Goal.STOPPED)
 
 
 def reboot(conn: Connection, env: Env, identity: Identity, instance_id: str, generation: int | None) -> Row:
     """Let it boot again, once."""
-    row = _usable(conn, identity, instance_id, generation)
+    row = _begun(conn, identity, instance_id, generation)
     if row["goal"] != Goal.RUNNING:
         raise errors.InvalidState("reboot_stopped", name=row["name"])
     return _ask(conn, env, identity, row, "instance.reboot_asked", reboots=row["reboots"] + 1)
@@ -53,7 +55,7 @@ def reboot(conn: Connection, env: Env, identity: Identity, instance_id: str, gen
 
 def rebuild(conn: Connection, env: Env, identity: Identity, instance_id: str, image: str | None, generation: int | None) -> Row:
     """Throw its disk away and make it again, from the same image or another of the same architecture."""
-    row = _usable(conn, identity, instance_id, generation)
+    row = _begun(conn, identity, instance_id, generation)
     _unprotected(row)
     source = catalogue.get(conn, "images", image or row["image_id"])
     if source is None:
@@ -66,7 +68,8 @@ def rebuild(conn: Connection, env: Env, identity: Identity, instance_id: str, im
 
 def resize(conn: Connection, env: Env, identity: Identity, instance_id: str, flavor: str, generation: int | None) -> Row:
     """Make it another size where it is. Growth is counted and taken here; shrinking frees its part when the backend has done it."""
-    row = _usable(conn, identity, instance_id, generation)
+    row = _begun(conn, identity, instance_id, generation)
+    terms.unpromised(conn, row)
     size = catalogue.get(conn, "flavors", flavor)
     if size is None:
         raise errors.InvalidRequest("unknown_flavor", item=1, flavor=flavor)
@@ -112,10 +115,23 @@ def _take_growth(conn: Connection, identity: Identity, row: Row, size: Mapping[s
 def protect(conn: Connection, identity: Identity, instance_id: str, protected: bool, generation: int | None) -> Row:
     """Protect from deletion and rebuild, or no longer."""
     row = _usable(conn, identity, instance_id, generation)
+    if protected:
+        terms.unpromised(conn, row)
     if row["protected"] != protected:
         instances.set_protected(conn, row["id"], protected)
         kind = "instance.protected" if protected else "instance.unprotected"
         events.add(conn, [events.event(kind, "instance", row["id"], row["name"], row["project_id"], identity.name)])
+    return find(conn, identity, instance_id)
+
+
+def extend(conn: Connection, identity: Identity, instance_id: str, days: int, generation: int | None) -> Row:
+    """Move the end of its term so many days on; from today where it has passed."""
+    row = _usable(conn, identity, instance_id, generation)
+    if row["term_ends_at"] is None:
+        raise errors.InvalidState("no_term", name=row["name"])
+    terms.unpromised(conn, row)
+    terms_store.extend(conn, row["id"], days, WARN_DAYS)
+    events.add(conn, [events.event("instance.extended", "instance", row["id"], row["name"], row["project_id"], identity.name, days=days)])
     return find(conn, identity, instance_id)
 
 
@@ -136,6 +152,13 @@ def _usable(conn: Connection, identity: Identity, instance_id: str, generation: 
     guard.seen(row, generation)
     if row["goal"] == Goal.GONE or row["state"] in (State.DELETING, State.DELETED):
         raise errors.InvalidState("instance_going", name=row["name"])
+    return row
+
+
+def _begun(conn: Connection, identity: Identity, instance_id: str, generation: int | None) -> Row:
+    row = _usable(conn, identity, instance_id, generation)
+    if row["starts_at"] is not None and row["state"] == State.PENDING:
+        raise errors.InvalidState("instance_not_begun", name=row["name"])
     return row
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from controller import errors
@@ -30,27 +31,41 @@ def quota_exceeded(identity: Identity, over: Sequence[quota.Over], project: Mapp
     return errors.QuotaExceeded(details={"over": shown}, project=first.path, resource=first.resource, asked=first.asked, count=len(over))
 
 
-def no_spare(hosts: int) -> errors.NoCapacity:
-    """There is room, and it is kept for what other hosts run."""
+def no_spare(hosts: int, later: datetime | None = None) -> errors.NoCapacity:
+    """There is room, and it is kept for what other hosts run. `later`: a start with which there would be other room."""
     rules = [{"rule": "spare_hosts", "excluded": hosts}]
-    return errors.NoCapacity(details={"hosts": hosts, "rules": rules, "alone": rules, "changes": []}, hosts=hosts)
+    changes = _told(_start(later))
+    return errors.NoCapacity(details={"hosts": hosts, "rules": rules, "alone": rules, "changes": changes}, hosts=hosts)
 
 
 def no_capacity(
-    fleet: Fleet, gang: Sequence[Item], refusal: NoValidHost, preemption: Mapping[str, Any] | None = None, may_preempt: bool = False
+    fleet: Fleet,
+    gang: Sequence[Item],
+    refusal: NoValidHost,
+    later: datetime | None = None,
+    preemption: Mapping[str, Any] | None = None,
+    may_preempt: bool = False,
 ) -> errors.NoCapacity:
     """Each rule with the number of hosts it excluded, and changes that would fit; no host is named.
 
-    `preemption`: who would make room, for operators; `may_preempt`: to ask again and preempt would do.
+    `later`: a start that would; `preemption`: who would make room, for operators; `may_preempt`: to ask again and preempt would do.
     """
     full = explain(fleet, gang) or refusal
-    offered = (Change("preempt", {}),) if may_preempt else ()
+    offered = (*_start(later), *((Change("preempt", {}),) if may_preempt else ()))
     details: dict[str, Any] = {
         "hosts": full.hosts,
         "rules": [{"rule": rule.rule, "excluded": rule.excluded} for rule in full.rules if rule.excluded],
         "alone": [{"rule": rule.rule, "excluded": rule.excluded} for rule in full.alone if rule.excluded],
-        "changes": [{"change": change.what, **change.params} for change in (*full.changes, *offered)],
+        "changes": _told((*full.changes, *offered)),
     }
     if preemption is not None:
         details["preemption"] = preemption
     return errors.NoCapacity(details=details, hosts=full.hosts)
+
+
+def _start(later: datetime | None) -> tuple[Change, ...]:
+    return () if later is None else (Change("later", {"starts_at": later.strftime("%Y-%m-%dT%H:%M:%SZ")}),)
+
+
+def _told(changes: Iterable[Change]) -> list[dict[str, Any]]:
+    return [{"change": change.what, **change.params} for change in changes]

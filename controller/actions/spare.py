@@ -76,7 +76,8 @@ def broken(conn: Connection, view: Fleet, drafts: Sequence[Draft], results: Resu
 def _coming(draft: Draft, result: Sequence[Placement] | NoValidHost) -> Coming:
     if isinstance(result, NoValidHost):
         return []
-    return [(unit.wish, placement.host_id) for unit, placement in zip(draft.units, result, strict=True)]
+    wishes = {unit.id: unit.wish for unit in draft.units}
+    return [(wishes[to.key], to.host_id) for to in result if to.key not in draft.after]
 
 
 def _read(conn: Connection, row: Row) -> _Pool:

@@ -271,6 +271,8 @@ class RequestOut(Identified):
     priority: Literal["batch", "normal", "critical"]
     reason: str = Field(examples=["挂号系统上线"])
     term_days: int | None = Field(examples=[365])
+    ends: bool = Field(description="Its instances are given back at the end of the term.", examples=[False])
+    starts_at: datetime | None = Field(description="When its instances begin; null: when it is approved.", examples=[None])
     items: list[dict[str, Any]] = Field(
         description="As handed in, but for user data, which may hold secrets: only its size (`user_data_bytes`) is told.",
         examples=[[{"kind": "vm", "name": "web", "flavor": "small", "image": "debian-12", "count": 3, "user_data_bytes": 412}]],
@@ -312,7 +314,9 @@ class InstanceOut(Identified):
         description="The newest generation that has come to an end; when it equals `generation`, nothing is under way.", examples=[1]
     )
     since: datetime = Field(description="Since when it is in this state.", examples=[AT])
+    starts_at: datetime | None = Field(description="When it begins, where that was asked for; built then.", examples=[None])
     term_ends_at: datetime | None = Field(examples=[AT])
+    ends: bool = Field(description="It is given back, that is deleted, at the end of its term, unless it is protected.", examples=[False])
 
 
 class ConsoleOut(_Out):
@@ -357,6 +361,7 @@ class PlacementOut(_Out):
         examples=[[{"rule": "zone", "excluded": 863, "text": "are in another zone"}]],
     )
     chosen: list[str] | None = Field(description="The hosts given, one for each name.", examples=[None])
+    after: list[str] | None = Field(description="Whose places were promised, for when they have gone.", examples=[None])
     best: list[dict[str, Any]] | None = Field(
         description="The best of those that fit: `points`, and in them `kept_days`, for which it alone is expected to keep the host from"
         " running empty.",

@@ -39,6 +39,10 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "bool_parsing": ("must be true or false", "应为 true 或 false"),
     "list_type": ("must be a list", "应为列表"),
     "dict_type": ("must be an object", "应为对象"),
+    "moment": (
+        "must be a moment with its time zone, as 2026-12-01T08:00:00+08:00",
+        "应为带时区的时间，如 2026-12-01T08:00:00+08:00",
+    ),
     "value_error": ("{error}", "{error}"),
 }
 

@@ -5,9 +5,11 @@ Everything that leaves is described in `controller.api.answers`.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from controller.model.naming import LABEL_PATTERN
 
@@ -21,6 +23,17 @@ def _storable(text: str) -> str:
     if "\x00" in text:
         raise ValueError("must not contain a NUL character")
     return text
+
+
+def _moment(given: object) -> object:
+    """A moment in RFC 3339's words, which name a time zone."""
+    try:
+        at = datetime.fromisoformat(given) if isinstance(given, str) and len(given) > len("2026-12-01") else None
+    except ValueError:
+        at = None
+    if given is not None and (at is None or at.tzinfo is None):
+        raise PydanticCustomError("moment", "must be a moment with its time zone, as 2026-12-01T08:00:00+08:00")
+    return at
 
 
 _Storable = AfterValidator(_storable)
@@ -305,12 +318,21 @@ class _Ranked(_In):
     )
 
 
-class RequestIn(_Ranked):
+class _Timed(_In):
+    term_days: int | None = Field(None, ge=1, le=36500, description="For how long, from its start.", examples=[365])
+    ends: bool = Field(
+        False, description="Its instances are given back, that is deleted, at the end of the term (到期释放).", examples=[False]
+    )
+    starts_at: Annotated[datetime | None, BeforeValidator(_moment)] = Field(
+        None, description="When it is to start, at most a year ahead; null: at once. Quota is taken at once.", examples=[None]
+    )
+
+
+class RequestIn(_Ranked, _Timed):
     """An application for computing."""
 
     project: Reference = Field(examples=["hubei/health"])
     reason: Line = Field("", description="What it is for; approvers read this.", examples=["挂号系统上线"])
-    term_days: int | None = Field(None, ge=1, le=36500, examples=[365])
     items: list[ItemIn] = Field(min_length=1, max_length=50)
 
     @model_validator(mode="after")
@@ -320,12 +342,11 @@ class RequestIn(_Ranked):
         return self
 
 
-class InstanceIn(_Sized, _Ranked):
+class InstanceIn(_Sized, _Ranked, _Timed):
     """One instance, decided at once."""
 
     project: Reference = Field(examples=["hubei/health"])
     reason: Line = ""
-    term_days: int | None = Field(None, ge=1, le=36500, examples=[365])
 
 
 class DecisionIn(_In):
@@ -344,6 +365,12 @@ class ResizeIn(_In):
     """Another size."""
 
     flavor: Reference = Field(examples=["large"])
+
+
+class ExtendIn(_In):
+    """More time."""
+
+    days: int = Field(ge=1, le=3650, description="By how much the end of its term moves.", examples=[30])
 
 
 class RebuildIn(_In):

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from controller.model.lifecycle import Goal, State
+from controller.model.term import span
 from controller.model.translate import SIZES
 
 Row = Mapping[str, Any]
@@ -24,6 +25,6 @@ def begin(request: Row, allocation: Row, now: datetime) -> dict[str, Any]:
         "goal": Goal.RUNNING,
         "state": State.PENDING,
         "since": now,
-        "asked_at": now,
         "created_at": now,
+        **span(request, now),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from controller.model.identity import Identity
@@ -60,8 +61,9 @@ class Submission:
     """An application as handed in.
 
     `direct`: it came as a create of instances and is to be decided at once or not at all. `key` and `fingerprint`: the caller's idempotency
-    key and what identifies the call's content. `explain`: answer without doing anything. `preempt`: where there is no room, take that of
-    preemptible instances of lower classes.
+    key and what identifies the call's content. `explain`: answer without doing anything. `ends`: its instances are given back at the end of
+    the term. `starts_at`: they begin then (None: at once). `preempt`: where there is no room, take that of preemptible instances of lower
+    classes.
     """
 
     identity: Identity
@@ -74,6 +76,8 @@ class Submission:
     key: str | None = None
     fingerprint: str = ""
     lang: str = "en"
+    ends: bool = False
+    starts_at: datetime | None = None
     priority: str = NORMAL
     preempt: bool = False
 

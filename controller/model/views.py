@@ -165,6 +165,8 @@ def request(row: Row) -> dict[str, Any]:
         "priority": row["priority"],
         "reason": row["reason"],
         "term_days": row["term_days"],
+        "ends": row["ends"],
+        "starts_at": time(row["starts_at"]),
         "items": items,
         "instances": row["instances"] or [],
         "decision": {"by": row.get("decided_by_name"), "at": time(row.get("decided_at")), "reason": row.get("decision_reason")}
@@ -180,7 +182,7 @@ def request(row: Row) -> dict[str, Any]:
 def instance(row: Row, reader: Reader) -> dict[str, Any]:
     """An instance. On a host that does not answer its condition is unknown, whatever was seen last."""
     lost = row["host_state"] == "unreachable" and row["state"] != "deleted"
-    why = row.get("host_reason") or {"code": "host_unreachable", "params": {}} if lost else row["reason"]
+    why = row.get("host_reason") or {"code": "host_unreachable", "params": {}} if lost else row["reason"] or _kept(row)
     return {
         "id": row["id"],
         "name": row["name"],
@@ -204,9 +206,17 @@ def instance(row: Row, reader: Reader) -> dict[str, Any]:
         "generation": row["generation"],
         "observed_generation": row["observed_generation"],
         "since": time(row["since"]),
-        "term_ends_at": time(row.get("term_ends_at")),
+        "starts_at": time(row["starts_at"]),
+        "term_ends_at": time(row["term_ends_at"]),
+        "ends": row["ends"],
         "created_at": time(row["created_at"]),
     }
+
+
+def _kept(row: Row) -> Row | None:
+    """Its term is over, and it is there for its protection alone."""
+    over = row["ends"] and row["term_due_at"] is None and row["protected"] and row["goal"] != "gone"
+    return {"code": "kept_past_term", "params": {}} if over else None
 
 
 def event(row: Row, projects: Mapping[str, str], reader: Reader) -> dict[str, Any]:
@@ -240,7 +250,7 @@ def miss(of: Miss | None, reader: Reader) -> dict[str, Any] | None:
 def placement(row: Row, reader: Reader) -> dict[str, Any]:
     """What the scheduler decided for one item of a request. Hosts are named to those who may see the fleet."""
     kept = row["record"]
-    hosts = {name: kept.get(name) if reader.fleet else None for name in ("chosen", "best", "nearest", "preempted")}
+    hosts = {name: kept.get(name) if reader.fleet else None for name in ("chosen", "best", "nearest", "preempted", "after")}
     return {
         "id": row["id"],
         "project": row["project"],

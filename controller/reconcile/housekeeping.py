@@ -1,4 +1,4 @@
-"""What time alone brings about: holds that expire, deadlines that pass, answers grown old."""
+"""What time alone brings about: holds that expire, terms that end, deadlines that pass, answers grown old."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 import structlog
 from sqlalchemy import Connection
 
-from controller.actions import requests
+from controller.actions import requests, terms
 from controller.config import Settings
 from controller.store import answers, events, instances, placements
 from controller.store.database import Database
@@ -41,6 +41,8 @@ class HousekeepingLoop:
         while not self._ending.wait(_EVERY_S):
             try:
                 self._database.run(requests.expire)
+                self._database.run(lambda conn: terms.fall_due(conn, self._settings))
+                self._database.run(terms.tell_waiting)
                 self.report_overdue()
                 if rounds % _RARELY == 0:
                     self._database.run(lambda conn: answers.forget(conn, _ANSWERS_DAYS))

@@ -23,7 +23,7 @@ _BESIDE = (
 _VIEW = f"SELECT i.*,{_BESIDE}{_FROM}"
 _LISTED = (  # what lists show: no user data, which may be large
     "SELECT i.id, i.name, i.kind, i.flavor, i.arch, i.vcpus, i.memory_mib, i.disk_gib, i.gpus, i.goal, i.state, i.condition, i.reason,"
-    " i.addresses, i.protected, i.priority, i.preemptible,"
+    " i.addresses, i.protected, i.priority, i.preemptible, i.starts_at, i.ends, i.term_due_at,"
     f" i.request_id, i.generation, i.observed_generation, i.since, i.term_ends_at, i.created_at,{_BESIDE}{_FROM}"
 )
 ZERO, TOP = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
@@ -64,15 +64,14 @@ def page(conn: Connection, scope: list[str] | None, filters: Mapping[str, str | 
 
 
 def insert(conn: Connection, records: Sequence[Mapping[str, Any]], deadline_s: int) -> None:
-    """New instances, due at once."""
+    """New instances, due when they begin."""
     if not records:
         return
     columns = ", ".join(records[0])
     sql.run(
         conn,
-        f"INSERT INTO instances ({columns}, deadline_at, due_at, term_ends_at)"
-        f" SELECT {', '.join('r.' + name for name in records[0])}, now() + make_interval(secs => :deadline), now(),"
-        "  (SELECT now() + make_interval(days => q.term_days) FROM requests q WHERE q.id = r.request_id AND q.term_days IS NOT NULL)"
+        f"INSERT INTO instances ({columns}, deadline_at, due_at) SELECT {', '.join('r.' + name for name in records[0])},"
+        "  greatest(r.starts_at, now()) + make_interval(secs => :deadline), greatest(r.starts_at, now())"
         " FROM json_populate_recordset(NULL::instances, CAST(:records AS json)) r",
         records=sql.document(records),
         deadline=deadline_s,
@@ -96,7 +95,8 @@ def set_protected(conn: Connection, instance_id: str, protected: bool) -> None:
     """Protect from deletion, or no longer."""
     sql.run(
         conn,
-        "UPDATE instances SET protected = :protected, generation = generation + 1, observed_generation = CASE WHEN"
+        "UPDATE instances SET protected = :protected, term_due_at = CASE WHEN ends AND NOT :protected THEN coalesce(term_due_at, now())"
+        " ELSE term_due_at END, generation = generation + 1, observed_generation = CASE WHEN"
         " observed_generation = generation THEN generation + 1 ELSE observed_generation END, due_at = now() WHERE id = CAST(:id AS uuid)",
         id=instance_id,
         protected=protected,
@@ -104,10 +104,11 @@ def set_protected(conn: Connection, instance_id: str, protected: bool) -> None:
 
 
 def lock_preemptible(conn: Connection, ids: Sequence[str]) -> set[str]:
-    """Which of these still agree to be preempted, locked; for those that somebody else is changing just now nobody waits."""
+    """Which of these may still be preempted, locked; for those that somebody else is changing just now nobody waits."""
     found = sql.rows(
         conn,
         "SELECT id FROM instances WHERE id = ANY(CAST(:ids AS uuid[])) AND preemptible AND NOT protected AND goal <> 'gone'"
+        " AND NOT EXISTS (SELECT 1 FROM allocations h WHERE h.after = instances.id)"  # hosts are locked: nobody is promised it just now
         " ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
         ids=list(ids),
     )
@@ -118,25 +119,30 @@ _PICK = """
 WITH picked AS (
     UPDATE instances i SET leased_until = now() + make_interval(secs => :lease),
            since = CASE WHEN state = 'pending' AND goal <> 'gone' THEN now() ELSE since END,
-           state = CASE WHEN state = 'pending' AND goal <> 'gone' THEN 'building' ELSE state END
+           state = CASE WHEN state = 'pending' AND goal <> 'gone' THEN 'building' ELSE state END,
+           asked_at = CASE WHEN {begins} THEN now() ELSE asked_at END,
+           deadline_at = CASE WHEN {begins} THEN now() + (deadline_at - asked_at) ELSE deadline_at END
      WHERE i.id IN (
         SELECT d.id FROM instances d JOIN hosts h ON h.id = d.host_id
          WHERE d.due_at <= now() AND (d.leased_until IS NULL OR d.leased_until < now())
            AND h.state = 'up' AND NOT h.endpoint_id = ANY(CAST(:saturated AS uuid[]))
            AND NOT EXISTS (SELECT 1 FROM instances v WHERE v.preempted_for = d.request_id AND v.state <> 'deleted')
+           AND (d.goal = 'gone' OR ((d.starts_at IS NULL OR d.starts_at <= now())
+                AND NOT EXISTS (SELECT 1 FROM allocations a WHERE a.instance_id = d.id AND a.after IS NOT NULL)))
          ORDER BY d.due_at LIMIT :limit FOR NO KEY UPDATE OF d SKIP LOCKED)
     RETURNING i.*)
 SELECT i.*, now() AS now, h.name AS host, h.backend_name, h.endpoint_id, m.format AS image_format, m.size_bytes AS image_size,
        m.virtual_size_bytes AS image_virtual_size, m.sha256 AS image_sha256, m.sm3 AS image_sm3, m.name AS image_name,
        json_build_object('id', e.id, 'driver', e.driver, 'uri', e.uri, 'options', e.options) AS endpoint
   FROM picked i JOIN hosts h ON h.id = i.host_id JOIN endpoints e ON e.id = h.endpoint_id JOIN images m ON m.id = i.image_id
-"""
+""".format(begins="state = 'pending' AND goal <> 'gone' AND starts_at IS NOT NULL")
 
 
 def pick(conn: Connection, lease_s: float, saturated: Sequence[str], limit: int) -> Sequence[Row]:
     """Take instances that are due; nobody else takes them before the lease runs out.
 
-    Those on hosts that don't answer, and on `saturated` endpoints, stay where they are; and those whose place others have yet to leave.
+    Those on hosts that don't answer, and on `saturated` endpoints, stay where they are; so do those that begin later, or whose place others
+    have yet to leave. Their time to be built counts from when they are first picked.
     """
     return sql.rows(conn, _PICK, lease=lease_s, saturated=list(saturated), limit=limit)
 

@@ -15,7 +15,7 @@ _SELECT = (
     " i.item->'traits' AS traits, i.item->'spread' AS spread, r.priority,"
     " coalesce(n.preemptible AND NOT n.protected AND n.goal <> 'gone', false) AS preemptible"
     " FROM allocations a JOIN projects p ON p.id = a.project_id JOIN hosts h ON h.id = a.host_id JOIN requests r ON r.id = a.request_id"
-    " LEFT JOIN instances n ON n.id = a.instance_id"
+    " AND a.after IS NULL LEFT JOIN instances n ON n.id = a.instance_id"  # whoever waits for another's place is not there
     " CROSS JOIN LATERAL (SELECT r.items->a.item AS item) i"
 )
 
@@ -35,6 +35,11 @@ def with_group(conn: Connection, instance_id: str) -> Sequence[Row]:
     )
 
 
+def some(conn: Connection, ids: Sequence[str]) -> Sequence[Row]:
+    """Some of them, by the ids of their allocations."""
+    return sql.rows(conn, f"{_SELECT} WHERE a.id = ANY(CAST(:ids AS uuid[]))", ids=list(ids))
+
+
 def in_pool(conn: Connection, pool_id: str) -> Sequence[Row]:
     """Those on the hosts of a pool, and the members of their groups elsewhere."""
     return sql.rows(
@@ -46,7 +51,10 @@ def in_pool(conn: Connection, pool_id: str) -> Sequence[Row]:
     )
 
 
-_PREEMPTIBLE = "n.preemptible AND n.goal <> 'gone' AND NOT n.protected AND n.priority = ANY(:classes)"
+_PREEMPTIBLE = (
+    "n.preemptible AND n.goal <> 'gone' AND NOT n.protected AND n.priority = ANY(:classes)"
+    " AND NOT EXISTS (SELECT 1 FROM allocations h WHERE h.after = n.id)"  # whose place is promised already
+)
 
 
 def preemptible(conn: Connection, classes: Sequence[str]) -> Sequence[Row]:
@@ -69,7 +77,8 @@ def on_hosts(conn: Connection, hosts: Iterable[str]) -> dict[str, Sequence[str]]
     """The ids of all that is on some hosts, held places included."""
     found = sql.rows(
         conn,
-        "SELECT host_id, string_agg(id::text, ' ') AS ids FROM allocations WHERE host_id = ANY(CAST(:hosts AS uuid[])) GROUP BY host_id",
+        "SELECT host_id, string_agg(id::text, ' ') AS ids FROM allocations WHERE host_id = ANY(CAST(:hosts AS uuid[])) AND after IS NULL"
+        " GROUP BY host_id",
         hosts=list(hosts),
     )
     return {row["host_id"]: row["ids"].split(" ") for row in found}
@@ -78,7 +87,7 @@ def on_hosts(conn: Connection, hosts: Iterable[str]) -> dict[str, Sequence[str]]
 _LIVES = (
     "SELECT a.id, a.host_id, a.project_id, a.kind, a.vcpus, a.memory_mib, a.gpus, a.created_at,"
     " coalesce(i.term_ends_at, a.created_at + make_interval(days => r.term_days)) AS term_ends_at"
-    " FROM allocations a JOIN requests r ON r.id = a.request_id LEFT JOIN instances i ON i.id = a.instance_id"
+    " FROM allocations a JOIN requests r ON r.id = a.request_id AND a.after IS NULL LEFT JOIN instances i ON i.id = a.instance_id"
 )
 
 

@@ -52,8 +52,8 @@ def _not_newer(have: str | None) -> None:
         raise Unavailable("schema_unknown", have=have, want=known())
 
 
-def migrate(conn: Connection) -> tuple[str | None, str]:
-    """Bring the schema up to date inside `conn`'s transaction; the revision before and after.
+def migrate(conn: Connection, revision: str = "head") -> tuple[str | None, str]:
+    """Bring the schema up to date, or to a revision, inside `conn`'s transaction; the revision before, and the newest.
 
     Raises Unavailable for a schema newer than this code.
     """
@@ -62,5 +62,5 @@ def migrate(conn: Connection) -> tuple[str | None, str]:
     _not_newer(before)
     config = _config()
     config.attributes["connection"] = conn
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
     return before, known()

@@ -9,6 +9,7 @@ import pytest
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from controller.api.invalid import WORDS, words
+from controller.api.schemas import InstanceIn
 
 
 class Thing(BaseModel):
@@ -49,6 +50,7 @@ CASES: dict[str, tuple[Any, Any, str]] = {  # by kind: what is expected, what ca
     "bool_parsing": (bool, "x", ""),
     "list_type": (list[int], 1, ""),
     "dict_type": (dict[str, int], 1, ""),
+    "moment": (InstanceIn.model_fields["starts_at"].rebuild_annotation(), "2026-12-01T08:00:00", "+08:00"),
     "value_error": (Annotated[str, AfterValidator(refuse)], "b", "not b"),
 }
 

@@ -106,6 +106,7 @@ TABLE: dict[str, Row] = {
     "POST /v1/instances/{instance_id}/rebuild": Row(USERS),
     "POST /v1/instances/{instance_id}/protect": Row(USERS),
     "POST /v1/instances/{instance_id}/unprotect": Row(USERS),
+    "POST /v1/instances/{instance_id}/extend": Row(USERS, lambda _: {"days": 1}),
     "GET /v1/instances/{instance_id}/console": Row(USERS | {"operator", "root operator"}),
     "GET /v1/instances/{instance_id}/explain": Row(READERS),
     "GET /v1/events": Row(EVERYBODY),

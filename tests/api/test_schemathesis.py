@@ -34,7 +34,7 @@ CHECKS = [
 
 
 def _instance(cloud: Cloud) -> str:
-    body = {"project": "hubei/health", "flavor": "small", "image": "debian-12"}
+    body = {"project": "hubei/health", "flavor": "small", "image": "debian-12", "term_days": 30}
     return str(cloud.admin.ask("POST /v1/instances", body)["id"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,12 @@ CALLS = [  # command line, the call it makes, the call's body
     (f"instance rebuild {ID} --image debian-14", f"POST /v1/instances/{ID}/rebuild", {"image": "debian-14"}),
     (f"instance protect {ID}", f"POST /v1/instances/{ID}/protect", None),
     (f"instance unprotect {ID}", f"POST /v1/instances/{ID}/unprotect", None),
+    (f"instance extend {ID} --days 30", f"POST /v1/instances/{ID}/extend", {"days": 30}),
+    (
+        "instance create --project hubei --flavor small --image debian --term-days 30 --ends --starts-at 2026-12-01T08:00:00+08:00",
+        "POST /v1/instances",
+        {"project": "hubei", "flavor": "small", "image": "debian", "term_days": 30, "ends": True, "starts_at": "2026-12-01T08:00:00+08:00"},
+    ),
     (f"instance delete {ID}", f"DELETE /v1/instances/{ID}", None),
 ]
 
@@ -319,6 +326,34 @@ def test_a_request_is_read_from_a_file_or_stdin(form: str, chutian: Run, server:
     assert ran.code == 0, ran.err
     assert server.seen[0].body == REQUEST
     assert "3 × small" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("text", "option", "sent"),
+    [
+        ("starts_at: 2026-12-01T08:00:00Z", [], "2026-12-01T08:00:00+00:00"),
+        ("starts_at: '2026-12-01T08:00:00+08:00'", [], "2026-12-01T08:00:00+08:00"),
+        ("starts_at: 2026-12-01T08:00:00Z", ["--starts-at", "2026-12-02T00:00:00Z"], "2026-12-02T00:00:00+00:00"),
+        ("starts_at: 2026-12-01", [], datetime(2026, 12, 1).astimezone().isoformat()),
+        ("reason: none", ["--starts-at", "2026-12-01 08:00"], datetime(2026, 12, 1, 8).astimezone().isoformat()),
+    ],
+)
+def test_a_start_is_read_as_people_write_it(text: str, option: list[str], sent: str, chutian: Run, server: Any, tmp_path: Path) -> None:
+    server.on(
+        "POST /v1/requests", (201, {"id": ID, "state": "pending", "instances": [], "decision": None, "created_by": "zhang", **REQUEST})
+    )
+    (tmp_path / "request").write_text(f"{text}\nproject: x\nitems: []\n")
+    ran = chutian("request", "create", "-f", str(tmp_path / "request"), "--ends", "--term-days", "9", *option)
+    assert ran.code == 0, ran.err
+    assert server.seen[0].body["starts_at"] == sent
+    assert (server.seen[0].body["ends"], server.seen[0].body["term_days"]) == (True, 9)
+
+
+def test_a_start_that_is_no_moment_is_wrong_usage(chutian: Run, server: Any) -> None:
+    ran = chutian("instance", "create", "-p", "p", "--flavor", "f", "--image", "i", "--starts-at", "tomorrow")
+    assert ran.code == 2
+    assert "tomorrow" in ran.err
+    assert server.seen == []
 
 
 @pytest.mark.parametrize("text", ["", "- a", "a: [", "project: x", "items: 3"])

@@ -16,7 +16,8 @@ _COUNTED = ("instances", *_SIZES)
 
 def wrong(conn: Connection) -> list[str]:
     """Everything that may never be so at any commit."""
-    return [*_sums_of_projects(conn), *_sums_of_hosts(conn), *_over_limits(conn), *_over_capacity(conn), *_owners(conn), *_preempted(conn)]
+    counted = [*_sums_of_projects(conn), *_sums_of_hosts(conn), *_over_limits(conn), *_over_capacity(conn), *_owners(conn)]
+    return [*counted, *_preempted(conn), *_heirs(conn)]
 
 
 def _sums_of_projects(conn: Connection) -> list[str]:
@@ -44,12 +45,13 @@ def _sums_of_projects(conn: Connection) -> list[str]:
 
 
 def _sums_of_hosts(conn: Connection) -> list[str]:
-    """`hosts.used_*` is the sum over all allocations there, counted in quota or not."""
+    """`hosts.used_*` is the sum over all allocations there, counted in quota or not; those that wait for another's place are not there."""
     shown = ", ".join("h.used_" + name for name in _COUNTED)
     sums = ", ".join(f"coalesce(sum({'1' if name == 'instances' else 'a.' + name}), 0) AS real_{name}" for name in _COUNTED)
     rows = sql.rows(
         conn,
-        f"SELECT h.name, {shown}, {sums.replace('sum(1)', 'count(a.id)')} FROM hosts h LEFT JOIN allocations a ON a.host_id = h.id"  # noqa: S608
+        f"SELECT h.name, {shown}, {sums.replace('sum(1)', 'count(a.id)')} FROM hosts h LEFT JOIN allocations a"  # noqa: S608
+        " ON a.host_id = h.id AND a.after IS NULL"
         f" GROUP BY h.name, {shown}",
     )
     return [
@@ -83,7 +85,7 @@ def _over_capacity(conn: Connection) -> list[str]:
     """No host holds more than it may, by the recount."""
     sums = ", ".join(f"h.{name}, coalesce(sum(a.{name}), 0) AS real_{name}" for name in _SIZES)
     grouped = ", ".join("h." + name for name in _SIZES)
-    query = f"SELECT h.name, {sums} FROM hosts h LEFT JOIN allocations a ON a.host_id = h.id GROUP BY h.name, {grouped}"  # noqa: S608
+    query = f"SELECT h.name, {sums} FROM hosts h LEFT JOIN allocations a ON a.host_id = h.id AND a.after IS NULL GROUP BY h.name, {grouped}"  # noqa: S608
     return [
         f"{row['name']}: {row['real_' + name]} {name} on a host of {row[name]}"
         for row in sql.rows(conn, query)
@@ -122,5 +124,24 @@ def _preempted(conn: Connection) -> list[str]:
         " UNION ALL SELECT i.name || ' is ' || i.state || ', and ' || v.name || ' is not gone' FROM instances i"
         " JOIN instances v ON v.preempted_for = i.request_id AND v.state <> 'deleted'"
         " WHERE i.condition <> 'absent' OR i.state NOT IN ('pending', 'deleting')",
+    )
+    return [row["text"] for row in rows]
+
+
+def _heirs(conn: Connection) -> list[str]:
+    """Who waits for a place waits for somebody who is there, will go, and has at least as much on the same host; and is not built."""
+    shorter = " OR ".join(f"sum(h.{name}) > least(max(i.{name}), max(a.{name}))" for name in _SIZES)
+    rows = sql.rows(
+        conn,
+        "SELECT h.name || ' waits for somebody who is not there' AS text FROM allocations h"  # noqa: S608
+        " LEFT JOIN allocations a ON a.id = h.after AND a.host_id = h.host_id AND a.after IS NULL"
+        " WHERE h.after IS NOT NULL AND a.id IS NULL"
+        " UNION ALL SELECT 'more than ' || min(a.name) || ' has was promised' FROM allocations h JOIN allocations a ON a.id = h.after"
+        f" JOIN instances i ON i.id = a.instance_id GROUP BY a.id HAVING {shorter}"
+        " UNION ALL SELECT i.name || ' was promised and stays' FROM allocations h JOIN instances i ON i.id = h.after"
+        " WHERE i.goal <> 'gone' AND (i.protected OR NOT i.ends)"
+        " UNION ALL SELECT i.name || ' is ' || i.state || ' and waits for its place' FROM allocations h"
+        " JOIN instances i ON i.id = h.instance_id"
+        " WHERE h.after IS NOT NULL AND (i.condition <> 'absent' OR i.state NOT IN ('pending', 'deleting'))",
     )
     return [row["text"] for row in rows]

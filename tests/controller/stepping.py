@@ -24,7 +24,11 @@ from drivers.base import Driver, InstanceSpec, Inventory, Observation
 from tests.controller.fixtures import Cloud
 
 T = TypeVar("T")
-_WAITING = "SELECT i.id FROM instances i JOIN hosts h ON h.id = i.host_id WHERE i.due_at IS NOT NULL AND h.state = 'up'"
+_WAITING = (
+    "SELECT i.id FROM instances i JOIN hosts h ON h.id = i.host_id WHERE i.due_at IS NOT NULL AND h.state = 'up'"
+    " AND (i.goal = 'gone' OR (coalesce(i.starts_at, now()) <= now()"
+    "      AND NOT EXISTS (SELECT 1 FROM allocations a WHERE a.instance_id = i.id AND a.after IS NOT NULL)))"
+)
 
 
 class Crash(BaseException):

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as runs
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from controller import errors
 from controller.actions import instances as verbs
-from controller.actions import requests
+from controller.actions import requests, terms
 from controller.actions.admit import admit
 from controller.actions.draft import Accepted, Admission
 from controller.config import Settings
@@ -44,6 +46,18 @@ class Asking(RuleBasedStateMachine):
     approver: ClassVar[Identity]
     paths: ClassVar[list[str]]
     admission: ClassVar[Admission]
+    full: ClassVar[bool] = False  # each run begins on a fleet full of instances that end
+    promised: ClassVar[list[str]] = []
+
+    @initialize(flavor=flavors, term=st.sampled_from([5, 9]))
+    def fill_up(self, flavor: str, term: int) -> None:
+        made = [Accepted({})] if self.full else []
+        while isinstance(made[-1] if made else None, Accepted):
+            given = submission(self.cloud.admin, ROOT, flavor, term_days=term + len(made), ends=True, preemptible=True, priority="batch")
+            made += self.cloud.run(lambda conn, given=given: admit(conn, self.admission, [given]))
+        Stepper(self.cloud).settle()
+        for project in range(len(self.paths)) if self.full else ():
+            self.hand_in(project, "small", 1, False, None, None)
 
     def _pending(self) -> list[str]:
         return [row["id"] for row in self.cloud.rows("SELECT id FROM requests WHERE state = 'pending' ORDER BY id")]
@@ -51,12 +65,48 @@ class Asking(RuleBasedStateMachine):
     def _live(self) -> list[dict[str, Any]]:
         return self.cloud.rows("SELECT id, goal, disk_gib FROM instances WHERE goal <> 'gone' ORDER BY id")
 
-    @rule(project=which, flavor=flavors, count=st.integers(1, 4), apart=st.booleans(), name=st.sampled_from([None, "web"]))
-    def hand_in(self, project: int, flavor: str, count: int, apart: bool, name: str | None) -> None:
-        spread = SpreadRule("anti_affinity") if apart else None
-        given = submission(self.cloud.admin, self.paths[project % len(self.paths)], flavor, name, count, spread=spread)
+    @rule(
+        project=which,
+        flavor=flavors,
+        count=st.integers(1, 4),
+        apart=st.booleans(),
+        name=st.sampled_from([None, "web"]),
+        term=st.sampled_from([None, None, 9, 20]),
+    )
+    def hand_in(self, project: int, flavor: str, count: int, apart: bool, name: str | None, term: int | None) -> None:
+        """What is refused for lack of room, and offered a later start, is handed in with that, and taken."""
+        more = {"spread": SpreadRule("anti_affinity") if apart else None, "term_days": term, "ends": term is not None}
+        given = submission(self.cloud.admin, self.paths[project % len(self.paths)], flavor, name, count, **more)
         (outcome,) = self.cloud.run(lambda conn: admit(conn, self.admission, [given]))
         assert isinstance(outcome, (Accepted, *REFUSALS)), outcome
+        for change in outcome.details["changes"] if isinstance(outcome, errors.NoCapacity) else ():
+            if change["change"] == "later":
+                later = replace(given, starts_at=datetime.fromisoformat(change["starts_at"]))
+                (taken_up,) = self.cloud.run(lambda conn, later=later: admit(conn, self.admission, [later]))
+                assert isinstance(taken_up, Accepted), taken_up
+                self.promised.append(taken_up.request["id"])
+
+    @rule(number=which)
+    def let_a_term_end(self, number: int) -> None:
+        ending = self.cloud.rows("SELECT id FROM instances WHERE goal <> 'gone' AND ends AND state <> 'pending' ORDER BY id")
+        if ending:
+            one = ending[number % len(ending)]["id"]
+            self.cloud.rows(
+                "UPDATE instances SET term_ends_at = now(), term_due_at = now() WHERE id = CAST(:id AS uuid) RETURNING 1", id=one
+            )
+            assert self.cloud.run(lambda conn: terms.fall_due(conn, self.cloud.settings)) >= 1
+
+    @rule()
+    def let_begin_what_begins_later(self) -> None:
+        self.cloud.rows("UPDATE instances SET starts_at = now(), due_at = now() WHERE starts_at > now() AND state = 'pending' RETURNING 1")
+        self.cloud.run(terms.tell_waiting)
+
+    @rule(number=which)
+    def extend(self, number: int) -> None:
+        live = self._live()
+        if live:
+            with suppress(errors.InvalidState):  # without a term, or promised
+                self.cloud.run(lambda conn: verbs.extend(conn, self.cloud.admin, live[number % len(live)]["id"], 1, None))
 
     @rule(project=which, flavor=flavors, count=st.integers(1, 2), priority=st.sampled_from(["batch", "normal"]))
     def hand_in_what_agrees_to_go(self, project: int, flavor: str, count: int, priority: str) -> None:
@@ -105,7 +155,7 @@ class Asking(RuleBasedStateMachine):
         if not live:
             return
         one = live[number % len(live)]
-        with suppress(*REFUSALS, errors.InvalidRequest):  # a disk does not shrink
+        with suppress(*REFUSALS, errors.InvalidRequest, errors.InvalidState):  # a disk does not shrink; a place is promised
             self.cloud.run(lambda conn: verbs.resize(conn, self.cloud.env, self.cloud.admin, one["id"], flavor, None))
 
     @rule(number=which, verb=st.sampled_from(["stop", "start", "delete"]))
@@ -113,7 +163,8 @@ class Asking(RuleBasedStateMachine):
         live = self._live()
         if live:
             action = getattr(verbs, verb)
-            self.cloud.run(lambda conn: action(conn, self.cloud.env, self.cloud.admin, live[number % len(live)]["id"], None))
+            with suppress(errors.InvalidState):  # it has not begun
+                self.cloud.run(lambda conn: action(conn, self.cloud.env, self.cloud.admin, live[number % len(live)]["id"], None))
 
     @rule(project=which, resource=resources, amount=st.integers(0, 12))
     def limit(self, project: int, resource: str, amount: int) -> None:
@@ -160,13 +211,25 @@ def cloud(database: Database, settings: Settings) -> Iterator[Cloud]:
     forget(made.uri)
 
 
-def test_no_order_of_asking_passes_a_limit_or_loses_count(cloud: Cloud) -> None:
+def run_machine(cloud: Cloud, examples: int) -> None:
     cloud.flavor("wide", 3, 1024, 10)  # with the disk of `small`, so that one may become the other and back
     bureau = cloud.project("health", auto=AUTO)
     Asking.paths = [bureau, cloud.project("booking", bureau), cloud.project("education", auto=AUTO)]
     Asking.cloud, Asking.admission = cloud, cloud.admission()
     Asking.approver, _ = cloud.user("li", ROOT, Role.APPROVER)
     # No shrinking: a failing run of 30 steps is short enough to read, and shrinking it takes minutes.
-    quick = runs(max_examples=40, stateful_step_count=30, deadline=None, derandomize=True, phases=[Phase.generate])
+    quick = runs(max_examples=examples, stateful_step_count=30, deadline=None, derandomize=True, phases=[Phase.generate])
     run_state_machine_as_test(Asking, settings=runs(quick, suppress_health_check=list(HealthCheck)))
-    assert cloud.rows("SELECT 1 FROM instances WHERE preempted_for IS NOT NULL"), "somebody was preempted"
+
+
+def test_no_order_of_asking_passes_a_limit_or_loses_count(cloud: Cloud) -> None:
+    Asking.full = False
+    run_machine(cloud, 40)
+
+
+def test_nor_where_all_is_full_and_places_are_promised_or_taken(cloud: Cloud) -> None:
+    Asking.full = True
+    Asking.promised.clear()
+    run_machine(cloud, 30)
+    assert len(Asking.promised) > 5, "hardly anybody was offered a later start"
+    assert cloud.rows("SELECT 1 FROM instances WHERE preempted_for IS NOT NULL"), "nobody was preempted"

@@ -131,3 +131,41 @@ def test_every_cloud_has_an_owner_of_its_own_and_one_alone(database_url: str, em
             with pytest.raises(psycopg.errors.UniqueViolation):
                 conn.execute("INSERT INTO cloud (owner) VALUES (gen_random_uuid())")
     assert owners[0] != owners[1]
+
+
+HELD = """
+CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql AS $$ SELECT lpad(n::text, 32, '0')::uuid $$;
+INSERT INTO projects (id, name, path, ancestors) VALUES (pg_temp.id(1), 'hubei', 'hubei', ARRAY[pg_temp.id(1)]);
+INSERT INTO users (id, name) VALUES (pg_temp.id(2), 'zhang');
+INSERT INTO pools (id, name, zone, overcommit, reserved) VALUES (pg_temp.id(3), 'p', 'z', '{}', '{}');
+INSERT INTO endpoints (id, name, driver, uri, pool_id, state) VALUES (pg_temp.id(4), 'e', 'fake', 'fake:e', pg_temp.id(3), 'connected');
+INSERT INTO hosts (id, name, backend_name, endpoint_id, pool_id, arch, kinds, traits, inventory, vcpus, memory_mib, disk_gib, gpus, state)
+VALUES (pg_temp.id(5), 'h', 'h', pg_temp.id(4), pg_temp.id(3), 'x86_64', '{vm}', '{}', '{}', 4, 4, 4, 0, 'up');
+INSERT INTO requests (id, project_id, created_by, state, items) VALUES (pg_temp.id(6), pg_temp.id(1), pg_temp.id(2), 'pending', '[]');
+INSERT INTO allocations (id, project_id, host_id, request_id, item, name, kind, vcpus, memory_mib, disk_gib, gpus)
+VALUES (pg_temp.id(7), pg_temp.id(1), pg_temp.id(5), pg_temp.id(6), 0, 'old', 'vm', 4, 4, 4, 0);
+"""
+HEIR = """
+INSERT INTO allocations (id, project_id, host_id, request_id, item, name, kind, vcpus, memory_mib, disk_gib, gpus, after)
+SELECT pg_temp.id(8), project_id, host_id, request_id, item, 'heir', kind, 3, 4, 4, 0, id FROM allocations
+"""
+
+
+def test_what_an_older_schema_counted_is_counted_on(empty: Database, empty_url: str) -> None:
+    """What was held before places could be promised frees its host; an heir that came after it is put there by that."""
+    empty.run(lambda conn: schema.migrate(conn, "0007"))
+    with psycopg.connect(empty_url, autocommit=True) as conn:
+        conn.execute(HELD)
+
+        def sums() -> list[tuple[int, ...]]:
+            return conn.execute("SELECT h.used_vcpus, h.used_instances, u.held_vcpus, u.held_instances FROM hosts h, usage u").fetchall()
+
+        assert sums() == [(4, 1, 4, 1)]
+        empty.run(schema.migrate)
+        conn.execute(HEIR)
+        assert sums() == [(4, 1, 7, 2)]
+        conn.execute("DELETE FROM allocations WHERE after IS NULL")
+        assert sums() == [(3, 1, 3, 1)]
+        assert conn.execute("SELECT name, after FROM allocations").fetchall() == [("heir", None)]
+        conn.execute("DELETE FROM allocations")
+        assert sums() == [(0, 0, 0, 0)]

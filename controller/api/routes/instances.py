@@ -16,7 +16,7 @@ from controller.api.call import Call, TheCall
 from controller.api.json import Json
 from controller.api.paging import Cursor, Limit, page_out, time_ordered
 from controller.api.routes.requests import Explain, hand_in, submission
-from controller.api.schemas import InstanceIn, Priority, RebuildIn, ResizeIn
+from controller.api.schemas import ExtendIn, InstanceIn, Priority, RebuildIn, ResizeIn
 from controller.messages import render
 from controller.model import views
 from controller.model.identity import Right
@@ -117,6 +117,12 @@ def protect_instance(call: TheCall, instance_id: str) -> Json:
 def unprotect_instance(call: TheCall, instance_id: str) -> Json:
     """Protect no longer."""
     return call.change(lambda conn: views.instance(actions.protect(conn, call.identity, instance_id, False, call.seen), call.reader))
+
+
+@router.post("/{instance_id}/extend", responses=responses(InstanceOut), response_model=None)
+def extend_instance(call: TheCall, instance_id: str, given: ExtendIn) -> Json:
+    """Move the end of its term, from today where it has passed. Refused where its place is promised to another from then on."""
+    return call.change(lambda conn: views.instance(actions.extend(conn, call.identity, instance_id, given.days, call.seen), call.reader))
 
 
 @router.delete("/{instance_id}", status_code=202, responses=responses(InstanceOut, 202), response_model=None)

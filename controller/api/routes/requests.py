@@ -31,6 +31,8 @@ def submission(call: Call, given: Any, items: list[Any], direct: bool, explain: 
         project=given.project,
         reason=given.reason,
         term_days=given.term_days,
+        ends=given.ends,
+        starts_at=given.starts_at,
         items=tuple(
             Item(
                 kind=item.kind,
