@@ -113,6 +113,7 @@ class Observation:
 class HostInventory:
     """What one host has, before overcommit and reserve.
 
+    `machine` tells the machine itself apart from others, whatever address it is reached by; empty where the backend can't say.
     `notes` are things an operator should know (for instance that KVM does not work and guests are emulated).
     """
 
@@ -125,6 +126,7 @@ class HostInventory:
     traits: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset({"vm"})
     notes: tuple[Reason, ...] = ()
+    machine: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ ADVICE: Mapping[str, str] = {
     "start_failed": "Read the hypervisor's log of the guest on its host; start the instance again.",
     "host_lost_guest": "The hypervisor lost it, for instance over a restart; it is started again.",
     "migration_failed": "Nothing of ours migrates yet: somebody did it by hand. Look at both hosts.",
+    "machine_enrolled": "Retire one of the two hosts; if they really are two machines, give each its `host_uuid` (libvirtd.conf).",
     "pool_missing": "The endpoint's storage pool is gone or stopped; the driver makes and starts it at its next connect.",
     "digest_differs": "The file isn't the one meant, or was damaged on the way: compare the digest, import again.",
     "size_differs": "The upload was cut off: upload again.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -15,7 +16,7 @@ from controller.model import translate
 from controller.model.identity import Identity, Right
 from controller.store import events, fleet, instances, projects
 from controller.store.sql import Row
-from drivers.base import Inventory
+from drivers.base import HostInventory, Inventory, Reason
 
 # -- pools -----------------------------------------------------------------------------------------------------------------------
 
@@ -54,7 +55,9 @@ def update_pool(conn: Connection, identity: Identity, reference: str, generation
         over = [name for name in translate.SIZES if host["used_" + name] > room[name]]
         if over and host["state"] != "retired":
             raise errors.InvalidState("pool_too_full", host=host["name"], resources=", ".join(over), name=row["name"])
-        records.append({**{name: host[name] for name in ("id", "arch", "kinds", "traits", "notes", "inventory", "state")}, **room})
+        records.append(
+            {**{name: host[name] for name in ("id", "arch", "kinds", "traits", "notes", "machine", "inventory", "state")}, **room}
+        )
     dumped = {name: orjson.dumps(merged[name]).decode() for name in ("overcommit", "reserved")}
     fleet.update_pool(conn, row["id"], merged | dumped)
     fleet.update_hosts(conn, records)
@@ -104,6 +107,8 @@ def enrol(conn: Connection, env: Env, identity: Identity, record: Mapping[str, A
     fleet.insert_endpoint(conn, {"id": id_, **record, "pool_id": in_pool["id"], "state": "connected"})
     events.add(conn, [events.event("endpoint.enrolled", "endpoint", id_, record["name"], None, identity.name, hosts=len(inventory.hosts))])
     made = find_endpoint(conn, identity, id_)
+    for name in fleet.on_machines(conn, id_, (found.machine for found in inventory.hosts)).values():
+        raise errors.AlreadyExists("machine_enrolled", name=name)
     discover(conn, env, made, inventory)
     return made
 
@@ -111,16 +116,19 @@ def enrol(conn: Connection, env: Env, identity: Identity, record: Mapping[str, A
 def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) -> None:
     """Bring the hosts' rows in line with what the driver found: new ones are added, changed ones changed, missing ones are unreachable.
 
+    Of two that turn out to be on one machine the later keeps a note of that, and no machine, for its operators to retire one.
+
     A row is written only where something differs, since every write makes placements on that host look again. A retired host stays retired.
     """
     known = {row["backend_name"]: row for row in fleet.hosts_of(conn, endpoint["id"])}
     pools = fleet.pools(conn, {endpoint["pool_id"], *(row["pool_id"] for row in known.values())})
     taken = fleet.names_taken(conn, (found.name for found in inventory.hosts if found.name not in known))
+    twice = fleet.on_machines(conn, endpoint["id"], (found.machine for found in inventory.hosts))
     fresh, changed, facts = [], [], []
     for found in inventory.hosts:
         row = known.get(found.name)
         pool = pools[row["pool_id"] if row else endpoint["pool_id"]]
-        record = translate.host_record(found, pool["overcommit"], pool["reserved"])
+        record = translate.host_record(_alone(found, twice), pool["overcommit"], pool["reserved"])
         if row is None:
             name = found.name if found.name not in taken else f"{endpoint['name']}-{found.name}"
             id_ = env.new_id()
@@ -139,6 +147,13 @@ def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) ->
     fleet.insert_hosts(conn, fresh)
     fleet.update_hosts(conn, changed)
     events.add(conn, facts)
+
+
+def _alone(found: HostInventory, twice: Mapping[str, str]) -> HostInventory:
+    """A host as it is kept where another, named in `twice` by machine, is on the same machine."""
+    if found.machine not in twice:
+        return found
+    return replace(found, machine="", notes=(*found.notes, Reason("machine_enrolled", {"name": twice[found.machine]})))
 
 
 def _told(value: Any) -> Any:

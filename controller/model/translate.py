@@ -59,6 +59,7 @@ def host_record(found: HostInventory, overcommit: Mapping[str, float], reserved:
         "kinds": sorted(found.kinds),
         "traits": sorted(found.traits),
         "notes": [reason(note) for note in found.notes],
+        "machine": found.machine,
         "inventory": inventory,
         **capacity(inventory, overcommit, reserved),
         "state": "up",

@@ -248,17 +248,29 @@ def page_hosts(conn: Connection, filters: Mapping[str, str | None], after: str, 
     )
 
 
+def on_machines(conn: Connection, endpoint_id: str, machines: Iterable[str]) -> dict[str, str]:
+    """Hosts in our care behind other endpoints that are on these machines: their names, by machine."""
+    found = sql.rows(
+        conn,
+        "SELECT machine, name FROM hosts WHERE machine = ANY(:machines) AND state <> 'retired' AND endpoint_id <> CAST(:id AS uuid)",
+        machines=sorted({machine for machine in machines if machine}),
+        id=endpoint_id,
+    )
+    return {row["machine"]: row["name"] for row in found}
+
+
 def insert_hosts(conn: Connection, records: Sequence[Mapping[str, Any]]) -> None:
     """New hosts."""
     sql.insert(conn, "hosts", records)
 
 
 def update_hosts(conn: Connection, records: Sequence[Mapping[str, Any]]) -> None:
-    """Replace what was discovered of hosts: id, arch, kinds, traits, notes, inventory, capacity, state."""
+    """Replace what was discovered of hosts: id, arch, kinds, traits, notes, machine, inventory, capacity, state."""
     if records:
         sql.run(
             conn,
-            "UPDATE hosts h SET arch = r.arch, kinds = r.kinds, traits = r.traits, notes = r.notes, inventory = r.inventory,"
+            "UPDATE hosts h SET arch = r.arch, kinds = r.kinds, traits = r.traits, notes = r.notes, machine = r.machine,"
+            " inventory = r.inventory,"
             " vcpus = r.vcpus, memory_mib = r.memory_mib, disk_gib = r.disk_gib, gpus = r.gpus, state = r.state"
             " FROM json_populate_recordset(NULL::hosts, CAST(:records AS json)) r WHERE h.id = r.id",
             records=sql.document(records),

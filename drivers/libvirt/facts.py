@@ -111,14 +111,16 @@ def inventory(
 ) -> HostInventory:
     """The one host behind the connection."""
     info = connection.getInfo()
+    root = ET.fromstring(connection.getCapabilities())  # noqa: S314  # from libvirtd
     return HostInventory(
         name=name,
         arch=str(info[0]),
         vcpus=int(info[2]),
         memory_mib=_memory_mib(connection, int(info[1])),
         disk_gib=0 if pool is None else int(pool.info()[1]) // GIB,
-        traits=frozenset(_traits(connection, virt)),
+        traits=frozenset(_traits(root, virt)),
         notes=notes if pool is not None else (*notes, Reason("pool_missing")),
+        machine="" if connection.getType() == "TEST" else root.findtext("host/uuid") or "",  # libvirt's own test driver is all of one uuid
     )
 
 
@@ -130,9 +132,8 @@ def _memory_mib(connection: libvirt.virConnect, otherwise: int) -> int:
         return otherwise
 
 
-def _traits(connection: libvirt.virConnect, virt: str) -> Iterator[str]:
+def _traits(root: ET.Element, virt: str) -> Iterator[str]:
     yield "kvm" if virt == "kvm" else "emulated"
-    root = ET.fromstring(connection.getCapabilities())  # noqa: S314  # from libvirtd
     for what, path in (("cpu", "host/cpu/model"), ("vendor", "host/cpu/vendor")):
         if text := root.findtext(path):
             yield f"{what}-{re.sub(r'[^a-z0-9]+', '-', text.lower()).strip('-')}"

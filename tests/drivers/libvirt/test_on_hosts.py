@@ -272,6 +272,16 @@ def test_where_kvm_does_not_work_the_inventory_says_so_and_guests_are_emulated(h
     opened.close()
 
 
+def test_what_a_machine_is_does_not_depend_on_the_address(host: Host) -> None:
+    found = set()
+    for uri in (host.tcp, f"qemu+tls://{host.address}/system?pkipath={host.pki}"):
+        opened = open_libvirt(uri, "owner", {})
+        found.add(opened.inventory().hosts[0].machine)
+        opened.close()
+    assert len(found) == 1
+    assert "" not in found
+
+
 def test_a_guest_outlives_its_libvirtd_and_is_seen_again_without_a_restart_of_ours(host: Host, driver: LibvirtDriver, guest: Guest) -> None:
     spec = guest()
     driver.ensure(spec)
