@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from controller.model.naming import LABEL_PATTERN
 
@@ -36,6 +36,12 @@ def _moment(given: object) -> object:
     return at
 
 
+def _number(value: object) -> object:
+    if isinstance(value, str | bool):
+        raise PydanticKnownError("float_type")
+    return value
+
+
 _Storable = AfterValidator(_storable)
 Label = Annotated[str, StringConstraints(max_length=63, pattern=LABEL_PATTERN)]
 Prefix = Annotated[str, StringConstraints(max_length=58, pattern=LABEL_PATTERN)]
@@ -47,9 +53,12 @@ UserData = Annotated[str, StringConstraints(max_length=65536), _Storable]
 SshKey = Annotated[str, StringConstraints(max_length=4096, pattern=r"^(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\r\n\x00]*)?$")]
 Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Url = Annotated[str, StringConstraints(max_length=2048, pattern=r"^https?://[^\s\x00]+$")]
-Amount = Annotated[int, Field(ge=0, le=_MOST)]
-Level = Annotated[int, Field(ge=0, le=5)]
-Spare = Annotated[int, Field(ge=0, le=5)]
+Int = Annotated[int, BeforeValidator(_number)]  # "2" and true are no numbers, whatever Python makes of them
+Number = Annotated[float, BeforeValidator(_number)]
+Flag = Annotated[bool, Strict()]
+Amount = Annotated[Int, Field(ge=0, le=_MOST)]
+Level = Annotated[Int, Field(ge=0, le=5)]
+Spare = Annotated[Int, Field(ge=0, le=5)]
 
 
 class _In(BaseModel):
@@ -71,7 +80,7 @@ class Policy(_In):
 
     auto_approve: Bounds | None = Field(None, description="Null: the parent's bounds hold; without any, every request goes to an approver.")
     max_priority: Priority | None = Field(None, description="The highest class that may be asked for; without any, `normal`.")
-    may_preempt: bool | None = Field(
+    may_preempt: Flag | None = Field(
         None, description="Whether requests may take the place of preemptible instances of lower classes; without any, not."
     )
 
@@ -128,14 +137,14 @@ class UserIn(_In):
 class UserChange(_In):
     """What can change of a user."""
 
-    disabled: bool = Field(examples=[True])
+    disabled: Flag = Field(examples=[True])
 
 
 class TokenIn(_In):
     """A new token."""
 
     name: Line = Field(min_length=1, examples=["laptop"])
-    expires_in_days: int = Field(90, ge=1, le=3650)
+    expires_in_days: Int = Field(90, ge=1, le=3650)
 
 
 class FlavorIn(_In):
@@ -143,10 +152,10 @@ class FlavorIn(_In):
 
     name: Name = Field(examples=["small"])
     kind: Kind = "vm"
-    vcpus: int = Field(ge=1, le=1024, examples=[2])
-    memory_mib: int = Field(ge=1, le=1 << 26, examples=[4096])
-    disk_gib: int = Field(ge=0, le=1 << 20, examples=[40])
-    gpus: int = Field(0, ge=0, le=64)
+    vcpus: Int = Field(ge=1, le=1024, examples=[2])
+    memory_mib: Int = Field(ge=1, le=1 << 26, examples=[4096])
+    disk_gib: Int = Field(ge=0, le=1 << 20, examples=[40])
+    gpus: Int = Field(0, ge=0, le=64)
     arch: Name | None = Field(None, description="Null: as the image.", examples=["x86_64"])
     traits: list[Trait] = Field([], max_length=32, description="What a host must have.", examples=[["ssd"]])
 
@@ -158,8 +167,8 @@ class ImageIn(_In):
     arch: Name = Field(examples=["x86_64"])
     format: Literal["qcow2", "raw"] = Field(examples=["qcow2"])
     os: Line = Field("", examples=["Debian 12"])
-    min_disk_gib: int = Field(0, ge=0, le=1 << 20)
-    min_memory_mib: int = Field(0, ge=0, le=1 << 26)
+    min_disk_gib: Int = Field(0, ge=0, le=1 << 20)
+    min_memory_mib: Int = Field(0, ge=0, le=1 << 26)
     sha256: Hex64 | None = Field(None, description="Refuse content with another digest.", examples=["5d" * 32])
     sm3: Hex64 | None = Field(None, description="Refuse content with another digest.", examples=["7e" * 32])
     url: Url | None = Field(None, description="Fetch the content from here.", examples=["https://images.example/debian-12.qcow2"])
@@ -168,9 +177,9 @@ class ImageIn(_In):
 class Overcommit(_In):
     """How many times its inventory a host may promise."""
 
-    vcpus: float = Field(4.0, ge=0.1, le=64)
-    memory_mib: float = Field(1.0, ge=0.1, le=16)
-    disk_gib: float = Field(1.0, ge=0.1, le=64)
+    vcpus: Number = Field(4.0, ge=0.1, le=64)
+    memory_mib: Number = Field(1.0, ge=0.1, le=16)
+    disk_gib: Number = Field(1.0, ge=0.1, le=64)
 
 
 class Reserved(_In):
@@ -237,7 +246,7 @@ class PlanIn(_In):
         description="What is to fit more often, for `defragment`; what is to find a place, for `preempt`; else what copies are counted of.",
         examples=["large"],
     )
-    copies: int | None = Field(
+    copies: Int | None = Field(
         None,
         ge=1,
         le=10_000,
@@ -245,7 +254,7 @@ class PlanIn(_In):
         examples=[10],
     )
     priority: Priority = Field("critical", description="The class of what is to find a place, for `preempt`.")
-    spare_hosts: int = Field(
+    spare_hosts: Int = Field(
         0, ge=0, le=5, description="So many hosts of the pool may be lost at any moment, and all is restarted.", examples=[1]
     )
 
@@ -254,14 +263,14 @@ class MoreIn(_In):
     """Hosts to be added."""
 
     like: Reference = Field(examples=["kvm-01"])
-    count: int = Field(1, ge=1, le=10_000, examples=[5])
+    count: Int = Field(1, ge=1, le=10_000, examples=[5])
 
 
 class PlaceIn(_In):
     """Instances to be placed, all or none."""
 
     flavor: Reference = Field(examples=["large"])
-    count: int = Field(1, ge=1, le=1000, examples=[10])
+    count: Int = Field(1, ge=1, le=1000, examples=[10])
     arch: Name | None = Field(None, examples=["aarch64"])
     zone: Name | None = Field(None, examples=["wuhan-a"])
     pool: Name | None = Field(None, examples=["general"])
@@ -274,7 +283,7 @@ class WhatIfIn(_In):
     add: list[MoreIn] = Field([], max_length=100)
     retire: list[Name] = Field([], max_length=20, description="Architectures whose hosts go.", examples=[["aarch64"]])
     place: list[PlaceIn] = Field([], max_length=100)
-    spare_hosts: int = Field(0, ge=0, le=5, description="Whether so many hosts of each pool could be lost is told as well.", examples=[1])
+    spare_hosts: Int = Field(0, ge=0, le=5, description="Whether so many hosts of each pool could be lost is told as well.", examples=[1])
 
 
 class SpreadIn(_In):
@@ -282,7 +291,7 @@ class SpreadIn(_In):
 
     mode: Literal["pack", "spread", "affinity", "anti_affinity"] = Field(examples=["anti_affinity"])
     domain: Literal["host", "rack", "zone", "site"] = "host"
-    max_per_domain: int = Field(1, ge=1, le=1000)
+    max_per_domain: Int = Field(1, ge=1, le=1000)
 
 
 class _Sized(_In):
@@ -296,7 +305,7 @@ class _Sized(_In):
     spread: SpreadIn | None = None
     user_data: UserData = Field("", description="cloud-init user data, given to the guest as it is.", examples=["#cloud-config"])
     ssh_keys: list[SshKey] = Field([], max_length=16, examples=[["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8u zhang"]])
-    preemptible: bool = Field(
+    preemptible: Flag = Field(
         False, description="Agree that it is deleted, with its disk, when a request of a higher class needs its place and may take it."
     )
 
@@ -304,14 +313,14 @@ class _Sized(_In):
 class ItemIn(_Sized):
     """One line of a request: `count` instances; their names are numbered from `name`."""
 
-    count: int = Field(1, ge=1, le=200)
+    count: Int = Field(1, ge=1, le=200)
 
 
 class _Ranked(_In):
     priority: Priority = Field(
         "normal", description="Its class: who goes first, and who may be preempted. Bounded by the project's policy."
     )
-    preempt: bool = Field(
+    preempt: Flag = Field(
         False,
         description="Where there is no room, take that of preemptible instances of lower classes; for requests that the project's policy"
         " approves at once and lets preempt.",
@@ -319,8 +328,8 @@ class _Ranked(_In):
 
 
 class _Timed(_In):
-    term_days: int | None = Field(None, ge=1, le=36500, description="For how long, from its start.", examples=[365])
-    ends: bool = Field(
+    term_days: Int | None = Field(None, ge=1, le=36500, description="For how long, from its start.", examples=[365])
+    ends: Flag = Field(
         False, description="Its instances are given back, that is deleted, at the end of the term (到期释放).", examples=[False]
     )
     starts_at: Annotated[datetime | None, BeforeValidator(_moment)] = Field(
@@ -370,7 +379,7 @@ class ResizeIn(_In):
 class ExtendIn(_In):
     """More time."""
 
-    days: int = Field(ge=1, le=3650, description="By how much the end of its term moves.", examples=[30])
+    days: Int = Field(ge=1, le=3650, description="By how much the end of its term moves.", examples=[30])
 
 
 class RebuildIn(_In):

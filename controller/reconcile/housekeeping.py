@@ -40,16 +40,20 @@ class HousekeepingLoop:
         rounds = 0
         while not self._ending.wait(_EVERY_S):
             try:
-                self._database.run(requests.expire)
-                self._database.run(lambda conn: terms.fall_due(conn, self._settings))
-                self._database.run(terms.tell_waiting)
-                self.report_overdue()
-                if rounds % _RARELY == 0:
-                    self._database.run(lambda conn: answers.forget(conn, _ANSWERS_DAYS))
-                    self._database.run(lambda conn: placements.forget_refused(conn, _REFUSALS_DAYS))
+                self.round(sweep=rounds % _RARELY == 0)
                 rounds += 1
             except Exception:
                 log.exception("loop_broke", loop="housekeeping")
+
+    def round(self, sweep: bool) -> None:
+        """All that is due by now, each in a transaction of its own; `sweep`: old answers and refusals, too."""
+        self._database.run(requests.expire)
+        self._database.run(lambda conn: terms.fall_due(conn, self._settings))
+        self._database.run(terms.tell_waiting)
+        self.report_overdue()
+        if sweep:
+            self._database.run(lambda conn: answers.forget(conn, _ANSWERS_DAYS))
+            self._database.run(lambda conn: placements.forget_refused(conn, _REFUSALS_DAYS))
 
     def report_overdue(self) -> int:
         """Say which instances are past their deadline; how many. Nothing is ever stuck in silence."""

@@ -98,6 +98,8 @@ def test_a_length_that_is_a_lie_is_refused_before_anything_is_read(cloud: Cloud)
         b'{"name": "n", "vcpus": Infinity, "memory_mib": 1, "disk_gib": 1}',
         b'{"name": "n", "vcpus": 1e400, "memory_mib": 1, "disk_gib": 1}',
         b'{"name": "n", "vcpus": 1.5, "memory_mib": 1, "disk_gib": 1}',
+        b'{"name": "n", "vcpus": "2", "memory_mib": 1, "disk_gib": 1}',
+        b'{"name": "n", "vcpus": true, "memory_mib": 1, "disk_gib": 1}',
         b'{"name": "n", "vcpus": -1, "memory_mib": 1, "disk_gib": 1}',
         b'{"name": "n", "vcpus": 1' + b"0" * 5_000 + b', "memory_mib": 1, "disk_gib": 1}',
         b'{"name": "n", "vcpus": 9223372036854775808, "memory_mib": 1, "disk_gib": 1}',

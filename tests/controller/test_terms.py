@@ -14,9 +14,10 @@ from controller.actions.admit import admit
 from controller.actions.draft import Accepted
 from controller.model import views
 from controller.model.identity import Role
+from controller.reconcile.housekeeping import HousekeepingLoop
 from tests.controller.asking import ask, create, nothing_left, row_of, running, sound, told
 from tests.controller.fixtures import Cloud, submission
-from tests.controller.stepping import Crash, Stepper
+from tests.controller.stepping import Crash, MortalDatabase, Stepper
 
 
 def pass_time(cloud: Cloud, **by: float) -> None:
@@ -30,6 +31,26 @@ def pass_time(cloud: Cloud, **by: float) -> None:
 
 def look_at_terms(cloud: Cloud) -> int:
     return cloud.run(lambda conn: terms.fall_due(conn, cloud.settings))
+
+
+@pytest.mark.parametrize("fatal", range(1, 9))
+def test_a_round_of_housekeeping_that_was_cut_off_anywhere_is_made_up_for_by_the_next(cloud: Cloud, fatal: int) -> None:
+    """Each round: a hold that expires, a term that ends, a deadline that passes; every one of them happens, and is told, once."""
+    project = cloud.project("health", auto={})
+    (outcome,) = cloud.run(lambda conn: admit(conn, cloud.admission(), [submission(cloud.admin, project, name="held")]))
+    assert isinstance(outcome, Accepted)
+    ending, late = running(cloud, name="ending", term_days=1, ends=True), running(cloud, name="late")
+    ask(cloud, "stop", late)
+    pass_time(cloud, days=2)
+    cloud.rows("UPDATE requests SET expires_at = now() - interval '1 second' WHERE state = 'pending' RETURNING 1")
+    with pytest.raises(Crash):
+        HousekeepingLoop(MortalDatabase(Stepper(cloud, fatal)), cloud.settings).round(sweep=False)
+    for _ in range(2):
+        HousekeepingLoop(cloud.database, cloud.settings).round(sweep=False)
+    assert cloud.rows("SELECT state FROM requests WHERE state IN ('pending', 'expired')") == [{"state": "expired"}]
+    assert told(cloud, outcome.request["id"]).count("request.expired") == 1
+    assert (row_of(cloud, ending)["goal"], told(cloud, ending).count("instance.term_ended")) == ("gone", 1)
+    assert told(cloud, late).count("instance.overdue") == 1
 
 
 def shown(cloud: Cloud, id_: str, lang: str = "en") -> dict[str, Any]:
