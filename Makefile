@@ -1,7 +1,8 @@
 # `make help` lists what there is to make. The work is in scripts/, so that nothing depends on make's quoting.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down test check static lock clean
+.PHONY: help setup demo down test check static quick real lock clean
+MAKEFLAGS += --keep-going
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,11 +16,15 @@ demo: setup ## a department applies for three virtual machines and gets them, he
 down: ## take the demo away, with all it started
 	@if [ -x .venv/bin/python ]; then .venv/bin/python -m scripts.demo down; else echo "nothing is set up here"; fi
 
-test: setup ## all tests, those on real libvirt and QEMU included
-	@scripts/test all
+test: quick real ## all tests, those on real libvirt and QEMU included
 
-check: static ## format, lint, types, import contracts, quick tests
+check: static quick ## format, lint, types, import contracts, quick tests
+
+quick: setup ## the tests that need no hypervisor
 	@scripts/test quick
+
+real: setup ## those on real libvirt and QEMU, which need root
+	@scripts/test real
 
 static: setup ## the part of `check` that runs nothing
 	.venv/bin/ruff format --check .
