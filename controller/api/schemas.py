@@ -36,6 +36,12 @@ def _moment(given: object) -> object:
     return at
 
 
+def _whole(value: object) -> object:
+    if isinstance(value, str | bool):  # "2" and true are no numbers, whatever Python makes of them
+        raise PydanticKnownError("int_type")
+    return value
+
+
 def _number(value: object) -> object:
     if isinstance(value, str | bool):
         raise PydanticKnownError("float_type")
@@ -53,7 +59,7 @@ UserData = Annotated[str, StringConstraints(max_length=65536), _Storable]
 SshKey = Annotated[str, StringConstraints(max_length=4096, pattern=r"^(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\r\n\x00]*)?$")]
 Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Url = Annotated[str, StringConstraints(max_length=2048, pattern=r"^https?://[^\s\x00]+$")]
-Int = Annotated[int, BeforeValidator(_number)]  # "2" and true are no numbers, whatever Python makes of them
+Int = Annotated[int, BeforeValidator(_whole)]
 Number = Annotated[float, BeforeValidator(_number)]
 Flag = Annotated[bool, Strict()]
 Amount = Annotated[Int, Field(ge=0, le=_MOST)]
