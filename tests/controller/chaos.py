@@ -50,6 +50,7 @@ lease_s = 2.0
 log_level = "warning"
 """
 ROOT_VCPUS = 60
+PACE_S = 3.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +164,8 @@ def _watch(database: Database, report: Report, ending: threading.Event) -> None:
             report.blame(f"snapshot {report.snapshots}: {what}")
 
 
-def _kill_again_and_again(servers: Sequence[Server], report: Report, dice: random.Random, ending: threading.Event) -> None:
-    while not ending.wait(dice.uniform(1.5, 6.0)):
+def _kill_again_and_again(servers: Sequence[Server], pace_s: float, report: Report, dice: random.Random, ending: threading.Event) -> None:
+    while not ending.wait(dice.uniform(0.4, 1.6) * pace_s):
         doomed = list(servers) if dice.random() < 0.2 else [dice.choice(servers)]
         for server in doomed:
             server.kill()
@@ -237,15 +238,17 @@ def _delete_all(caller: Caller, database: Database, backend: World, report: Repo
         report.blame(f"left after deleting all: {len(left)} instances, {len(held)} allocations, {len(backend.records())} in the backend")
 
 
-def _load(shared: Shared, database: Database, servers: Sequence[Server], pairs: Sequence[tuple[Caller, Caller]], run: Run) -> None:
-    """Clients, watcher and killer side by side, until the clients have done what there is to do."""
+def _load(
+    shared: Shared, database: Database, servers: Sequence[Server], pace_s: float, pairs: Sequence[tuple[Caller, Caller]], run: Run
+) -> None:
+    """Clients, watcher and killer side by side, until the clients have done what there is to do. `pace_s`: between two kills, about."""
     ending, left = threading.Event(), iter(range(run.operations))
     pause_s = run.seconds * run.clients / run.operations
     working = [threading.Thread(target=run_client, args=(*pair, shared, left, pause_s), name="client") for pair in pairs]
     dice = random.Random(run.seed)  # noqa: S311 - to be repeated, not to be secret
     about = [
         threading.Thread(target=_watch, args=(database, shared.report, ending), name="watcher"),
-        threading.Thread(target=_kill_again_and_again, args=(servers, shared.report, dice, ending), name="killer"),
+        threading.Thread(target=_kill_again_and_again, args=(servers, pace_s, shared.report, dice, ending), name="killer"),
     ]
     for thread in (*working, *about):
         thread.start()
@@ -266,10 +269,12 @@ def soak(url: str, folder: Path, run: Run) -> Report:
         def caller(token: str) -> Caller:
             return Caller([server.port for server in servers], token, report, random.Random(dealer.getrandbits(32)))  # noqa: S311
 
-        admin = caller(token)
+        admin, started = caller(token), time.monotonic()
+        admin.must("GET", "/flavors")
+        pace_s = max(PACE_S, 1.5 * (time.monotonic() - started))  # where starting takes longer than living, nobody ever answers
         approver = _set_up(admin, folder)
         database, backend = Database(url, 6), world(f"fake://{folder}/world")
-        _load(shared, database, servers, [(caller(token), caller(approver)) for _ in range(run.clients)], run)
+        _load(shared, database, servers, pace_s, [(caller(token), caller(approver)) for _ in range(run.clients)], run)
         _settle(database, report, 60)
         report.wrong += _snapshot(database)
         _compare(database, backend, shared)
