@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +21,7 @@ from console.texts import Say
 from console.verbs import command, global_options, group, help_option, help_text
 
 COMPLETE_VARIABLE = "_CHUTIAN_COMPLETE"
+_EXTRA = re.compile(r"Got unexpected extra arguments? \((.*)\)")  # click's words, the only way to know
 
 NOUNS = ("project", "quota", "user", "flavor", "image", "pool", "endpoint", "host", "request", "instance", "explain", "plan")
 SINGLES = {  # commands without a noun, and the module each is in
@@ -128,6 +130,8 @@ def _complaint(error: click.UsageError, say: Say) -> str:
         return say("error.no_such_option", name=error.option_name) + _near(error.possibilities, say)
     if isinstance(error, click.BadParameter) and error.param is not None:
         return say("error.bad_value", name=_shown(error.param), why=_wanted(error, error.param, say))
+    if extra := _EXTRA.fullmatch(error.format_message()):
+        return say("error.extra_argument", given=extra[1])
     return error.format_message()
 
 

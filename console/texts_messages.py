@@ -122,6 +122,7 @@ MESSAGES: dict[str, Pair] = {
     "error.missing_option": ("缺少选项 {name}。", "Option {name} is missing."),
     "error.missing_argument": ("缺少参数 {name}。", "Argument {name} is missing."),
     "error.no_such_command": ("没有命令 {name}。", "There is no command {name}."),
+    "error.extra_argument": ("多出了参数 {given}。", "{given} is one argument too many."),
     "error.no_such_option": ("没有选项 {name}。", "There is no option {name}."),
     "error.did_you_mean": ("是不是 {names}？", " Did you mean {names}?"),
     "error.bad_value": ("{name} 的值不对：{why}。", "The value of {name} isn't right: {why}."),

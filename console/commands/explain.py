@@ -40,7 +40,7 @@ def _not_there(app: App, miss: Body) -> None:
     tell("  " + app.say("explain.not_there", host=host))
     for rule in miss["rules"]:
         short = miss["short"].get(rule["rule"])
-        lack = f" ({cell(app.say, rule['rule'], {rule['rule']: short}, True)})" if short else ""
+        lack = f" ({cell(app.say, 'short', {rule['rule']: short}, True)})" if short else ""
         tell(f"    {clean(str(rule['text']))}{lack}")
 
 
@@ -77,8 +77,8 @@ def _placement(app: App, placement: Body) -> None:
         kept = app.say("explain.kept", days=f"{days:.1f}") if days is not None else ""
         tell("    " + app.say("explain.best", host=clean(str(host["host"])), points=f"{host['points']:.3f}", kept=kept))
     for host in placement.get("nearest") or []:
-        short = ", ".join(cell(app.say, name, {name: lack}, True) for name, lack in host["short"].items())
-        tell("    " + app.say("explain.nearest", host=clean(str(host["host"])), rules=", ".join(host["rules"]), short=short or "-"))
+        short = cell(app.say, "short", host["short"], True)
+        tell("    " + app.say("explain.nearest", host=clean(str(host["host"])), rules=", ".join(host["rules"]), short=short))
 
 
 VERBS = {

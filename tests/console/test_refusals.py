@@ -67,6 +67,7 @@ def test_every_code_with_an_exit_code_of_its_own_has_a_next_step() -> None:
         (["flavor", "list", "--limit", "many"], "The value of --limit isn't right: it is a whole number (1…500)."),
         (["host", "list", "--state", "on"], "it is one of up, unreachable, retired"),
         (["image", "upload", "x", "--file", "/none"], "there is no such file"),
+        (["flavor", "show", "small", "large"], "large is one argument too many."),
     ],
 )
 def test_wrong_usage_is_told_in_both_languages(args: list[str], complaint: str, chutian: Run, server: Any) -> None:
@@ -75,7 +76,7 @@ def test_wrong_usage_is_told_in_both_languages(args: list[str], complaint: str, 
     assert complaint in en.err
     assert zh.err.startswith("错误：")
     assert "用法见" in zh.err
-    assert not any(word in zh.err for word in ("Missing", "No such", "Invalid", "Try"))
+    assert not any(word in zh.err for word in ("Missing", "No such", "Invalid", "Try", "Got"))
     assert server.seen == []
 
 
