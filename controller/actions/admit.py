@@ -28,7 +28,7 @@ from controller import errors
 from controller.actions import preempting, promises, spare, terms
 from controller.actions.admitted import placement_row, write
 from controller.actions.draft import Accepted, Admission, Draft, Explained, NewId, Outcome, Row, Unit, held
-from controller.actions.fleet_view import FleetView
+from controller.actions.fleet_view import FleetView, lock
 from controller.actions.lifetimes import kin
 from controller.actions.refusals import no_capacity, no_spare, quota_exceeded
 from controller.actions.spare import Results
@@ -355,10 +355,9 @@ def _found(conn: Connection, view: Fleet, drafts: Sequence[Draft]) -> Results:
     for _ in range(_LOOKS):
         results = place(view, [draft.wishes() for draft in drafts])
         chosen = {p.host_id for result in results if not isinstance(result, scheduler.NoValidHost) for p in result}
-        changed = [row for row in fleet.lock_hosts(conn, chosen) if row["generation"] != view.generation(row["id"])]
-        labels = {row["id"]: view.labels(row["id"]) for row in changed}
-        view.upsert(replace(translate.host(row), emptying=view.host(row["id"]).emptying) for row in changed)
-        alike = all(view.labels(id_) == before for id_, before in labels.items())
+        labels = {id_: view.labels(id_) for id_ in chosen}
+        _, changed = lock(conn, view, chosen)
+        alike = all(view.labels(row["id"]) == labels[row["id"]] for row in changed)
         if not changed or (alike and _still_fits(changed, drafts, results)):
             return results
     raise errors.Unavailable("fleet_restless")

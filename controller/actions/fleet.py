@@ -107,8 +107,8 @@ def enrol(conn: Connection, env: Env, identity: Identity, record: Mapping[str, A
     fleet.insert_endpoint(conn, {"id": id_, **record, "pool_id": in_pool["id"], "state": "connected"})
     events.add(conn, [events.event("endpoint.enrolled", "endpoint", id_, record["name"], None, identity.name, hosts=len(inventory.hosts))])
     made = find_endpoint(conn, identity, id_)
-    for name in fleet.on_machines(conn, id_, (found.machine for found in inventory.hosts)).values():
-        raise errors.AlreadyExists("machine_enrolled", name=name)
+    if twice := fleet.on_machines(conn, id_, (found.machine for found in inventory.hosts)):
+        raise errors.AlreadyExists("machine_enrolled", name=min(twice.values()))
     discover(conn, env, made, inventory)
     return made
 

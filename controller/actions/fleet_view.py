@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -11,10 +12,20 @@ from controller.actions import lifetimes
 from controller.model import translate
 from controller.store import fleet as store
 from controller.store import instances
+from controller.store.sql import Row
 from scheduler.fleet import Fleet
 from scheduler.history import Arrivals
 from scheduler.lifetimes import FOREVER, Lives
 from scheduler.types import Item
+
+
+def lock(conn: Connection, view: Fleet, ids: Iterable[str]) -> tuple[Sequence[Row], Sequence[Row]]:
+    """Hosts as they are now, which nobody else changes from here on; and those that differ from what was decided upon, which the view has
+    taken in now. What is known of their lifetimes stays: it is not in their rows."""
+    rows = store.lock_hosts(conn, ids)
+    changed = [row for row in rows if row["generation"] != view.generation(row["id"])]
+    view.upsert(replace(translate.host(row), emptying=view.host(row["id"]).emptying) for row in changed)
+    return rows, changed
 
 
 class FleetView:

@@ -27,6 +27,7 @@ from sqlalchemy import Connection
 
 from controller.actions import spare
 from controller.actions.draft import Admission, Draft, Row
+from controller.actions.fleet_view import lock
 from controller.actions.plans import residents_of
 from controller.model import plan_views, translate
 from controller.model.identity import Right
@@ -95,16 +96,14 @@ def take(conn: Connection, admission: Admission, draft: Draft, locked: Collectio
         room = look(conn, view, draft, locked, gone)
         if room is None:
             return None
-        hosts = {row["id"]: row for row in fleet.lock_hosts(conn, _touched(room))}
-        changed = [row for row in hosts.values() if row["generation"] != view.generation(row["id"])]
+        hosts, changed = lock(conn, view, _touched(room))
         if changed:
-            view.upsert(translate.host(row) for row in changed)
             continue
         wanted = {one.key for one in room.found.victims}
         if not wanted <= instances.lock_preemptible(conn, sorted(wanted)):
             gone |= room.who.keys() - instances.lock_preemptible(conn, sorted(room.who))  # whoever is left is ours by now
             continue
-        return _hand_over(conn, admission, draft, room, hosts)
+        return _hand_over(conn, admission, draft, room, {row["id"]: row for row in hosts})
     return None
 
 

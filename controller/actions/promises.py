@@ -29,6 +29,7 @@ from sqlalchemy import Connection
 
 from controller.actions import spare
 from controller.actions.draft import Draft, Row
+from controller.actions.fleet_view import lock
 from controller.actions.plans import residents_of
 from controller.model import translate
 from controller.model.term import AHEAD_DAYS
@@ -53,8 +54,7 @@ def take(conn: Connection, view: Fleet, draft: Draft, now: datetime) -> list[Pla
             return None
         chosen = {slot.key for slot in found.slots.values()}
         hosts = {to.host_id for to in found.now.values()} | {slot.host_id for slot in found.slots.values()}
-        changed = [row for row in fleet.lock_hosts(conn, hosts) if row["generation"] != view.generation(row["id"])]
-        view.upsert(replace(translate.host(row), emptying=view.host(row["id"]).emptying) for row in changed)
+        _, changed = lock(conn, view, hosts)
         if changed or not chosen <= terms.lock_leaving(conn, sorted(chosen)):
             continue
         again = _leaving(conn, draft, until)

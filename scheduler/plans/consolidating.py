@@ -102,16 +102,16 @@ def _aims(scene: Scene, hosts: Sequence[str], k: Reserve) -> list[str]:
     room: dict[tuple[str, str], Ints] = defaultdict(lambda: np.zeros(whole.shape[1], np.int64))
     largest: dict[tuple[str, str], Ints] = defaultdict(lambda: np.zeros(whole.shape[1], np.int64))
     for host in _in_use(scene):
-        row, kind = scene.fleet.rows[host], _kind(scene, host)
+        row, kind = scene.fleet.rows[host], _part(scene, host)
         room[kind] += columns.free[row]
         largest[kind] = np.maximum(largest[kind], whole[row])
     for kind, size in largest.items():
         room[kind] -= reserve_of(k, kind[0]) * size
     aims = []
     for host in hosts:
-        left = room[_kind(scene, host)] - whole[scene.fleet.rows[host]]  # its own free room goes, and what it runs comes
+        left = room[_part(scene, host)] - whole[scene.fleet.rows[host]]  # its own free room goes, and what it runs comes
         if (left >= 0).all():
-            room[_kind(scene, host)] = left
+            room[_part(scene, host)] = left
             aims.append(host)
     return aims
 
@@ -123,7 +123,7 @@ def _in_use(scene: Scene) -> list[str]:
     return [host for host, _ in scene.fleet.in_rows(rows)]
 
 
-def _kind(scene: Scene, host: str) -> tuple[str, str]:
+def _part(scene: Scene, host: str) -> tuple[str, str]:
     labels = scene.fleet.labels(host)
     return labels.pool, labels.arch
 
@@ -155,6 +155,9 @@ class _Work:
         idle = np.flatnonzero(((columns.flags & TAKEN) != 0) & (columns.free == scene.fleet.whole()).all(axis=1))
         self._scene, self._judge, self._moves, self._looks = scene, judge, limits.moves, limits.looks
         self._k, self._flags = k, columns.flags.copy()  # as they were before anything was closed
+        self._into: dict[str, list[str]] = defaultdict(list)  # hosts in use, by pool: nobody leaves his
+        for host in sorted(_in_use(scene)):
+            self._into[scene.pool(host)].append(host)
         self._idle = {host_id for host_id, _ in scene.fleet.in_rows(idle)}
         self._failed: Counter[int] = Counter()  # by class of hosts
         self.simple = not judge.watch.asked or _simple(scene)
@@ -162,8 +165,7 @@ class _Work:
     def empty_pool(self, pool: str, hosts: Sequence[str], aims: Sequence[str]) -> int:
         """Empty hosts of one pool where nobody has to make way for it, `aims` the first of them; how many hosts."""
         scene = self._scene
-        start = _State.of(scene, self._judge)
-        into = [host for host in sorted(_in_use(scene)) if scene.pool(host) == pool]
+        start, into = _State.of(scene, self._judge), self._into[pool]
         scene.close(aims)
         freed = self.empty_all(aims, _BATCH if self.simple else 1)
         if self.simple:

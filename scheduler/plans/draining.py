@@ -2,10 +2,9 @@
 
 In: a fleet, its residents, a host. Out: a plan. All are placed as the scheduler would place them; where that fails, as one gang, which is
 searched (complete for four instances on five hosts), and put to a solver; only then one after another, with others moved out of the way
-where needed. The
-host takes nothing meanwhile and counts neither as room nor as a host that may be lost once it is empty. With `k`, the end is N+k in every
-pool that is touched, or nothing starts. While a plan without anybody moved out of the way is under way that holds too: every other host
-has at most what it has at the end, and what is still on the host has its place in the plan.
+where needed. The host takes nothing meanwhile and counts neither as room nor as a host that may be lost once it is empty. With `k`, the end
+is N+k in every pool that is touched, or nothing starts. While a plan without anybody moved out of the way is under way that holds too:
+every other host has at most what it has at the end, and what is still on the host has its place in the plan.
 """
 
 from __future__ import annotations

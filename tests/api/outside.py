@@ -144,3 +144,12 @@ class Cloud:
 
 PLENTY = {"instances": 50, "vcpus": 200, "memory_mib": 400_000, "disk_gib": 2_000, "gpus": 0}
 """Bounds of auto-approval that no tale passes by accident."""
+
+
+def pool_of(operator: Caller, hosts: int) -> str:
+    """A pool of its own with so many hosts of four vCPUs each; its name."""
+    name = fresh("pool")
+    operator.ask("POST /v1/pools", {"name": name, "zone": fresh("zone"), "overcommit": {"vcpus": 1.0}})
+    uri = f"fake:{name}?hosts={hosts}&vcpus=4&memory_mib=65536&disk_gib=400&overcommit_vcpus=1.0"
+    operator.ask("POST /v1/endpoints", {"name": name, "driver": "fake", "uri": uri, "pool": name})
+    return name

@@ -8,18 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.api.outside import PLENTY, Caller, Cloud, Department, fresh
+from tests.api.outside import PLENTY, Caller, Cloud, Department, fresh, pool_of
 
 DAY = 86_400
-
-
-def pool_of(operator: Caller, hosts: int) -> str:
-    """Hosts of four vCPUs each."""
-    name = fresh("pool")
-    operator.ask("POST /v1/pools", {"name": name, "zone": fresh("zone"), "overcommit": {"vcpus": 1.0}})
-    uri = f"fake:{name}?hosts={hosts}&vcpus=4&memory_mib=65536&disk_gib=400&overcommit_vcpus=1.0"
-    operator.ask("POST /v1/endpoints", {"name": name, "driver": "fake", "uri": uri, "pool": name})
-    return name
 
 
 @pytest.fixture

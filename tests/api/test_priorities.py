@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.api.outside import PLENTY, Caller, Cloud, Department, fresh
+from tests.api.outside import PLENTY, Caller, Cloud, Department, pool_of
 
 
 def wish(department: Department, **more: object) -> dict[str, object]:
@@ -74,11 +74,7 @@ def test_what_is_no_class_is_refused(free_department: Department, wrong: dict[st
 @pytest.fixture
 def pool(operator: Caller) -> str:
     """One host of four vCPUs."""
-    name = fresh("pool")
-    operator.ask("POST /v1/pools", {"name": name, "zone": fresh("zone"), "overcommit": {"vcpus": 1.0}})
-    uri = f"fake:{name}?hosts=1&vcpus=4&memory_mib=65536&disk_gib=400&overcommit_vcpus=1.0"
-    operator.ask("POST /v1/endpoints", {"name": name, "driver": "fake", "uri": uri, "pool": name})
-    return name
+    return pool_of(operator, 1)
 
 
 @pytest.fixture
