@@ -102,7 +102,9 @@ class Host:
         _ip("-n", self.fabric, "link", "set", self.port, "down")
 
     def heal(self) -> None:
+        """Plug its network cable in again; returns once the link is up, which takes the kernel up to seconds."""
         _ip("-n", self.fabric, "link", "set", self.port, "up")
+        self._await_link()
 
     def freeze(self) -> None:
         """Hang it: libvirtd and guests stop where they are."""
@@ -146,6 +148,19 @@ class Host:
     def _init(self) -> int:
         outer = (self.folder / "pid").read_text()
         return int(Path(f"/proc/{outer}/task/{outer}/children").read_text().split()[0])
+
+    def _await_link(self) -> None:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection((self.address, 16509), timeout=1).close()
+            except ConnectionRefusedError:  # reached, though no libvirtd listens
+                return
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        raise TimeoutError(f"the link of {self.name} did not come up")
 
     def _await_libvirtd(self) -> None:
         deadline = time.monotonic() + START_S
