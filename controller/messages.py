@@ -302,6 +302,20 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "无法解开用户数据：{detail}。请将密钥放回控制器的密钥文件，再启动或重建实例。",
     ),
     "not_supported": ("The backend can't do that: {detail}", "后端不支持：{detail}"),
+    "tenant_unsettled": (
+        "The backend has to be told of the project's share first: {detail}",
+        "需先在后端登记本项目的资源份额：{detail}",
+    ),
+    "eviction_held": (
+        "A disruption budget allows nobody to be taken away just now; it is tried again: {detail}",
+        "中断预算暂不允许驱逐，正在重试：{detail}",
+    ),
+    "not_running": ("Nothing runs there just now: {detail}", "当前没有可操作的运行实例：{detail}"),
+    "credentials_refused": (
+        "The backend refuses the controller's credentials: {detail} Give the endpoint new ones.",
+        "后端拒绝了控制器的凭据：{detail} 请更新接入点凭据。",
+    ),
+    "policy_refused": ("A rule of the backend refuses it: {detail}", "后端策略拒绝：{detail}"),
     "guest_crashed": ("The guest crashed.", "客户机崩溃。"),
     "guest_asleep": ("The guest suspended itself.", "客户机自行进入了挂起状态。"),
     "guest_paused": ("The guest was paused on its host.", "客户机在主机上被暂停。"),
@@ -404,6 +418,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "instance.accepted": ("{name} ({flavor}) was accepted and placed.", "{name}（{flavor}）已受理并完成调度。"),
     "instance.active": ("{name} is active.", "{name} 已运行。"),
     "instance.stopped": ("{name} is stopped.", "{name} 已停止。"),
+    "instance.finished": ("{name} came to its end.", "{name} 已运行结束。"),
     "instance.deleted": ("{name} is gone.", "{name} 已删除。"),
     "instance.failed": ("{name} is in error. {why}", "{name} 出错。{why}"),
     "instance.retrying": ("{name}: a step failed and is tried again. {why}", "{name}：某一步骤失败，正在重试。{why}"),

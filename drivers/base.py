@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from drivers.container import Container
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
@@ -35,6 +37,7 @@ class Condition(StrEnum):
     STOPPED = "stopped"
     BUSY = "busy"  # on its way (shutting down, rebooting, being copied): look again soon
     ABSENT = "absent"  # the backend answered: there is no such thing
+    FINISHED = "finished"  # it came to its end by itself and well, and isn't to be started again
     FAILED = "failed"  # there, but broken; `Observation.reason` says how
 
 
@@ -70,6 +73,8 @@ class InstanceSpec:
     the image); `reboots` counts reboots asked for (a value higher than the stamped one: reboot once). `force` allows an abrupt power-off
     where the spec needs the guest stopped; without it the guest is asked politely and `ensure` returns at once. `built`: the root disk
     of this build was made before, so that a missing one is lost data: to be reported (DiskMissing), never made up for by an empty one.
+
+    A container has `container`, anything else an `image`.
     """
 
     instance_id: str  # a UUID in canonical form; also the domain's uuid where the backend has one
@@ -82,7 +87,7 @@ class InstanceSpec:
     disk_gib: int
     gpus: int
     arch: str  # "x86_64", "aarch64", ...
-    image: Image
+    image: Image | None
     power: Power
     generation: int
     build: int = 1
@@ -91,6 +96,14 @@ class InstanceSpec:
     built: bool = False
     user_data: str = ""  # cloud-init user data, verbatim
     ssh_keys: tuple[str, ...] = ()  # OpenSSH public keys for the image's default user
+    container: Container | None = None
+
+    @property
+    def boots_from(self) -> Image:
+        """The image, for drivers of machines; raises ValueError for a container, which no such driver says that its hosts run."""
+        if self.image is None:
+            raise ValueError(f"{self.instance_id} is a {self.kind} and boots from no image")
+        return self.image
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +122,21 @@ class Observation:
     addresses: tuple[str, ...] = ()
 
 
+class Health(StrEnum):
+    """Whether a host that the backend knows can be used."""
+
+    READY = "ready"
+    SILENT = "silent"  # the backend lost sight of it: what it runs may still run
+    FENCED = "fenced"  # it is certain that it runs nothing of ours
+
+
 @dataclass(frozen=True, slots=True)
 class HostInventory:
     """What one host has, before overcommit and reserve.
 
     `machine` tells the machine itself apart from others, whatever address it is reached by; empty where the backend can't say.
-    `notes` are things an operator should know (for instance that KVM does not work and guests are emulated).
+    `notes` are things an operator should know (for instance that KVM does not work and guests are emulated). `closed`: why the backend's
+    own people want nothing new there. `zone`: where the backend says that it is; empty: as its pool.
     """
 
     name: str
@@ -127,13 +149,17 @@ class HostInventory:
     kinds: frozenset[str] = frozenset({"vm"})
     notes: tuple[Reason, ...] = ()
     machine: str = ""
+    zone: str = ""
+    health: Health = Health.READY
+    closed: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """The hosts behind one endpoint."""
+    """The hosts behind one endpoint. `complete`: one that it does not name runs nothing any more, and never will again."""
 
     hosts: tuple[HostInventory, ...]
+    complete: bool = False
 
 
 class Driver(Protocol):
@@ -192,4 +218,7 @@ class Events(Protocol):
 
 
 OpenDriver = Callable[[str, str, Mapping[str, str]], Driver]
-"""`open(uri, owner, options)`: `owner` marks this cloud's objects in the backend; raises HostUnreachable or InvalidSpec."""
+"""`open(uri, owner, options)`: `owner` marks this cloud's objects in the backend; raises HostUnreachable or InvalidSpec.
+
+Of the options `credentials` is secret: the controller keeps it sealed and hands it over here alone.
+"""

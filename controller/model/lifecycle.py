@@ -7,6 +7,7 @@ one code path. The rejected alternative, a job per action, needs someone to edit
 Stated policy for what happens behind the controller's back: the goal is the truth. A guest stopped by hand is started again, one started by
 hand is stopped again, one undefined by hand is defined again from its disk, running or not; each time an event says so. A disk that
 vanished is never replaced by an empty one: the instance goes to `error` and says why. A backend that can't be asked changes nothing at all.
+What came to its end by itself and well, as a container may that is asked for only once, is stopped until somebody starts it.
 """
 
 from __future__ import annotations
@@ -106,6 +107,8 @@ def next_step(look: Look) -> Step:
     wanted, settled = _WANTED[look.goal]
     if look.condition is wanted and look.current:
         return Step(Act.NOTHING, settled, done=True, event=_arrival(look, settled))
+    if look.condition is Condition.FINISHED and look.current:
+        return Step(Act.NOTHING, State.STOPPED, done=True, event=_arrival(look, State.STOPPED) and "instance.finished")
     if look.state is State.ERROR and not look.armed:
         return Step(Act.NOTHING, State.ERROR, done=True)  # ended badly: an action re-arms it, or the backend heals
     if look.overdue and look.state in UNBUILT:

@@ -85,7 +85,7 @@ class FakeDriver:
         backend = self._world
         self._check_host(spec)
         before = backend.store.get(spec.instance_id)
-        if backend.knobs.verify and needs_image(before, spec):
+        if backend.knobs.verify and spec.image and needs_image(before, spec):
             verify_image(spec.image)  # outside the lock: it reads a whole file
         with backend.store.hold(spec.instance_id):
             before = backend.store.get(spec.instance_id)

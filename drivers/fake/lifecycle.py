@@ -129,7 +129,8 @@ def violations(record: Record | None, spec: InstanceSpec, owner: str, now: float
 def digest(spec: InstanceSpec) -> int:
     """Of all that a new generation is needed to change. `force` and the host may differ between two calls for one generation."""
     size = f"{spec.vcpus} {spec.memory_mib} {spec.disk_gib} {spec.gpus}"
-    asked = f"{spec.power} {size} {spec.build} {spec.reboots} {spec.image.sha256} {spec.name} {spec.ssh_keys}\n{spec.user_data}"
+    what = spec.image.sha256 if spec.image else f"{spec.container} {spec.container and spec.container.secrets}"
+    asked = f"{spec.power} {size} {spec.build} {spec.reboots} {what} {spec.name} {spec.ssh_keys}\n{spec.user_data}"
     return zlib.crc32(asked.encode())
 
 

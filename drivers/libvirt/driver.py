@@ -171,7 +171,7 @@ class LibvirtDriver:
             pool=host.ready(self._find_pool(connection, self._options)),
             network=self._options.network,
             machine=lambda: self._machine(connection, spec.arch),
-            copying=_lock(f"image {connection.getURI()} {self._options.pool} {spec.image.sha256}"),
+            copying=_lock(f"image {connection.getURI()} {self._options.pool} {spec.boots_from.sha256}"),
             domain=domain,
             mark=mark,
         )

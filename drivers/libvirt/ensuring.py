@@ -50,8 +50,8 @@ def refuse(spec: InstanceSpec, host: str, arch: str) -> None:
         raise InvalidSpec(detail=f"{spec.name!r} can't be a hostname")
     if NOT_IN_XML.search(spec.project_id):
         raise InvalidSpec(detail=f"{spec.project_id!r} can't be a project's id")
-    if spec.image.format not in base_image.FORMATS or not SHA256.fullmatch(spec.image.sha256):
-        raise InvalidSpec(detail=f"image {spec.image.id} is not one of {', '.join(base_image.FORMATS)} with a SHA-256 digest")
+    if spec.boots_from.format not in base_image.FORMATS or not SHA256.fullmatch(spec.boots_from.sha256):
+        raise InvalidSpec(detail=f"image {spec.boots_from.id} is not one of {', '.join(base_image.FORMATS)} with a SHA-256 digest")
     if spec.host != host:
         raise InvalidSpec(detail=f"no host {spec.host!r} behind this endpoint, only {host}")
     if spec.kind != "vm" or spec.gpus:
@@ -175,7 +175,7 @@ def _start(work: Work) -> None:
     disk = _disk(work)
     base = _base(work)
     if volumes.backing_path(disk) != base.path:
-        raise InvalidSpec(detail=f"the root disk was not made from image {work.spec.image.id}; only a rebuild can change that")
+        raise InvalidSpec(detail=f"the root disk was not made from image {work.spec.boots_from.id}; only a rebuild can change that")
     base.check()
     _there(work).create()
 
@@ -216,7 +216,7 @@ _WHILE_READING: Final = frozenset({Step.MAKE_DISK, Step.DEFINE, Step.START})
 
 def _base(work: Work) -> base_image.Base:
     if work.base is None:
-        work.base = base_image.begin(work.pool, work.spec.image, work.copying)
+        work.base = base_image.begin(work.pool, work.spec.boots_from, work.copying)
     return work.base
 
 

@@ -79,7 +79,7 @@ def backing_path(volume: libvirt.virStorageVol) -> str | None:
 
 def disk_bytes(spec: InstanceSpec) -> int:
     """The root disk's size: as asked, and never smaller than the image's own."""
-    return max(spec.disk_gib * GIB, spec.image.virtual_size_bytes)
+    return max(spec.disk_gib * GIB, spec.boots_from.virtual_size_bytes)
 
 
 def make_disk(pool: libvirt.virStoragePool, spec: InstanceSpec, base_path: str) -> None:
@@ -94,7 +94,7 @@ def make_disk(pool: libvirt.virStoragePool, spec: InstanceSpec, base_path: str) 
     if spec.built:
         raise DiskMissing(detail=name if there is None else f"{name} does not lie over {base_path}")
     delete(there)
-    create(pool, name, "qcow2", disk_bytes(spec), (base_path, spec.image.format))
+    create(pool, name, "qcow2", disk_bytes(spec), (base_path, spec.boots_from.format))
 
 
 def make_seed(pool: libvirt.virStoragePool, spec: InstanceSpec) -> None:
