@@ -7,25 +7,33 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from controller.sealing import Broken, Seal
 from drivers.base import Driver, Events, Prepare
+from drivers.errors import DriverError
 from drivers.registry import open_driver
 
 Endpoint = Mapping[str, Any]
-"""A row of `endpoints`: id, driver, uri, options."""
+"""A row of `endpoints`: id, driver, uri, options, credentials (sealed, bound to the id)."""
+
+
+class CredentialsSealed(DriverError):
+    """The endpoint's credentials can't be opened with the controller's keys. Parameters: `detail`."""
+
+    code = "credentials_sealed"
 
 
 @dataclass(slots=True)
 class _Slot:
     lock: threading.Lock = field(default_factory=threading.Lock)
     driver: Driver | None = None
-    opened_for: tuple[str, str, str] | None = None
+    opened_for: tuple[str, ...] | None = None
 
 
 class Connections:
     """All drivers of this process. `wake(instance_id)` is called when a backend says that something changed."""
 
-    def __init__(self, owner: str, wake: Callable[[str], None]) -> None:
-        self._owner, self._wake = owner, wake
+    def __init__(self, owner: str, wake: Callable[[str], None], seal: Seal) -> None:
+        self._owner, self._wake, self._seal = owner, wake, seal
         self._lock = threading.Lock()
         self._slots: dict[str, _Slot] = {}
 
@@ -36,24 +44,36 @@ class Connections:
         """
         with self._lock:
             slot = self._slots.setdefault(endpoint["id"], _Slot())
-        wanted = (endpoint["driver"], endpoint["uri"], repr(sorted(endpoint["options"].items())))
+        wanted = (endpoint["driver"], endpoint["uri"], repr(sorted(endpoint["options"].items())), endpoint["credentials"])
         with slot.lock:
             if slot.driver is not None and slot.opened_for == wanted:
                 return slot.driver
             if slot.driver is not None:
                 slot.driver.close()
-            slot.driver = self.open(endpoint)
+            slot.driver = self.open(endpoint, self.opened(endpoint))
             slot.opened_for = wanted
             if isinstance(slot.driver, Events):
                 slot.driver.watch(self._wake)
             return slot.driver
 
-    def open(self, endpoint: Endpoint) -> Driver:
-        """A connection of its own, prepared for instances; the caller closes it."""
-        driver = open_driver(endpoint["driver"], endpoint["uri"], self._owner, endpoint["options"])
+    def open(self, endpoint: Endpoint, credentials: str) -> Driver:
+        """A connection of its own, prepared for instances; the caller closes it. `credentials`: in clear, empty for none."""
+        options = {**endpoint["options"], **({"credentials": credentials} if credentials else {})}
+        driver = open_driver(endpoint["driver"], endpoint["uri"], self._owner, options)
         if isinstance(driver, Prepare):
             driver.prepare()
         return driver
+
+    def sealed(self, credentials: str, endpoint_id: str) -> str:
+        """Credentials as they are kept."""
+        return self._seal.close(credentials, endpoint_id) if credentials else ""
+
+    def opened(self, endpoint: Endpoint) -> str:
+        """An endpoint's credentials in clear. Raises CredentialsSealed."""
+        try:
+            return self._seal.open(endpoint["credentials"], endpoint["id"]) if endpoint["credentials"] else ""
+        except Broken as error:
+            raise CredentialsSealed(detail=str(error)) from error
 
     def drop(self, endpoint_id: str) -> None:
         """Close the connection of an endpoint that is no longer ours."""

@@ -128,6 +128,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "unknown_pool": ("Item {item}: there is no pool '{pool}'.", "第 {item} 项：没有资源池“{pool}”。"),
     "unknown_zone": ("Item {item}: there is no zone '{zone}'.", "第 {item} 项：没有可用区“{zone}”。"),
     "unknown_site": ("Item {item}: there is no site '{site}'.", "第 {item} 项：没有地点“{site}”。"),
+    "bad_oci_image": (
+        "{image} is no image of a registry; one looks like registry.example/name:tag.",
+        "{image} 不是镜像仓库引用，应形如 registry.example/name:tag。",
+    ),
     "flavor_kind": ("Item {item}: flavor {flavor} is for {kind} instances.", "第 {item} 项：规格 {flavor} 适用于 {kind} 类实例。"),
     "image_not_ready": (
         "Item {item}: image {image} is not ready (it is {state}).",
@@ -315,6 +319,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "The backend refuses the controller's credentials: {detail} Give the endpoint new ones.",
         "后端拒绝了控制器的凭据：{detail} 请更新接入点凭据。",
     ),
+    "credentials_sealed": (
+        "The endpoint's credentials can't be opened: {detail}. Put the key back into the controller's key file, or give it new ones.",
+        "无法解开接入点凭据：{detail}。请将密钥放回控制器的密钥文件，或更新凭据。",
+    ),
     "policy_refused": ("A rule of the backend refuses it: {detail}", "后端策略拒绝：{detail}"),
     "guest_crashed": ("The guest crashed.", "客户机崩溃。"),
     "guest_asleep": ("The guest suspended itself.", "客户机自行进入了挂起状态。"),
@@ -382,6 +390,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "pool.changed": ("Pool {name} was changed ({fields}).", "修改了资源池 {name}（{fields}）。"),
     "pool.deleted": ("Pool {name} was removed.", "删除了资源池 {name}。"),
     "endpoint.enrolled": ("Endpoint {name} was enrolled with {hosts} hosts.", "接入点 {name} 已接入，共 {hosts} 台主机。"),
+    "endpoint.changed": ("Endpoint {name} is reached otherwise from now on.", "接入点 {name} 的连接方式已更改。"),
     "endpoint.forgotten": ("Endpoint {name} was let go.", "移除了接入点 {name}。"),
     "endpoint.connected": ("Endpoint {name} answers again.", "接入点 {name} 恢复响应。"),
     "endpoint.unreachable": ("Endpoint {name} does not answer. {why}", "接入点 {name} 没有响应。{why}"),

@@ -64,8 +64,8 @@ class Controller:
         self.settings, self.database = settings, database
         self.env = Env(settings, fresh_id)
         owner = database.run(lambda conn: str(sql.scalar(conn, "SELECT owner FROM cloud")))
-        self.connections = Connections(owner, lambda id_: self.instances.wake(id_))  # noqa: PLW0108 - made two lines below
         seal = sealing.load(settings.seal_path)
+        self.connections = Connections(owner, lambda id_: self.instances.wake(id_), seal)  # noqa: PLW0108 - made two lines below
         database.run(lambda conn: keys.check(conn, seal))
         self.instances = InstanceLoop(database, self.connections, settings, seal)
         self.endpoints = EndpointLoop(database, self.connections, self.env)

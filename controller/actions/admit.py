@@ -33,7 +33,7 @@ from controller.actions.lifetimes import kin
 from controller.actions.refusals import no_capacity, no_spare, quota_exceeded
 from controller.actions.spare import Results
 from controller.actions.turns import in_turn
-from controller.model import naming, translate
+from controller.model import container, naming, translate
 from controller.model.identity import Right
 from controller.model.request import RANKS, Item, Submission, in_force, within
 from controller.store import answers, catalogue, fleet, placements, projects, requests, sql
@@ -44,6 +44,7 @@ from scheduler.place import place
 
 GIB = 1 << 30
 _ADVISED = 2  # refusals of one batch that are told whether preempting would do: it is a search, and the others wait for it
+_SHORT = {"container": "app", "bare_metal": "metal"}  # how instances that nobody named are called
 _LOOKS = 5  # how often a placement is decided anew when hosts change under it
 
 
@@ -79,7 +80,7 @@ def _resolve(conn: Connection, admission: Admission, submissions: Sequence[Submi
     chain = projects.find(conn, {id_ for row in known.values() for id_ in row["ancestors"]})
     items = [item for submission in submissions for item in submission.items]
     flavors = catalogue.find(conn, "flavors", (item.flavor for item in items))
-    images = catalogue.find(conn, "images", (item.image for item in items))
+    images = catalogue.find(conn, "images", (item.image for item in items if item.image))
     pools = fleet.pools(conn, (item.pool for item in items if item.pool))
     zones = fleet.zones(conn) if any(item.zone for item in items) else set()
     sites = fleet.sites(conn) if any(item.site for item in items) else set()
@@ -138,9 +139,10 @@ def _totals(asked: Mapping[tuple[str, str], int]) -> dict[str, int]:
 
 
 def _add_units(draft: Draft, number: int, item: Item, meaning: _Meaning, new_id: NewId) -> None:
-    flavor, image = meaning.flavors.get(item.flavor), meaning.images.get(item.image)
+    flavor = meaning.flavors.get(item.flavor)
     if flavor is None:
         raise errors.InvalidRequest("unknown_flavor", item=number + 1, flavor=item.flavor)
+    image = container.source(item.container, flavor["arch"]) if item.container else meaning.images.get(item.image or "")
     if image is None:
         raise errors.InvalidRequest("unknown_image", item=number + 1, image=item.image)
     if item.pool and item.pool not in meaning.pools:
@@ -151,17 +153,17 @@ def _add_units(draft: Draft, number: int, item: Item, meaning: _Meaning, new_id:
         raise errors.InvalidRequest("unknown_site", item=number + 1, site=item.site)
     check_fit(number, item.kind, flavor, image)
     group = f"{draft.request_id}/{number}"
-    wish = {
+    wish: dict[str, Any] = {
         "kind": item.kind,
         "resources": translate.resources(flavor),
-        "arch": image["arch"],
+        "arch": image["arch"] or None,
         "traits": frozenset(flavor["traits"]),
         "pools": (meaning.pools[item.pool]["name"],) if item.pool else (),
         "zones": (item.zone,) if item.zone else (),
         "sites": (item.site,) if item.site else (),
         "spread": translate.spread(item.spread, group),
     }
-    for name in naming.instance_names(item.name or f"vm-{draft.request_id[-8:]}", item.count):
+    for name in naming.instance_names(item.name or f"{_SHORT.get(item.kind, item.kind)}-{draft.request_id[-8:]}", item.count):
         id_ = new_id()
         draft.units.append(Unit(id_, number, name, flavor, image, scheduler.Item(key=id_, **wish)))
     for resource, amount in (("instances", 1), *((size, flavor[size]) for size in translate.SIZES)):
@@ -374,6 +376,7 @@ def _still_fits(changed: Sequence[Row], drafts: Sequence[Draft], results: Sequen
     return all(
         row["state"] == "up"
         and not row["cordoned"]
+        and row["closed"] is None
         and all(asked[row["id"]][size] == 0 or row["used_" + size] + asked[row["id"]][size] <= row[size] for size in translate.SIZES)
         for row in changed
     )

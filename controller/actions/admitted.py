@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from controller.actions.draft import Accepted, Admission, Draft, NewId, Row, Unit, pairs
-from controller.model import translate
+from controller.model import container, translate
 from controller.model.instance import begin
 from controller.model.placement import record
 from controller.model.request import Item
@@ -83,11 +83,14 @@ def _request_row(draft: Draft, now: datetime, admission: Admission) -> dict[str,
 
 
 def _kept(draft: Draft, number: int, item: Item, seal: Seal) -> dict[str, Any]:
-    """An item as it is kept: its user data sealed, its names as what they meant then (they may mean something else when it is approved)."""
+    """An item as it is kept: its user data, or the secrets of a container, sealed; its names as what they meant then (they may mean
+    something else when it is approved).
+    """
     unit = next(unit for unit in draft.units if unit.item == number)
-    user_data = seal.close(item.user_data, draft.request_id) if item.user_data else ""
+    kept, secret = container.split(item.container) if item.container else (None, item.user_data)
     return item.document() | {
-        "user_data": user_data,
+        "container": kept,
+        "user_data": seal.close(secret, draft.request_id) if secret else "",
         "user_data_bytes": len(item.user_data.encode()),
         "flavor": unit.flavor["name"],
         "image": unit.image["name"],
@@ -107,6 +110,7 @@ def _surroundings(admission: Admission, draft: Draft, unit: Unit, placement: sch
         "pool": host.pool,
         "zone": host.zone,
         "host_state": "up",
+        "host_arch": host.arch,
         "condition": "absent",
         "addresses": [],
         "protected": False,

@@ -18,6 +18,9 @@ from controller.store import events, fleet, instances, projects
 from controller.store.sql import Row
 from drivers.base import HostInventory, Inventory, Reason
 
+_DISCOVERED = ("id", "arch", "kinds", "traits", "notes", "machine", "own_zone", "closed", "inventory", "state")
+
+
 # -- pools -----------------------------------------------------------------------------------------------------------------------
 
 
@@ -55,9 +58,7 @@ def update_pool(conn: Connection, identity: Identity, reference: str, generation
         over = [name for name in translate.SIZES if host["used_" + name] > room[name]]
         if over and host["state"] != "retired":
             raise errors.InvalidState("pool_too_full", host=host["name"], resources=", ".join(over), name=row["name"])
-        records.append(
-            {**{name: host[name] for name in ("id", "arch", "kinds", "traits", "notes", "machine", "inventory", "state")}, **room}
-        )
+        records.append({**{name: host[name] for name in _DISCOVERED}, **room})
     dumped = {name: orjson.dumps(merged[name]).decode() for name in ("overcommit", "reserved")}
     fleet.update_pool(conn, row["id"], merged | dumped)
     fleet.update_hosts(conn, records)
@@ -80,9 +81,9 @@ def delete_pool(conn: Connection, identity: Identity, reference: str, generation
 # -- endpoints -------------------------------------------------------------------------------------------------------------------
 
 
-def find_endpoint(conn: Connection, identity: Identity, reference: str) -> Row:
-    """An endpoint, for those who may see the fleet."""
-    guard.overall(identity, Right.SEE_FLEET)
+def find_endpoint(conn: Connection, identity: Identity, reference: str, right: Right = Right.SEE_FLEET) -> Row:
+    """An endpoint, for those who may see the fleet, or do more with it."""
+    guard.overall(identity, right)
     row = fleet.endpoint(conn, reference)
     if row is None:
         raise errors.NotFound("endpoint_not_found", name=reference)
@@ -100,17 +101,26 @@ def check_enrol(conn: Connection, identity: Identity, record: Mapping[str, Any],
 
 
 def enrol(conn: Connection, env: Env, identity: Identity, record: Mapping[str, Any], pool: str, inventory: Inventory) -> Row:
-    """Take an endpoint that answered, with its hosts, into our care."""
+    """Take an endpoint that answered, with its hosts, into our care. `record`: its row, credentials sealed."""
     check_enrol(conn, identity, record, pool)
     in_pool = find_pool(conn, identity, pool)
-    id_ = env.new_id()
-    fleet.insert_endpoint(conn, {"id": id_, **record, "pool_id": in_pool["id"], "state": "connected"})
+    id_ = record["id"]
+    fleet.insert_endpoint(conn, {**record, "pool_id": in_pool["id"], "state": "connected"})
     events.add(conn, [events.event("endpoint.enrolled", "endpoint", id_, record["name"], None, identity.name, hosts=len(inventory.hosts))])
     made = find_endpoint(conn, identity, id_)
     if twice := fleet.on_machines(conn, id_, (found.machine for found in inventory.hosts)):
         raise errors.AlreadyExists("machine_enrolled", name=min(twice.values()))
     discover(conn, env, made, inventory)
     return made
+
+
+def change_endpoint(conn: Connection, identity: Identity, reference: str, generation: int | None, options: Any, credentials: str) -> Row:
+    """Reach it otherwise from now on, as was tried; `credentials`: sealed."""
+    row = find_endpoint(conn, identity, reference, Right.OPERATE)
+    guard.seen(row, generation)
+    fleet.update_endpoint(conn, row["id"], orjson.dumps(options).decode(), credentials)
+    events.add(conn, [events.event("endpoint.changed", "endpoint", row["id"], row["name"], None, identity.name)])
+    return find_endpoint(conn, identity, row["id"])
 
 
 def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection
 
 from controller import errors
@@ -15,9 +16,10 @@ from controller.actions import guard, spare, terms
 from controller.actions.admit import check_fit
 from controller.actions.env import Env
 from controller.actions.refusals import no_spare, quota_exceeded
-from controller.model import translate
+from controller.model import container, translate
 from controller.model.identity import Identity, Right
 from controller.model.lifecycle import Goal, State
+from controller.model.naming import is_oci_image
 from controller.model.term import WARN_DAYS
 from controller.store import catalogue, events, fleet, instances, projects, requests
 from controller.store import terms as terms_store
@@ -54,9 +56,15 @@ def reboot(conn: Connection, env: Env, identity: Identity, instance_id: str, gen
 
 
 def rebuild(conn: Connection, env: Env, identity: Identity, instance_id: str, image: str | None, generation: int | None) -> Row:
-    """Throw its disk away and make it again, from the same image or another of the same architecture."""
+    """Throw its disk away and make it again, from the same image or another of the same architecture. A container's is an OCI reference."""
     row = _begun(conn, identity, instance_id, generation)
     _unprotected(row)
+    if row["container"]:
+        if image is not None and not is_oci_image(image):
+            raise errors.InvalidRequest("bad_oci_image", image=image)
+        runs = row["container"] | {"image": image or row["image"]}
+        changes = {"build": row["build"] + 1, "container": orjson.dumps(runs).decode()}
+        return _ask(conn, env, identity, row, "instance.rebuild_asked", params={"image": runs["image"]}, **changes)
     source = catalogue.get(conn, "images", image or row["image_id"])
     if source is None:
         raise errors.InvalidRequest("unknown_image", item=1, image=image)
@@ -73,7 +81,7 @@ def resize(conn: Connection, env: Env, identity: Identity, instance_id: str, fla
     size = catalogue.get(conn, "flavors", flavor)
     if size is None:
         raise errors.InvalidRequest("unknown_flavor", item=1, flavor=flavor)
-    image = catalogue.get(conn, "images", row["image_id"])
+    image = container.source(row["container"], row["arch"]) if row["container"] else catalogue.get(conn, "images", row["image_id"])
     assert image is not None  # noqa: S101 - an image in use is never removed
     check_fit(0, row["kind"], size, image)
     if size["disk_gib"] < row["disk_gib"]:

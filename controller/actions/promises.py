@@ -89,8 +89,10 @@ def _leaving(conn: Connection, draft: Draft, until: datetime) -> dict[str, Row]:
     wishes = _wishes(draft)
     least = {size: min(getattr(wish.resources, size) for wish in wishes) for size in translate.SIZES}
     pools = {name for wish in wishes for name in wish.pools} if all(wish.pools for wish in wishes) else set()
-    arches = {wish.arch for wish in wishes if wish.arch}
-    return {row["id"]: row for row in terms.slots(conn, until, least, sorted(arches), sorted(pools))}
+    arches = {wish.arch for wish in wishes}
+    return {
+        row["id"]: row for row in terms.slots(conn, until, least, [] if None in arches else sorted(filter(None, arches)), sorted(pools))
+    }
 
 
 def _slots(conn: Connection, rows: Any) -> list[Slot]:

@@ -242,7 +242,7 @@ class HostOut(Identified):
     arch: str = Field(examples=["x86_64"])
     kinds: list[str] = Field(examples=[["vm"]])
     traits: list[str] = Field(examples=[["ssd"]])
-    state: Literal["up", "unreachable", "retired"]
+    state: Literal["up", "unreachable", "fenced", "retired"]
     cordoned: bool = Field(examples=[False])
     inventory: dict[str, int] = Field(examples=[{"vcpus": 64, "memory_mib": 262144, "disk_gib": 4000, "gpus": 0}])
     capacity: dict[str, int] = Field(examples=[{"vcpus": 256, "memory_mib": 261632, "disk_gib": 3995, "gpus": 0}])
@@ -274,7 +274,8 @@ class RequestOut(Identified):
     ends: bool = Field(description="Its instances are given back at the end of the term.", examples=[False])
     starts_at: datetime | None = Field(description="When its instances begin; null: when it is approved.", examples=[None])
     items: list[dict[str, Any]] = Field(
-        description="As handed in, but for user data, which may hold secrets: only its size (`user_data_bytes`) is told.",
+        description="As handed in, but for user data, which may hold secrets: only its size (`user_data_bytes`) is told; of a container's"
+        " secrets the names.",
         examples=[[{"kind": "vm", "name": "web", "flavor": "small", "image": "debian-12", "count": 3, "user_data_bytes": 412}]],
     )
     instances: list[str] = Field(examples=[[ID]])
@@ -294,6 +295,7 @@ class InstanceOut(Identified):
     kind: str = Field(examples=["vm"])
     flavor: str = Field(examples=["small"])
     image: str = Field(examples=["debian-12"])
+    container: dict[str, Any] | None = Field(description="What it runs, as asked for; of secrets only the names.", examples=[None])
     arch: str = Field(examples=["x86_64"])
     vcpus: int = Field(examples=[2])
     memory_mib: int = Field(examples=[4096])
@@ -301,7 +303,7 @@ class InstanceOut(Identified):
     gpus: int = Field(examples=[0])
     goal: Literal["running", "stopped", "gone"]
     state: Literal["pending", "building", "active", "stopped", "migrating", "deleting", "deleted", "error"] = Field(examples=["active"])
-    condition: Literal["running", "stopped", "busy", "absent", "failed", "unknown"]
+    condition: Literal["running", "stopped", "busy", "absent", "failed", "finished", "unknown"]
     reason: ReasonOut | None = Field(examples=[None])
     host: str | None = Field(description="For operators; null for others.", examples=[None])
     zone: str = Field(examples=["wuhan-a"])

@@ -43,6 +43,17 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "must be a moment with its time zone, as 2026-12-01T08:00:00+08:00",
         "应为带时区的时间，如 2026-12-01T08:00:00+08:00",
     ),
+    "a_container": (
+        "a container needs `container`, and no image, user_data or ssh_keys",
+        "容器类应给出 container，且不带 image、user_data、ssh_keys",
+    ),
+    "no_container": (
+        "needs an image, and no `container` unless its kind is container",
+        "应给出 image；仅 kind 为 container 时才能给出 container",
+    ),
+    "one_probe": ("needs a port (and perhaps an http_path), or a command", "应给出 port（可带 http_path），或给出 command"),
+    "twice": ("{what} must differ", "{what} 不能重复"),
+    "service_ports": ("a service needs ports", "提供 service 时应给出 ports"),
     "value_error": ("{error}", "{error}"),
 }
 

@@ -1,77 +1,44 @@
 """What enters the API, validated once: unknown fields are refused, every text has a bound, nothing holds a NUL.
 
-Everything that leaves is described in `controller.api.answers`.
+Everything that leaves is described in `controller.api.answers`; the kinds of fields are in `controller.api.fields`.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from controller.model.naming import LABEL_PATTERN
-
-Kind = Literal["vm", "container", "bare_metal"]
-Priority = Literal["batch", "normal", "critical"]
-Resource = Literal["instances", "vcpus", "memory_mib", "disk_gib", "gpus"]
-_MOST = 10**12
-
-
-def _storable(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("must not contain a NUL character")
-    return text
-
-
-def _moment(given: object) -> object:
-    """A moment in RFC 3339's words, which name a time zone."""
-    try:
-        at = datetime.fromisoformat(given) if isinstance(given, str) and len(given) > len("2026-12-01") else None
-    except ValueError:
-        at = None
-    if given is not None and (at is None or at.tzinfo is None):
-        raise PydanticCustomError("moment", "must be a moment with its time zone, as 2026-12-01T08:00:00+08:00")
-    return at
-
-
-def _whole(value: object) -> object:
-    if isinstance(value, str | bool):  # "2" and true are no numbers, whatever Python makes of them
-        raise PydanticKnownError("int_type")
-    return value
+from controller.api.containers import ContainerIn
+from controller.api.fields import (
+    Amount,
+    Credentials,
+    Flag,
+    Hex64,
+    In,
+    Int,
+    Kind,
+    Label,
+    Level,
+    Line,
+    Name,
+    Number,
+    Prefix,
+    Priority,
+    Reference,
+    Resource,
+    Spare,
+    SshKey,
+    Trait,
+    Url,
+    UserData,
+    moment,
+)
 
 
-def _number(value: object) -> object:
-    if isinstance(value, str | bool):
-        raise PydanticKnownError("float_type")
-    return value
-
-
-_Storable = AfterValidator(_storable)
-Label = Annotated[str, StringConstraints(max_length=63, pattern=LABEL_PATTERN)]
-Prefix = Annotated[str, StringConstraints(max_length=58, pattern=LABEL_PATTERN)]
-Name = Annotated[str, StringConstraints(max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Trait = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
-Reference = Annotated[str, StringConstraints(min_length=1, max_length=512), _Storable]
-Line = Annotated[str, StringConstraints(max_length=500), _Storable]
-UserData = Annotated[str, StringConstraints(max_length=65536), _Storable]
-SshKey = Annotated[str, StringConstraints(max_length=4096, pattern=r"^(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\r\n\x00]*)?$")]
-Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Url = Annotated[str, StringConstraints(max_length=2048, pattern=r"^https?://[^\s\x00]+$")]
-Int = Annotated[int, BeforeValidator(_whole)]
-Number = Annotated[float, BeforeValidator(_number)]
-Flag = Annotated[bool, Strict()]
-Amount = Annotated[Int, Field(ge=0, le=_MOST)]
-Level = Annotated[Int, Field(ge=0, le=5)]
-Spare = Annotated[Int, Field(ge=0, le=5)]
-
-
-class _In(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Bounds(_In):
+class Bounds(In):
     """What one request may ask for in all and still be approved at once; what is not named is bounded by zero."""
 
     instances: Amount = Field(0, examples=[3])
@@ -81,7 +48,7 @@ class Bounds(_In):
     gpus: Amount = Field(0, examples=[0])
 
 
-class Policy(_In):
+class Policy(In):
     """How requests of a project are decided. What is null is as in the project above; a change leaves alone what it does not name."""
 
     auto_approve: Bounds | None = Field(None, description="Null: the parent's bounds hold; without any, every request goes to an approver.")
@@ -94,7 +61,7 @@ class Policy(_In):
 _PROJECT_LEVEL = "Protection level (等保定级) of its systems; null: that of the project above. From 4 on they get hosts of their own."
 
 
-class ProjectIn(_In):
+class ProjectIn(In):
     """A new project."""
 
     name: Label = Field(examples=["health"])
@@ -104,7 +71,7 @@ class ProjectIn(_In):
     level: Level | None = Field(None, description=_PROJECT_LEVEL, examples=[3])
 
 
-class ProjectChange(_In):
+class ProjectChange(In):
     """What can change of a project."""
 
     description: Line | None = Field(None, examples=["Health commission"])
@@ -112,7 +79,7 @@ class ProjectChange(_In):
     level: Level | None = Field(None, description=_PROJECT_LEVEL, examples=[3])
 
 
-class LimitIn(_In):
+class LimitIn(In):
     """One limit."""
 
     kind: Literal["any", "vm", "container", "bare_metal"] = Field("any", description="`any` bounds the sum over all kinds.")
@@ -120,40 +87,40 @@ class LimitIn(_In):
     amount: Amount | None = Field(description="Null takes the limit away.", examples=[64])
 
 
-class LimitsIn(_In):
+class LimitsIn(In):
     """Limits to set."""
 
     limits: list[LimitIn] = Field(min_length=1, max_length=50)
 
 
-class RoleIn(_In):
+class RoleIn(In):
     """A role for a user."""
 
     user: Reference = Field(examples=["zhang"])
     role: Literal["member", "approver", "operator", "admin", "auditor"] = Field(examples=["member"])
 
 
-class UserIn(_In):
+class UserIn(In):
     """A new user."""
 
     name: Name = Field(examples=["zhang"])
     display_name: Line = Field("", examples=["张工"])
 
 
-class UserChange(_In):
+class UserChange(In):
     """What can change of a user."""
 
     disabled: Flag = Field(examples=[True])
 
 
-class TokenIn(_In):
+class TokenIn(In):
     """A new token."""
 
     name: Line = Field(min_length=1, examples=["laptop"])
     expires_in_days: Int = Field(90, ge=1, le=3650)
 
 
-class FlavorIn(_In):
+class FlavorIn(In):
     """A new size."""
 
     name: Name = Field(examples=["small"])
@@ -166,7 +133,7 @@ class FlavorIn(_In):
     traits: list[Trait] = Field([], max_length=32, description="What a host must have.", examples=[["ssd"]])
 
 
-class ImageIn(_In):
+class ImageIn(In):
     """A new image. Without a URL its content is uploaded afterwards."""
 
     name: Name = Field(examples=["debian-12"])
@@ -180,7 +147,7 @@ class ImageIn(_In):
     url: Url | None = Field(None, description="Fetch the content from here.", examples=["https://images.example/debian-12.qcow2"])
 
 
-class Overcommit(_In):
+class Overcommit(In):
     """How many times its inventory a host may promise."""
 
     vcpus: Number = Field(4.0, ge=0.1, le=64)
@@ -188,7 +155,7 @@ class Overcommit(_In):
     disk_gib: Number = Field(1.0, ge=0.1, le=64)
 
 
-class Reserved(_In):
+class Reserved(In):
     """What every host keeps for itself."""
 
     vcpus: Amount = 0
@@ -199,7 +166,7 @@ class Reserved(_In):
 _SPARE = "N+k: nothing is placed that would leave the pool unable to restart what so many of its hosts run."
 
 
-class PoolIn(_In):
+class PoolIn(In):
     """A new pool."""
 
     name: Name = Field(examples=["general"])
@@ -211,7 +178,7 @@ class PoolIn(_In):
     reserved: Reserved = Reserved()
 
 
-class PoolChange(_In):
+class PoolChange(In):
     """What can change of a pool."""
 
     zone: Name | None = Field(None, examples=["wuhan-a"])
@@ -222,7 +189,7 @@ class PoolChange(_In):
     reserved: Reserved | None = None
 
 
-class HostChange(_In):
+class HostChange(In):
     """What an operator says of a host."""
 
     rack: Line = Field("", description="Where groups may be kept together or apart.", examples=["A-07"])
@@ -231,7 +198,10 @@ class HostChange(_In):
     )
 
 
-class EndpointIn(_In):
+_CREDENTIALS = "What the driver proves itself by, such as a kubeconfig; kept sealed, and shown to nobody again."
+
+
+class EndpointIn(In):
     """Something a driver connects to."""
 
     name: Name = Field(examples=["kvm-01"])
@@ -239,9 +209,17 @@ class EndpointIn(_In):
     uri: Reference = Field(examples=["qemu+tls://kvm-01.example/system"])
     pool: Reference = Field(description="The pool that its hosts join.", examples=["general"])
     options: dict[Name, Line] = Field({}, max_length=32, description="The driver's own options.", examples=[{"network": "default"}])
+    credentials: Credentials | None = Field(None, description=_CREDENTIALS, examples=[None])
 
 
-class PlanIn(_In):
+class EndpointChange(In):
+    """How an endpoint is reached from now on; what is null stays."""
+
+    options: dict[Name, Line] | None = Field(None, max_length=32, description="All of them anew.", examples=[{"network": "default"}])
+    credentials: Credentials | None = Field(None, description=_CREDENTIALS, examples=[None])
+
+
+class PlanIn(In):
     """What is to be planned; nothing is done: `{"kind": "drain", "host": "kvm-01"}`, or one of the others for a pool."""
 
     kind: Literal["drain", "consolidate", "rebalance", "defragment", "preempt"] = Field(examples=["rebalance"])
@@ -265,14 +243,14 @@ class PlanIn(_In):
     )
 
 
-class MoreIn(_In):
+class MoreIn(In):
     """Hosts to be added."""
 
     like: Reference = Field(examples=["kvm-01"])
     count: Int = Field(1, ge=1, le=10_000, examples=[5])
 
 
-class PlaceIn(_In):
+class PlaceIn(In):
     """Instances to be placed, all or none."""
 
     flavor: Reference = Field(examples=["large"])
@@ -282,7 +260,7 @@ class PlaceIn(_In):
     pool: Name | None = Field(None, examples=["general"])
 
 
-class WhatIfIn(_In):
+class WhatIfIn(In):
     """What might happen, all of it together."""
 
     lose: list[Reference] = Field([], max_length=10_000, description="Hosts that are lost.", examples=[["kvm-01"]])
@@ -292,7 +270,7 @@ class WhatIfIn(_In):
     spare_hosts: Int = Field(0, ge=0, le=5, description="Whether so many hosts of each pool could be lost is told as well.", examples=[1])
 
 
-class SpreadIn(_In):
+class SpreadIn(In):
     """How the instances of one item lie to each other."""
 
     mode: Literal["pack", "spread", "affinity", "anti_affinity"] = Field(examples=["anti_affinity"])
@@ -300,11 +278,12 @@ class SpreadIn(_In):
     max_per_domain: Int = Field(1, ge=1, le=1000)
 
 
-class _Sized(_In):
+class _Sized(In):
     kind: Kind = "vm"
     name: Prefix | None = Field(None, examples=["web"])
     flavor: Reference = Field(examples=["small"])
-    image: Reference = Field(examples=["debian-12"])
+    image: Reference | None = Field(None, description="What it boots from; a container names its own.", examples=["debian-12"])
+    container: ContainerIn | None = Field(None, description="What it runs, for the kind `container` alone.", examples=[None])
     pool: Reference | None = Field(None, description="Only there.", examples=["general"])
     zone: Reference | None = Field(None, description="Only there.", examples=["wuhan-a"])
     site: Reference | None = Field(None, description="Only there.", examples=["武汉"])
@@ -315,6 +294,14 @@ class _Sized(_In):
         False, description="Agree that it is deleted, with its disk, when a request of a higher class needs its place and may take it."
     )
 
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Self:
+        if self.kind == "container" and (self.container is None or self.image or self.user_data or self.ssh_keys):
+            raise PydanticCustomError("a_container", "a container needs `container`, and no image, user_data or ssh_keys")
+        if self.kind != "container" and (self.image is None or self.container is not None):
+            raise PydanticCustomError("no_container", "needs an image, and no `container` unless its kind is container")
+        return self
+
 
 class ItemIn(_Sized):
     """One line of a request: `count` instances; their names are numbered from `name`."""
@@ -322,7 +309,7 @@ class ItemIn(_Sized):
     count: Int = Field(1, ge=1, le=200)
 
 
-class _Ranked(_In):
+class _Ranked(In):
     priority: Priority = Field(
         "normal", description="Its class: who goes first, and who may be preempted. Bounded by the project's policy."
     )
@@ -333,12 +320,12 @@ class _Ranked(_In):
     )
 
 
-class _Timed(_In):
+class _Timed(In):
     term_days: Int | None = Field(None, ge=1, le=36500, description="For how long, from its start.", examples=[365])
     ends: Flag = Field(
         False, description="Its instances are given back, that is deleted, at the end of the term (到期释放).", examples=[False]
     )
-    starts_at: Annotated[datetime | None, BeforeValidator(_moment)] = Field(
+    starts_at: Annotated[datetime | None, BeforeValidator(moment)] = Field(
         None, description="When it is to start, at most a year ahead; null: at once. Quota is taken at once.", examples=[None]
     )
 
@@ -364,31 +351,31 @@ class InstanceIn(_Sized, _Ranked, _Timed):
     reason: Line = ""
 
 
-class DecisionIn(_In):
+class DecisionIn(In):
     """An approval; a reason may be given."""
 
     reason: Line = Field("", examples=["within this year's budget"])
 
 
-class RefusalIn(_In):
+class RefusalIn(In):
     """A refusal; the reason is what the applicant reads."""
 
     reason: Line = Field(min_length=1, examples=["please use the shared database"])
 
 
-class ResizeIn(_In):
+class ResizeIn(In):
     """Another size."""
 
     flavor: Reference = Field(examples=["large"])
 
 
-class ExtendIn(_In):
+class ExtendIn(In):
     """More time."""
 
     days: Int = Field(ge=1, le=3650, description="By how much the end of its term moves.", examples=[30])
 
 
-class RebuildIn(_In):
+class RebuildIn(In):
     """From another image, or the same."""
 
     image: Reference | None = Field(None, examples=["debian-12"])

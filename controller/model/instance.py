@@ -19,9 +19,10 @@ def begin(request: Row, allocation: Row, now: datetime) -> dict[str, Any]:
     return {
         **{name: allocation[name] for name in ("id", "project_id", "request_id", "name", "kind", "host_id", *SIZES)},
         **{name: item[name] for name in ("flavor", "arch", "image_id", "spread", "user_data", "ssh_keys")},
+        "container": item.get("container"),  # requests handed in before there was such a thing don't say
         "created_by": request["created_by"],
         "priority": request["priority"],
-        "preemptible": item.get("preemptible", False),  # requests handed in before there was such a thing don't say
+        "preemptible": item.get("preemptible", False),
         "goal": Goal.RUNNING,
         "state": State.PENDING,
         "since": now,

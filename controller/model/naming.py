@@ -11,6 +11,7 @@ import re
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
+OCI_PATTERN = r"^[a-z0-9][A-Za-z0-9._:/@-]{0,511}$"
 LABEL_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
 
@@ -26,6 +27,11 @@ def uuid7(now_ms: int, randomness: int) -> str:
 def is_label(name: str) -> bool:
     """Whether it is an RFC 1123 label."""
     return _LABEL.fullmatch(name) is not None
+
+
+def is_oci_image(reference: str) -> bool:
+    """Whether it may name an image in a registry (its registry knows whether there is one)."""
+    return re.match(OCI_PATTERN, reference) is not None
 
 
 def is_id(text: str) -> bool:

@@ -40,7 +40,7 @@ class Item:
     kind: str
     name: str | None
     flavor: str
-    image: str
+    image: str | None
     count: int
     pool: str | None
     zone: str | None
@@ -49,6 +49,7 @@ class Item:
     user_data: str
     ssh_keys: tuple[str, ...]
     preemptible: bool = False
+    container: Mapping[str, Any] | None = None  # what one runs, in place of an image, with its secrets in clear
 
     def document(self) -> dict[str, Any]:
         """The item as it is kept (`dataclasses.asdict` copies every value, at ten times the cost)."""

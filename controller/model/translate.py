@@ -6,17 +6,20 @@ Each leaf owns its small types, so that it stands alone; what one calls a thing 
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from controller.model import container
 from controller.model.lifecycle import Goal
 from controller.model.request import RANKS, SpreadRule
-from drivers.base import HostInventory, Image, InstanceSpec, Power, Reason
+from drivers.base import Health, HostInventory, Image, InstanceSpec, Power, Reason
+from drivers.container import Tenant
 from scheduler import types as scheduler
 from scheduler.plans.types import Resident
 
 SIZES = ("vcpus", "memory_mib", "disk_gib", "gpus")
+_STATES = {Health.READY: "up", Health.SILENT: "unreachable", Health.FENCED: "fenced"}
 
 
 def resources(row: Mapping[str, Any], prefix: str = "") -> scheduler.Resources:
@@ -42,7 +45,7 @@ def host(row: Mapping[str, Any]) -> scheduler.Host:
         kinds=frozenset(row["kinds"]),
         capacity=resources(row),
         used=resources(row, "used_"),
-        cordoned=row["cordoned"],
+        cordoned=row["cordoned"] or row["closed"] is not None,
         up=row["state"] == "up",
         generation=row["generation"],
         rack=row["rack"],
@@ -60,9 +63,11 @@ def host_record(found: HostInventory, overcommit: Mapping[str, float], reserved:
         "traits": sorted(found.traits),
         "notes": [reason(note) for note in found.notes],
         "machine": found.machine,
+        "own_zone": found.zone,
+        "closed": reason(found.closed),
         "inventory": inventory,
         **capacity(inventory, overcommit, reserved),
-        "state": "up",
+        "state": _STATES[found.health],
     }
 
 
@@ -76,8 +81,8 @@ def spread(rule: SpreadRule | None, group: str) -> scheduler.Spread | None:
     return None if rule is None else scheduler.Spread(group, rule.mode, rule.domain, rule.max_per_domain)
 
 
-def spec(row: Mapping[str, Any], image_dir: Path, force: bool, user_data: str) -> InstanceSpec:
-    """An instance picked by the reconciler, for its driver; `user_data`: the row's, opened."""
+def spec(row: Mapping[str, Any], image_dir: Path, force: bool, secret: str) -> InstanceSpec:
+    """An instance picked by the reconciler, for its driver; `secret`: its user data or, of a container, its secrets, opened."""
     return InstanceSpec(
         instance_id=row["id"],
         project_id=row["project_id"],
@@ -88,24 +93,40 @@ def spec(row: Mapping[str, Any], image_dir: Path, force: bool, user_data: str) -
         memory_mib=row["memory_mib"],
         disk_gib=row["disk_gib"],
         gpus=row["gpus"],
-        arch=row["arch"],
-        image=Image(
-            id=row["image_id"],
-            path=str(image_dir / row["image_id"]),
-            format=row["image_format"],
-            size_bytes=row["image_size"],
-            virtual_size_bytes=row["image_virtual_size"],
-            sha256=row["image_sha256"],
-            sm3=row["image_sm3"],
-        ),
+        arch=row["arch"] or row["host_arch"],
+        image=_image(row, image_dir) if row["image_id"] else None,
         power=Power.STOPPED if row["goal"] == Goal.STOPPED else Power.RUNNING,
         generation=row["generation"],
         build=row["build"],
         reboots=row["reboots"],
         force=force,
         built=row["built"] >= row["build"],
-        user_data=user_data,
+        user_data="" if row["container"] else secret,
         ssh_keys=tuple(row["ssh_keys"]),
+        container=container.opened(row["container"], secret) if row["container"] else None,
+    )
+
+
+def _image(row: Mapping[str, Any], image_dir: Path) -> Image:
+    return Image(
+        id=row["image_id"],
+        path=str(image_dir / row["image_id"]),
+        format=row["image_format"],
+        size_bytes=row["image_size"],
+        virtual_size_bytes=row["image_virtual_size"],
+        sha256=row["image_sha256"],
+        sm3=row["image_sm3"],
+    )
+
+
+def tenant(row: Mapping[str, Any], services: Iterable[Mapping[str, Any]]) -> Tenant:
+    """A project's share of an endpoint, for a driver."""
+    return Tenant(
+        project_id=row["project_id"],
+        project=row["path"],
+        instances=int(row["instances"]),
+        **{name: int(row[name]) for name in SIZES},
+        services={one["name"]: container.ports(one) for one in services},
     )
 
 
@@ -116,7 +137,7 @@ def resident(row: Mapping[str, Any], pools: Mapping[str, str], level: int, dedic
         key=row["id"],
         kind=row["kind"],
         resources=resources(row),
-        arch=row["arch"],
+        arch=row["arch"] or None,
         traits=frozenset(row["traits"] or ()),
         pools=(pools[row["pool"]],) if row["pool"] in pools else (),
         zones=(row["zone"],) if row["zone"] else (),

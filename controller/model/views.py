@@ -148,7 +148,7 @@ def host(row: Row, reader: Reader) -> dict[str, Any]:
         "used": {name: row["used_" + name] for name in _SIZES},
         "instances": row["used_instances"],
         "notes": [render(note["code"], note["params"], reader.lang) for note in row["notes"]],
-        "reason": reason(row["endpoint_reason"], reader) if row["state"] == "unreachable" else None,
+        "reason": reason(row["endpoint_reason"] if row["state"] == "unreachable" else row["closed"], reader),
         "generation": row["generation"],
         "created_at": time(row["created_at"]),
     }
@@ -190,7 +190,8 @@ def instance(row: Row, reader: Reader) -> dict[str, Any]:
         "kind": row["kind"],
         "flavor": row["flavor"],
         "image": row["image"],
-        "arch": row["arch"],
+        "container": row["container"],
+        "arch": row["arch"] or row["host_arch"],
         **{name: row[name] for name in _SIZES},
         "goal": row["goal"],
         "state": row["state"],

@@ -24,6 +24,7 @@ from controller.actions.fleet import discover
 from controller.connections import Connections
 from controller.model import translate
 from controller.model.lifecycle import SETTLED, State
+from controller.reconcile.tenants import settle
 from controller.store import events, fleet, instances
 from controller.store.database import Database
 from drivers.base import Condition, Inventory, Observation
@@ -92,6 +93,7 @@ class EndpointLoop:
         strangers = self._database.run(lambda conn: self._compare(conn, endpoint, inventory, seen))
         for id_, row in strangers.items():
             self._stranger(endpoint, id_, row)
+        settle(self._database, driver, endpoint["id"])
 
     def _compare(self, conn: Connection, endpoint: Row, inventory: Inventory, seen: Mapping[str, Observation]) -> dict[str, Row | None]:
         current = fleet.endpoint(conn, endpoint["id"])

@@ -18,18 +18,25 @@ from controller.model import translate
 from controller.model.lifecycle import ALTERED, SETTLED, UNBUILT, Act, Goal, Look, State, Step, next_step
 from controller.sealing import Broken, Seal
 from controller.store.events import Event, event
-from drivers.base import Condition, Driver, Observation, Reason
-from drivers.errors import DriverError, HostUnreachable, Permanent
+from drivers.base import Condition, Driver, InstanceSpec, Observation, Reason
+from drivers.errors import DriverError, HostUnreachable, Permanent, TenantUnsettled
 
 log = structlog.get_logger()
 _BUSY_S, _BUSY_MAX_S = 0.2, 2.0  # pauses between looks at something under way: doubled each time
 _ADDRESS_S, _ADDRESS_FOR_S = 2.0, 120.0  # a guest that has just booted gets its address a little later
 
 
+Settle = Callable[[Driver], None]
+
+
 class UserDataSealed(Permanent):
     """The instance's user data can't be opened with the controller's keys. Parameters: `detail`."""
 
     code = "user_data_sealed"
+
+
+def _unasked(driver: Driver) -> None:
+    raise DriverError(detail=f"{type(driver).__name__} asks for shares, and nobody tells it of them")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +48,11 @@ class Outcome:
     unreachable: bool = False
 
 
-def run(connect: Callable[[], Driver], row: Mapping[str, Any], settings: Settings, seal: Seal) -> Outcome:
-    """Do one pass. Never raises: a driver that can't be opened or used is an outcome too."""
+def run(connect: Callable[[], Driver], row: Mapping[str, Any], settings: Settings, seal: Seal, settle: Settle = _unasked) -> Outcome:
+    """Do one pass. Never raises: a driver that can't be opened or used is an outcome too.
+
+    `settle` tells the endpoint of the project's share, where its driver asks for that.
+    """
     seen: Observation | None = None
     facts: tuple[Event, ...] = ()
     try:
@@ -55,7 +65,7 @@ def run(connect: Callable[[], Driver], row: Mapping[str, Any], settings: Setting
         if step.act is Act.REMOVE:
             driver.remove(row["id"])
         else:
-            driver.ensure(translate.spec(row, settings.image_dir, step.force, _opened(row, seal)))
+            _ensure(driver, translate.spec(row, settings.image_dir, step.force, _opened(row, seal)), settle)
         seen = driver.observe(row["id"])
         after = next_step(_look(row, seen, settings))
         return _result(row, seen, after if after.done else Step(Act.NOTHING, step.state), facts, settings)
@@ -64,6 +74,14 @@ def run(connect: Callable[[], Driver], row: Mapping[str, Any], settings: Setting
     except Exception as error:
         log.exception("driver_broke", instance=row["id"])
         return _failed(row, seen, DriverError(detail=f"{type(error).__name__}: {error}"[:300]), facts, settings)
+
+
+def _ensure(driver: Driver, spec: InstanceSpec, settle: Settle) -> None:
+    try:
+        driver.ensure(spec)
+    except TenantUnsettled:
+        settle(driver)
+        driver.ensure(spec)
 
 
 def _opened(row: Mapping[str, Any], seal: Seal) -> str:

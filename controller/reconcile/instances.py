@@ -21,9 +21,11 @@ from controller.config import Settings
 from controller.connections import Connections
 from controller.model.lifecycle import SETTLED, State
 from controller.reconcile.instance_pass import Outcome, run
+from controller.reconcile.tenants import settle
 from controller.sealing import Seal
 from controller.store import events, fleet, instances
 from controller.store.database import Database
+from drivers.base import Driver
 
 log = structlog.get_logger()
 Row = Mapping[str, Any]
@@ -41,6 +43,7 @@ class InstanceLoop:
         self._waiting: dict[str, deque[Row]] = defaultdict(deque)  # by endpoint
         self._running: dict[str, int] = defaultdict(int)  # threads by endpoint
         self._held: dict[str, str] = {}  # instances leased by us, with their endpoint
+        self._telling: dict[str, threading.Lock] = {}  # one at a time tells an endpoint of projects' shares
         self._hints: set[str] = set()
         self._found: deque[Outcome] = deque()
         self._work, self._results = threading.Event(), threading.Event()
@@ -145,8 +148,15 @@ class InstanceLoop:
                     self._running[endpoint_id] -= 1
                     return
                 row = self._waiting[endpoint_id].popleft()
-            self._found.append(run(partial(self._connections.driver, row["endpoint"]), row, self._settings, self._seal))
+            connect = partial(self._connections.driver, row["endpoint"])
+            self._found.append(run(connect, row, self._settings, self._seal, partial(self._settle, row)))
             self._results.set()
+
+    def _settle(self, row: Row, driver: Driver) -> None:
+        with self._lock:
+            telling = self._telling.setdefault(endpoint_id := row["endpoint_id"], threading.Lock())
+        with telling:  # of many that wait for it, the first tells for all, and the others find it told
+            settle(self._database, driver, endpoint_id, row["project_id"])
 
     # -- record ------------------------------------------------------------------------------------------------------------------
 

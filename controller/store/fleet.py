@@ -10,20 +10,23 @@ from sqlalchemy import Connection
 from controller.store import sql
 from controller.store.sql import Row
 
+_ZONE = "coalesce(nullif(h.own_zone, ''), p.zone)"  # where the backend says that a host is, or else its pool
 _POOL = "SELECT id, name, zone, site, level, spare_hosts, overcommit, reserved, generation, created_at FROM pools"
 _ENDPOINT = (
-    "SELECT e.id, e.name, e.driver, e.uri, e.options, e.pool_id, p.name AS pool, e.state, e.reason, e.since, e.generation, e.created_at"
+    "SELECT e.id, e.name, e.driver, e.uri, e.options, e.credentials,"
+    " e.pool_id, p.name AS pool, e.state, e.reason, e.since, e.generation, e.created_at"
     " FROM endpoints e JOIN pools p ON p.id = e.pool_id"
 )
 HOST = (
-    "SELECT h.*, d.path AS dedicated_path, p.name AS pool, p.zone, p.site, e.name AS endpoint, e.reason AS endpoint_reason"
+    f"SELECT h.*, d.path AS dedicated_path, p.name AS pool, {_ZONE} AS zone, p.site, e.name AS endpoint, e.reason AS endpoint_reason"
     " FROM hosts h JOIN pools p ON p.id = h.pool_id JOIN endpoints e ON e.id = h.endpoint_id"
     " LEFT JOIN projects d ON d.id = h.dedicated_to"
 )
 
 _PLACED = (  # what placing looks at
     "SELECT h.id, h.name, h.arch, h.kinds, h.traits, h.state, h.cordoned, h.generation, h.vcpus, h.memory_mib, h.disk_gib, h.gpus,"
-    " h.used_vcpus, h.used_memory_mib, h.used_disk_gib, h.used_gpus, p.name AS pool, p.zone, p.site, p.level, h.rack, h.dedicated_to"
+    " h.used_vcpus, h.used_memory_mib, h.used_disk_gib, h.used_gpus, h.closed, h.rack, h.dedicated_to,"
+    f" p.name AS pool, {_ZONE} AS zone, p.site, p.level"
     " FROM hosts h JOIN pools p ON p.id = h.pool_id"
 )
 
@@ -43,7 +46,7 @@ def page_pools(conn: Connection, filters: Mapping[str, str | None], after: str, 
 
 def zones(conn: Connection) -> set[str]:
     """All zones there are."""
-    return {row["zone"] for row in sql.rows(conn, "SELECT DISTINCT zone FROM pools")}
+    return {row["zone"] for row in sql.rows(conn, "SELECT zone FROM pools UNION SELECT own_zone FROM hosts WHERE own_zone <> ''")}
 
 
 def sites(conn: Connection) -> set[str]:
@@ -140,6 +143,18 @@ def insert_endpoint(conn: Connection, record: Mapping[str, Any]) -> None:
     sql.insert(conn, "endpoints", [record])
 
 
+def update_endpoint(conn: Connection, endpoint_id: str, options: str, credentials: str) -> None:
+    """Replace how an endpoint is reached, and look at it at once."""
+    sql.run(
+        conn,
+        "UPDATE endpoints SET options = CAST(:options AS jsonb), credentials = :credentials, due_at = now(), generation = generation + 1"
+        " WHERE id = CAST(:id AS uuid)",
+        id=endpoint_id,
+        options=options,
+        credentials=credentials,
+    )
+
+
 def retire_endpoint(conn: Connection, endpoint_id: str) -> None:
     """Let go of an endpoint: nobody connects to it again, its name is free. The rows stay, as history points at its hosts."""
     sql.run(
@@ -162,7 +177,7 @@ def pick_endpoints(conn: Connection, lease_s: float, limit: int) -> Sequence[Row
         "UPDATE endpoints e SET leased_until = now() + make_interval(secs => :lease)"
         " WHERE id IN (SELECT id FROM endpoints WHERE due_at <= now() AND (leased_until IS NULL OR leased_until < now())"
         "              ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED)"
-        " RETURNING id, name, driver, uri, options, pool_id, state, reason",
+        " RETURNING id, name, driver, uri, options, credentials, pool_id, state, reason",
         lease=lease_s,
         limit=limit,
     )
@@ -238,7 +253,7 @@ def placed_in(conn: Connection, pool_id: str, more: Iterable[str]) -> Sequence[R
 
 def page_hosts(conn: Connection, filters: Mapping[str, str | None], after: str, limit: int) -> Sequence[Row]:
     """Hosts in order of name, by pool, zone and state."""
-    where = sql.narrowed({"pool": "p.name", "zone": "p.zone", "state": "h.state"})
+    where = sql.narrowed({"pool": "p.name", "zone": _ZONE, "state": "h.state"})
     return sql.rows(
         conn,
         f"{HOST} WHERE h.name > :after AND e.state <> 'retired'{where} ORDER BY h.name LIMIT :limit",
@@ -265,12 +280,12 @@ def insert_hosts(conn: Connection, records: Sequence[Mapping[str, Any]]) -> None
 
 
 def update_hosts(conn: Connection, records: Sequence[Mapping[str, Any]]) -> None:
-    """Replace what was discovered of hosts: id, arch, kinds, traits, notes, machine, inventory, capacity, state."""
+    """Replace what was discovered of hosts: all that `translate.host_record` names, by id."""
     if records:
         sql.run(
             conn,
             "UPDATE hosts h SET arch = r.arch, kinds = r.kinds, traits = r.traits, notes = r.notes, machine = r.machine,"
-            " inventory = r.inventory,"
+            " own_zone = r.own_zone, closed = r.closed, inventory = r.inventory,"
             " vcpus = r.vcpus, memory_mib = r.memory_mib, disk_gib = r.disk_gib, gpus = r.gpus, state = r.state"
             " FROM json_populate_recordset(NULL::hosts, CAST(:records AS json)) r WHERE h.id = r.id",
             records=sql.document(records),

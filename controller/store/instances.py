@@ -14,16 +14,16 @@ from controller.store.sql import Row
 
 _FROM = (
     " FROM {source} i JOIN projects p ON p.id = i.project_id JOIN hosts h ON h.id = i.host_id JOIN pools o ON o.id = h.pool_id"
-    " JOIN images m ON m.id = i.image_id JOIN endpoints e ON e.id = h.endpoint_id"
+    " LEFT JOIN images m ON m.id = i.image_id JOIN endpoints e ON e.id = h.endpoint_id"
 )
 _BESIDE = (
-    " p.path AS project, p.ancestors, h.name AS host, h.state AS host_state, e.reason AS host_reason, o.name AS pool, o.zone,"
-    " m.name AS image"
+    " p.path AS project, p.ancestors, h.name AS host, h.arch AS host_arch, h.state AS host_state, e.reason AS host_reason, o.name AS pool,"
+    " coalesce(nullif(h.own_zone, ''), o.zone) AS zone, coalesce(m.name, i.container->>'image') AS image"
 )
 _VIEW = f"SELECT i.*,{_BESIDE}{_FROM}"
 _LISTED = (  # what lists show: no user data, which may be large
-    "SELECT i.id, i.name, i.kind, i.flavor, i.arch, i.vcpus, i.memory_mib, i.disk_gib, i.gpus, i.goal, i.state, i.condition, i.reason,"
-    " i.addresses, i.protected, i.priority, i.preemptible, i.starts_at, i.ends, i.term_due_at,"
+    "SELECT i.id, i.name, i.kind, i.container, i.flavor, i.arch, i.vcpus, i.memory_mib, i.disk_gib, i.gpus, i.goal, i.state, i.condition,"
+    " i.reason, i.addresses, i.protected, i.priority, i.preemptible, i.starts_at, i.ends, i.term_due_at,"
     f" i.request_id, i.generation, i.observed_generation, i.since, i.term_ends_at, i.created_at,{_BESIDE}{_FROM}"
 )
 ZERO, TOP = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
@@ -131,10 +131,13 @@ WITH picked AS (
                 AND NOT EXISTS (SELECT 1 FROM allocations a WHERE a.instance_id = d.id AND a.after IS NOT NULL)))
          ORDER BY d.due_at LIMIT :limit FOR NO KEY UPDATE OF d SKIP LOCKED)
     RETURNING i.*)
-SELECT i.*, now() AS now, h.name AS host, h.backend_name, h.endpoint_id, m.format AS image_format, m.size_bytes AS image_size,
-       m.virtual_size_bytes AS image_virtual_size, m.sha256 AS image_sha256, m.sm3 AS image_sm3, m.name AS image_name,
-       json_build_object('id', e.id, 'driver', e.driver, 'uri', e.uri, 'options', e.options) AS endpoint
-  FROM picked i JOIN hosts h ON h.id = i.host_id JOIN endpoints e ON e.id = h.endpoint_id JOIN images m ON m.id = i.image_id
+SELECT i.*, now() AS now, h.name AS host, h.arch AS host_arch, h.backend_name, h.endpoint_id,
+       m.format AS image_format, m.size_bytes AS image_size,
+       m.virtual_size_bytes AS image_virtual_size, m.sha256 AS image_sha256, m.sm3 AS image_sm3,
+       coalesce(m.name, i.container->>'image') AS image_name,
+       json_build_object('id', e.id, 'driver', e.driver, 'uri', e.uri, 'options', e.options,
+       'credentials', e.credentials) AS endpoint
+  FROM picked i JOIN hosts h ON h.id = i.host_id JOIN endpoints e ON e.id = h.endpoint_id LEFT JOIN images m ON m.id = i.image_id
 """.format(begins="state = 'pending' AND goal <> 'gone' AND starts_at IS NOT NULL")
 
 

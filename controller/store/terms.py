@@ -19,8 +19,8 @@ _UNPROMISED = "NOT EXISTS (SELECT 1 FROM allocations n WHERE n.after = i.id)"
 def slots(conn: Connection, until: datetime, least: Mapping[str, int], arches: Sequence[str], pools: Sequence[str]) -> Sequence[Row]:
     """Instances that end by then, have a place that nobody was promised, and may be of use, the first to end first.
 
-    `least`: the least of each size that is of any use; `pools`: none for all. The room of one that is being made smaller, or larger, is
-    what it has both before and after that.
+    `least`: the least of each size that is of any use; `arches`, `pools`: none for all. The room of one that is being made smaller, or
+    larger, is what it has both before and after that.
     """
     size = {name: f"least(i.{name}, a.{name})" for name in least}
     return sql.rows(
@@ -30,7 +30,8 @@ def slots(conn: Connection, until: datetime, least: Mapping[str, int], arches: S
         " FROM instances i JOIN allocations a ON a.id = i.id AND a.after IS NULL JOIN projects p ON p.id = i.project_id"
         " JOIN hosts h ON h.id = i.host_id JOIN pools o ON o.id = h.pool_id"
         f" WHERE {_LEAVING} AND i.term_ends_at > now() AND i.term_ends_at <= :until AND {_UNPROMISED}"
-        " AND h.state = 'up' AND NOT h.cordoned AND h.arch = ANY(:arches) AND (o.name = ANY(:pools) OR cardinality(:pools) = 0)"
+        " AND h.state = 'up' AND NOT h.cordoned AND h.closed IS NULL"
+        " AND (h.arch = ANY(:arches) OR cardinality(:arches) = 0) AND (o.name = ANY(:pools) OR cardinality(:pools) = 0)"
         f" AND {' AND '.join(f'{of} >= :least_{name}' for name, of in size.items())}"
         " ORDER BY i.term_ends_at, i.id LIMIT :most",
         until=until,

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
+from controller.api.containers import ContainerIn, ProbeIn
 from controller.api.invalid import WORDS, words
-from controller.api.schemas import InstanceIn
+from controller.api.schemas import InstanceIn, ItemIn
 
 
 class Thing(BaseModel):
@@ -51,6 +52,11 @@ CASES: dict[str, tuple[Any, Any, str]] = {  # by kind: what is expected, what ca
     "list_type": (list[int], 1, ""),
     "dict_type": (dict[str, int], 1, ""),
     "moment": (InstanceIn.model_fields["starts_at"].rebuild_annotation(), "2026-12-01T08:00:00", "+08:00"),
+    "a_container": (ItemIn, {"flavor": "small", "kind": "container"}, "container"),
+    "no_container": (ItemIn, {"flavor": "small"}, "image"),
+    "one_probe": (ProbeIn, {"http_path": "/"}, "http_path"),
+    "twice": (ContainerIn, {"image": "a/b:1", "ports": [{"name": "a", "port": 1}, {"name": "a", "port": 2}]}, "ports"),
+    "service_ports": (ContainerIn, {"image": "a/b:1", "service": "web"}, "ports"),
     "value_error": (Annotated[str, AfterValidator(refuse)], "b", "not b"),
 }
 

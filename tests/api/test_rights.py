@@ -79,6 +79,7 @@ TABLE: dict[str, Row] = {
         OPERATORS, lambda at: {"name": (name := fresh("e")), "driver": "fake", "uri": f"fake:{name}?hosts=0", "pool": at["pool"]}
     ),
     "GET /v1/endpoints/{endpoint}": Row(FLEET),
+    "PATCH /v1/endpoints/{endpoint}": Row(OPERATORS, lambda _: {"options": {}}),
     "DELETE /v1/endpoints/{endpoint}": Row(OPERATORS),
     "GET /v1/hosts": Row(FLEET),
     "GET /v1/hosts/{host}": Row(FLEET),

@@ -201,15 +201,17 @@ class Cloud:
     def enrol(self, name: str, uri: str, pool: str, driver: str = "fake") -> None:
         """Take a new endpoint with its hosts into our care."""
         connections = self.connections()
-        record = {"name": name, "driver": driver, "uri": uri, "options": {}}
-        opened = connections.open(record)
+        record = {"id": self.env.new_id(), "name": name, "driver": driver, "uri": uri, "options": {}, "credentials": ""}
+        opened = connections.open(record, "")
         inventory = opened.inventory()
         opened.close()
         self.run(lambda conn: fleet.enrol(conn, self.env, self.admin, record, pool, inventory))
 
     def connections(self) -> Connections:
         """Connections to endpoints as one controller has them; hints go nowhere."""
-        return Connections(self.run(lambda conn: str(sql.scalar(conn, "SELECT owner FROM cloud"))), lambda _: None)
+        return Connections(
+            self.run(lambda conn: str(sql.scalar(conn, "SELECT owner FROM cloud"))), lambda _: None, sealing.load(self.settings.seal_path)
+        )
 
     def admission(self) -> Admission:
         """What one controller's admitter has."""

@@ -16,7 +16,7 @@ ONE = HostInventory("one", "x86_64", 8, 16384, 200, machine="m-1")
 
 
 def enrol(cloud: Cloud, name: str, *hosts: HostInventory) -> Any:
-    record = {"name": name, "driver": "fake", "uri": f"fake://{name}", "options": {}}
+    record = {"id": cloud.env.new_id(), "credentials": "", "name": name, "driver": "fake", "uri": f"fake://{name}", "options": {}}
     return cloud.run(lambda conn: fleet.enrol(conn, cloud.env, cloud.admin, record, "general", Inventory(hosts)))
 
 

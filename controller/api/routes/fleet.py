@@ -15,11 +15,12 @@ from controller.api.answers import EndpointOut, HostOut, PoolOut, page_of, respo
 from controller.api.call import Call, TheCall
 from controller.api.json import Json
 from controller.api.paging import Cursor, Limit, named, page_out
-from controller.api.schemas import EndpointIn, HostChange, PoolChange, PoolIn
+from controller.api.schemas import EndpointChange, EndpointIn, HostChange, PoolChange, PoolIn
 from controller.messages import render
 from controller.model import views
 from controller.model.identity import Right
 from controller.store import fleet as store
+from drivers.base import Inventory
 from drivers.errors import DriverError
 from drivers.registry import DRIVERS
 
@@ -79,20 +80,49 @@ def enrol_endpoint(call: TheCall, given: EndpointIn) -> Json:
     identity, database = call.identity, call.services.database
     if (known := call.repeated()) is not None:
         return known
-    record = {"name": given.name, "driver": given.driver, "uri": given.uri, "options": given.options}
+    record: dict[str, Any] = {
+        "id": call.env.new_id(),
+        "name": given.name,
+        "driver": given.driver,
+        "uri": given.uri,
+        "options": given.options,
+    }
     database.run(lambda conn: actions.check_enrol(conn, identity, record, given.pool))
     if given.driver not in DRIVERS:
         raise errors.InvalidRequest("unknown_driver", driver=given.driver, drivers=", ".join(sorted(DRIVERS)))
+    inventory = _tried(call, record, given.credentials or "")
+    record["credentials"] = call.services.connections.sealed(given.credentials or "", record["id"])
+    return call.change(lambda conn: _endpoint(conn, actions.enrol(conn, call.env, identity, record, given.pool, inventory), call), 201)
+
+
+def _tried(call: Call, record: Mapping[str, Any], credentials: str | None) -> Inventory:
+    """What answers there, by a connection of its own; with the credentials on record where none are given."""
+    connections = call.services.connections
     try:
-        driver = call.services.connections.open({"id": "", **record})
+        driver = connections.open(record, connections.opened(record) if credentials is None else credentials)
         try:
-            inventory = driver.inventory()
+            return driver.inventory()
         finally:
             driver.close()
     except DriverError as error:
         text = render(error.reason.code, error.reason.params, call.reader.lang)
         raise errors.InvalidRequest("endpoint_refused", details={"reason": error.reason.code}, detail=text) from error
-    return call.change(lambda conn: _endpoint(conn, actions.enrol(conn, call.env, identity, record, given.pool, inventory), call), 201)
+
+
+@router.patch("/endpoints/{endpoint}", responses=responses(EndpointOut), response_model=None)
+def change_endpoint(call: TheCall, endpoint: str, given: EndpointChange) -> Json:
+    """Give it other credentials or options. It is tried with them first: one that does not answer is refused, and nothing has changed."""
+    if (known := call.repeated()) is not None:
+        return known
+    row = call.services.database.run(lambda conn: actions.find_endpoint(conn, call.identity, endpoint, Right.OPERATE))
+    options = row["options"] if given.options is None else given.options
+    _tried(call, {**row, "options": options}, given.credentials)
+    sealed = row["credentials"] if given.credentials is None else call.services.connections.sealed(given.credentials, row["id"])
+
+    def work(conn: Connection) -> dict[str, Any]:
+        return _endpoint(conn, actions.change_endpoint(conn, call.identity, row["id"], call.seen, options, sealed), call)
+
+    return call.change(work)
 
 
 @router.get("/endpoints", responses=responses(page_of(EndpointOut)), response_model=None)
@@ -136,7 +166,7 @@ def list_hosts(
     call: TheCall,
     pool: Annotated[str | None, Query()] = None,
     zone: Annotated[str | None, Query()] = None,
-    state: Literal["up", "unreachable", "retired"] | None = None,
+    state: Literal["up", "unreachable", "fenced", "retired"] | None = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Json:

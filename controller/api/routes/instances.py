@@ -13,10 +13,11 @@ from controller.actions import guard, plans
 from controller.actions import instances as actions
 from controller.api.answers import ConsoleOut, InstanceOut, WhyOut, page_of, responses
 from controller.api.call import Call, TheCall
+from controller.api.fields import Priority
 from controller.api.json import Json
 from controller.api.paging import Cursor, Limit, page_out, time_ordered
 from controller.api.routes.requests import Explain, hand_in, submission
-from controller.api.schemas import ExtendIn, InstanceIn, Priority, RebuildIn, ResizeIn
+from controller.api.schemas import ExtendIn, InstanceIn, RebuildIn, ResizeIn
 from controller.messages import render
 from controller.model import views
 from controller.model.identity import Right

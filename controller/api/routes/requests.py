@@ -13,9 +13,10 @@ from controller.actions.draft import Explained
 from controller.api.answers import RequestOut, page_of, responses
 from controller.api.call import Call, TheCall
 from controller.api.errors import body as error_body
+from controller.api.fields import Priority
 from controller.api.json import Json
 from controller.api.paging import Cursor, Limit, page_out, time_ordered
-from controller.api.schemas import DecisionIn, Priority, RefusalIn, RequestIn
+from controller.api.schemas import DecisionIn, RefusalIn, RequestIn
 from controller.model import views
 from controller.model.request import Item, SpreadRule, Submission
 from controller.store import requests as store
@@ -47,6 +48,7 @@ def submission(call: Call, given: Any, items: list[Any], direct: bool, explain: 
                 user_data=item.user_data,
                 ssh_keys=tuple(item.ssh_keys),
                 preemptible=item.preemptible,
+                container=item.container.model_dump() if item.container else None,
             )
             for item in items
         ),
