@@ -154,6 +154,19 @@ class Client:
                     raise self._unreachable(error) from error
             self._sleep(min(LONGEST_PAUSE_S, 0.25 * 2**failures))
 
+    def text(self, path: str, **query: Any) -> Iterator[str]:
+        """A text as it comes, piece by piece, until the server ends it. Raises ApiError."""
+        import httpx2
+
+        try:
+            with self._connection().stream("GET", path, params=_present(query)) as answer:
+                if answer.status_code != 200:
+                    answer.read()
+                    self._open(answer)
+                yield from answer.iter_text()
+        except httpx2.TransportError as error:
+            raise self._unreachable(error) from error
+
     def _call(
         self,
         method: str,

@@ -15,6 +15,7 @@ from console import render
 from console.app import App
 from console.cells import clean_lines
 from console.client import at
+from console.errors import ApiError
 
 PERIOD_S = 1.0
 
@@ -36,6 +37,18 @@ def follow(app: App, instance_id: str, max_bytes: int, raw: bool) -> None:
         _write(fresh(seen, text), raw)
         seen = text
         time.sleep(PERIOD_S)
+
+
+def stream(app: App, instance_id: str, max_bytes: int, raw: bool) -> None:
+    """The same of a container, as it prints; of what can't be followed, by asking again and again."""
+    try:
+        for piece in app.client().text(at("instances", instance_id, "log"), max_bytes=max_bytes):
+            _write(piece, raw)
+            sys.stdout.flush()
+    except ApiError as error:
+        if error.code != "no_log":
+            raise
+        follow(app, instance_id, max_bytes, raw)
 
 
 def fresh(seen: str, now: str) -> str:

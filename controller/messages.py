@@ -246,6 +246,16 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "{name} 上有 {count} 个实例（或预留），请先迁移或删除。",
     ),
     "host_retired": ("{name} is retired.", "{name} 已退役。"),
+    "host_not_up": ("Host {name} is not up, so nothing can be moved off it.", "主机 {name} 不在线，无法清空。"),
+    "no_log": (
+        "The output of instances of this kind can't be followed; look at their console.",
+        "此类实例的输出不能持续跟踪，请查看控制台日志。",
+    ),
+    "no_exec": ("No command can be run in instances of this kind.", "此类实例不能执行命令。"),
+    "drain_impossible": (
+        "{count} of what host {name} runs can't be started elsewhere; nothing has changed. The details say which and why.",
+        "主机 {name} 上有 {count} 个实例无法在别处启动，未作任何更改。详情列出了实例及原因。",
+    ),
     "no_console": ("Instances of this kind have no console log.", "此类实例没有控制台日志。"),
     "body_too_large": ("The body is larger than {limit} bytes.", "请求体超过 {limit} 字节。"),
     "body_not_json": ("The body is not JSON: {detail}", "请求体不是有效的 JSON：{detail}"),
@@ -322,6 +332,14 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "credentials_sealed": (
         "The endpoint's credentials can't be opened: {detail}. Put the key back into the controller's key file, or give it new ones.",
         "无法解开接入点凭据：{detail}。请将密钥放回控制器的密钥文件，或更新凭据。",
+    ),
+    "host_fenced": (
+        "The host it was on is lost; it is started on another as soon as one is found.",
+        "所在主机已失效，找到可用主机后立即启动。",
+    ),
+    "no_room_to_evacuate": (
+        "The host it was on is lost, and no other has room. Its quota is kept, and it is tried again; ask the operators for room.",
+        "所在主机已失效，其他主机暂无空位。配额保留并持续重试，请联系运维增加容量。",
     ),
     "policy_refused": ("A rule of the backend refuses it: {detail}", "后端策略拒绝：{detail}"),
     "guest_crashed": ("The guest crashed.", "客户机崩溃。"),
@@ -401,6 +419,14 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "host.enrolled": ("Host {name} was enrolled.", "主机 {name} 已纳管。"),
     "host.changed": ("Host {name} has other facts than before.", "主机 {name} 的配置信息有变化。"),
     "host.reachable": ("Host {name} answers again.", "主机 {name} 恢复响应。"),
+    "host.fenced": (
+        "Host {name} is certain to run nothing any more; what was on it ({instances}) is started elsewhere where it can be.",
+        "已确认主机 {name} 不再运行任何实例；其上 {instances} 个实例将尽可能在别处启动。",
+    ),
+    "host.draining": (
+        "Host {name} is being emptied: what it runs is started elsewhere.",
+        "主机 {name} 正在清空：其上的实例将在别处启动。",
+    ),
     "host.unreachable": (
         "Host {name} does not answer; its {instances} instances are unknown. Nothing is started elsewhere.",
         "主机 {name} 没有响应，其上 {instances} 个实例状态未知，不会在别处启动。",
@@ -451,6 +477,12 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "{name} runs, but its definition was changed or removed on its host, by nobody's asking; it is being written again.",
         "{name} 仍在运行，但其定义在主机上被人更改或移除（非本系统操作），正在重新写入。",
     ),
+    "instance.exec_asked": ("{actor} ran a command in {name}: {command}", "{actor} 在 {name} 中执行了命令：{command}"),
+    "instance.evacuated": (
+        "The host of {name} is lost; {name} is started on another. Nothing is counted twice.",
+        "{name} 所在主机已失效，正在另一主机上启动；配额不重复计算。",
+    ),
+    "instance.moved": ("{name} is moved off its host, which is being emptied.", "{name} 所在主机正在清空，实例迁往其他主机。"),
     "instance.mended": ("{name} is as it should be again.", "{name} 已恢复正常。"),
     "instance.leftover_removed": (
         "A leftover of {name}, which was deleted, was removed from {endpoint}.",

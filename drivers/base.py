@@ -178,7 +178,11 @@ class Driver(Protocol):
         ...
 
     def ensure(self, spec: InstanceSpec) -> None:
-        """Bring one instance towards the spec. May return before it holds; `observe` says BUSY, or an older generation, until it does."""
+        """Bring one instance towards the spec. May return before it holds; `observe` says BUSY, or an older generation, until it does.
+
+        A container that is found on another host than the spec's is taken away there first, and only then made anew: it lives in one place
+        at every moment. Machines are never named another host while theirs may still run them.
+        """
         ...
 
     def remove(self, instance_id: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from console import listing, render
@@ -13,9 +15,9 @@ from console.verbs import LISTING, YES, Verb, arg, opt
 COLUMNS = ("name", "driver", "pool", "state", "reason", "+uri", "+id")
 
 
-def create(app: App, name: str, driver: str, uri: str, pool: str, option: tuple[str, ...]) -> None:
+def create(app: App, name: str, driver: str, uri: str, pool: str, option: tuple[str, ...], credentials: str | None) -> None:
     """Enrol an endpoint: its hosts are looked up at once; one that doesn't answer is refused."""
-    body: Body = {"name": name, "driver": driver, "uri": uri, "pool": pool}
+    body: Body = {"name": name, "driver": driver, "uri": uri, "pool": pool, **_proof(credentials)}
     body |= {"options": pairs(app, option, split=False)} if option else {}
     made = app.client().post(at("endpoints"), body)
     render.done(app, "message.created", made, name=made["name"], id=made["id"])
@@ -25,6 +27,18 @@ def create(app: App, name: str, driver: str, uri: str, pool: str, option: tuple[
 
 def _hosts(app: App, made: Body) -> None:
     render.items(app, {"items": [{"hosts": host} for host in made.get("hosts") or []]}, ("hosts",))
+
+
+def _proof(file: str | None) -> Body:
+    return {"credentials": Path(file).read_text("utf-8")} if file else {}
+
+
+def update(app: App, name: str, option: tuple[str, ...], credentials: str | None) -> None:
+    """Other credentials or options; tried first."""
+    changes: Body = _proof(credentials) | ({"options": pairs(app, option, split=False)} if option else {})
+    if not changes:
+        raise click.UsageError(app.say("message.no_change"))
+    render.done(app, "message.updated", app.client().patch(at("endpoints", name), changes), name=name)
 
 
 def list_(app: App, limit: int | None, cursor: str | None, everything: bool, **filters: str | None) -> None:
@@ -44,6 +58,10 @@ def delete(app: App, name: str, yes: bool) -> None:
 
 
 _NAME = arg("name")
+_HOW = (
+    opt("--option", multiple=True, metavar="KEY=VALUE"),
+    opt("--credentials-file", "credentials", type=click.Path(exists=True, dir_okay=False)),
+)
 
 VERBS = {
     "create": Verb(
@@ -53,9 +71,10 @@ VERBS = {
             opt("--driver", required=True),
             opt("--uri", required=True),
             opt("--pool", text="endpoint-pool", required=True),
-            opt("--option", multiple=True, metavar="KEY=VALUE"),
+            *_HOW,
         ),
     ),
+    "update": Verb(update, (_NAME, *_HOW)),
     "list": Verb(
         list_,
         (

@@ -10,7 +10,7 @@ from console.cells import NONE, mib
 from console.client import Body, at
 from console.verbs import LISTING, YES, Verb, arg, flag, opt
 
-STATES = ("up", "unreachable", "retired")
+STATES = ("up", "unreachable", "fenced", "retired")
 COLUMNS = (
     "name",
     "pool",
@@ -18,6 +18,7 @@ COLUMNS = (
     "arch",
     "state",
     "cordoned",
+    "+draining",
     "vcpus",
     "memory_mib",
     "disk_gib",
@@ -75,6 +76,13 @@ def cordon(app: App, host: str) -> None:
     render.done(app, "host.cordoned", app.client().post(at("hosts", host, "cordon")), name=host)
 
 
+def drain(app: App, host: str, yes: bool) -> None:
+    """Cordon it, and start elsewhere what it runs, or say who can't be."""
+    sure(app, yes, "confirm.drain", what=host)
+    left = app.client().post(at("hosts", host, "drain"))
+    render.done(app, "host.draining", left, name=host, count=left.get("instances", 0))
+
+
 def uncordon(app: App, host: str) -> None:
     """Placements again."""
     render.done(app, "host.uncordoned", app.client().post(at("hosts", host, "uncordon")), name=host)
@@ -101,6 +109,7 @@ VERBS = {
     "show": Verb(show, (_HOST,)),
     "update": Verb(update, (_HOST, opt("--rack"), opt("--dedicated-to", metavar="PROJECT"), flag("--no-dedication"))),
     "cordon": Verb(cordon, (_HOST,)),
+    "drain": Verb(drain, (_HOST, YES)),
     "uncordon": Verb(uncordon, (_HOST,)),
     "retire": Verb(retire, (_HOST, YES)),
 }

@@ -12,7 +12,8 @@ from console import listing, lookup, plans, progress, render
 from console.app import App, note, sure
 from console.cells import cell
 from console.client import Body, at
-from console.guest_console import follow, whole
+from console.documents import document
+from console.guest_console import follow, stream, whole
 from console.moments import moment
 from console.verbs import LISTING, OF_PRIORITY, PREEMPT, PRIORITY, WAITING, YES, Param, Verb, arg, flag, opt
 
@@ -47,6 +48,7 @@ def create(  # noqa: PLR0913 - one argument per option
     *,
     ssh_key: tuple[str, ...],
     user_data: str | None,
+    container: str | None,
     spread: str | None,
     domain: str,
     preemptible: bool,
@@ -63,6 +65,7 @@ def create(  # noqa: PLR0913 - one argument per option
     body: Body = {key: value for key, value in fields.items() if value is not None}
     body |= ({"ends": True} if ends else {}) | ({"starts_at": moment(app, starts_at)} if starts_at else {})
     body |= {"user_data": Path(user_data).read_text("utf-8")} if user_data else {}
+    body |= _container(app, container, body) if container or body.get("kind") == "container" else {}
     body |= {"ssh_keys": [_key(app, file) for file in ssh_key]} if ssh_key else {}
     body |= {"spread": {"mode": spread, "domain": domain}} if spread else {}
     body |= {name: True for name, said in (("preemptible", preemptible), ("preempt", preempt)) if said}
@@ -71,6 +74,13 @@ def create(  # noqa: PLR0913 - one argument per option
     deadline = time.monotonic() + timeout
     made = plans.post_once(app, at("instances"), body, idempotency_key or str(uuid.uuid4()))
     return _after(app, made, "instance.created", "active" if wait else None, deadline)
+
+
+def _container(app: App, file: str | None, body: Body) -> Body:
+    """What a container runs: a file, or an image that needs to be told nothing more."""
+    runs = document(app, file) if file else {}
+    image = body.pop("image", None)
+    return {"kind": "container", "container": runs | ({"image": image} if image else {})}
 
 
 def _key(app: App, file: str) -> str:
@@ -181,6 +191,27 @@ def console(app: App, instance: str, project: str | None, max_bytes: int, follow
     (follow if follow_ else whole)(app, found, max_bytes, raw)
 
 
+def logs(app: App, instance: str, project: str | None, max_bytes: int, follow_: bool, raw: bool) -> None:
+    """What a container printed, and prints."""
+    found = lookup.instance(app, instance, project)
+    (stream if follow_ else whole)(app, found, max_bytes, raw)
+
+
+def exec_(app: App, instance: str, command: tuple[str, ...], project: str | None, stdin: str | None, within: int) -> int:
+    """Run a command in a container; its exit code is ours."""
+    body: Body = {"command": list(command), "timeout_s": within}
+    body |= {"stdin": Path(stdin).read_text("utf-8")} if stdin else {}
+    done = app.client().post(at("instances", lookup.instance(app, instance, project), "exec"), body)
+    if not app.for_people:
+        render.programs(app, done)
+        return int(done["exit_code"])
+    click.echo(done["stdout"], nl=False)
+    click.echo(done["stderr"], nl=False, err=True)
+    if done["truncated"]:
+        note(app.say("instance.truncated"))
+    return int(done["exit_code"])
+
+
 def wait(app: App, instance: str, project: str | None, target: str, timeout: int) -> int:
     """Until it is in a state."""
     deadline = time.monotonic() + timeout
@@ -196,6 +227,11 @@ _PROJECT = opt("--project", "-p", text="in-project")
 _FILE = click.Path(exists=True, dir_okay=False)
 _GENERATION = opt("--if-generation", "generation", type=int)
 _CHANGE: tuple[Param, ...] = (_PROJECT, _GENERATION, *WAITING)
+_LISTENING: tuple[Param, ...] = (
+    opt("--max-bytes", type=click.IntRange(1, 1 << 20), default=65536),
+    flag("--follow", "-f", "follow_"),
+    flag("--raw"),
+)
 
 VERBS = {
     "create": Verb(
@@ -203,7 +239,8 @@ VERBS = {
         (
             opt("--project", "-p", required=True),
             opt("--flavor", required=True),
-            opt("--image", required=True),
+            opt("--image"),
+            opt("--container", type=_FILE),
             opt("--name", text="instance-name"),
             opt("--pool", text="into-pool"),
             opt("--zone", text="into-zone"),
@@ -248,14 +285,16 @@ VERBS = {
         extend, (_INSTANCE, opt("--days", text="more-days", type=click.IntRange(1, 3650), required=True), _PROJECT, _GENERATION)
     ),
     "delete": Verb(delete, (_INSTANCE, *_CHANGE, YES)),
-    "console": Verb(
-        console,
+    "console": Verb(console, (_INSTANCE, _PROJECT, *_LISTENING)),
+    "logs": Verb(logs, (_INSTANCE, _PROJECT, *_LISTENING)),
+    "exec": Verb(
+        exec_,
         (
             _INSTANCE,
+            arg("command", nargs=-1, required=True, type=click.UNPROCESSED),
             _PROJECT,
-            opt("--max-bytes", type=click.IntRange(1, 1 << 20), default=65536),
-            flag("--follow", "-f", "follow_"),
-            flag("--raw"),
+            opt("--stdin", type=_FILE),
+            opt("--within", "within", type=click.IntRange(1, 300), default=30, show_default=True),
         ),
     ),
     "wait": Verb(

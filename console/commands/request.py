@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +12,7 @@ from console import listing, lookup, plans, progress, render
 from console.app import App, note
 from console.cells import cell, clean
 from console.client import Body, at
+from console.documents import document
 from console.moments import moment
 from console.verbs import LISTING, OF_PRIORITY, PREEMPT, PRIORITY, WAITING, Verb, arg, flag, opt
 
@@ -54,14 +53,8 @@ def create(
 
 def load(app: App, file: str) -> Body:
     """The request in a YAML or JSON file; `-` is stdin. Raises click.UsageError for what isn't a mapping."""
-    import yaml
-
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
-        body = yaml.safe_load(text)  # JSON is YAML too
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise click.UsageError(app.say("request.unreadable", file=file, why=error)) from error
-    if not isinstance(body, dict) or not isinstance(body.get("items"), list):
+    body = document(app, file)
+    if not isinstance(body.get("items"), list):
         raise click.UsageError(app.say("request.not_a_request", file=file))
     return body | ({"starts_at": moment(app, body["starts_at"])} if body.get("starts_at") else {})
 

@@ -18,6 +18,7 @@ from controller.store import events, fleet, instances, projects
 from controller.store.sql import Row
 from drivers.base import HostInventory, Inventory, Reason
 
+_BECAME = {"up": "host.reachable", "unreachable": "host.unreachable", "fenced": "host.fenced"}
 _DISCOVERED = ("id", "arch", "kinds", "traits", "notes", "machine", "own_zone", "closed", "inventory", "state")
 
 
@@ -124,7 +125,8 @@ def change_endpoint(conn: Connection, identity: Identity, reference: str, genera
 
 
 def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) -> None:
-    """Bring the hosts' rows in line with what the driver found: new ones are added, changed ones changed, missing ones are unreachable.
+    """Bring the hosts' rows in line with what the driver found: new ones are added, changed ones changed, missing ones are unreachable,
+    or fenced where the driver knows that such a host is gone for good.
 
     Of two that turn out to be on one machine the later keeps a note of that, and no machine, for its operators to retire one.
 
@@ -148,12 +150,13 @@ def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) ->
             facts.append(events.event("host.enrolled", "host", id_, name, None, "chutian"))
         elif row["state"] != "retired" and any(_told(row[field]) != _told(value) for field, value in record.items()):
             changed.append({"id": row["id"], **record})
-            kind = "host.reachable" if row["state"] != "up" else "host.changed"
-            facts.append(events.event(kind, "host", row["id"], row["name"], None, "chutian"))
-    missing = [row for name, row in known.items() if name not in {found.name for found in inventory.hosts} and row["state"] == "up"]
-    for row in missing:
-        fleet.set_host(conn, row["id"], None, state="unreachable")
-        facts.append(events.event("host.unreachable", "host", row["id"], row["name"], None, "chutian", instances=row["used_instances"]))
+            kind = "host.changed" if row["state"] == record["state"] else _BECAME[record["state"]]
+            facts.append(events.event(kind, "host", row["id"], row["name"], None, "chutian", instances=row["used_instances"]))
+    there, lost = {found.name for found in inventory.hosts}, "fenced" if inventory.complete else "unreachable"
+    for row in known.values():
+        if row["backend_name"] not in there and row["state"] not in ("retired", "fenced", lost):
+            fleet.set_host(conn, row["id"], None, state=lost)
+            facts.append(events.event(_BECAME[lost], "host", row["id"], row["name"], None, "chutian", instances=row["used_instances"]))
     fleet.insert_hosts(conn, fresh)
     fleet.update_hosts(conn, changed)
     events.add(conn, facts)
@@ -201,12 +204,19 @@ def find_host(conn: Connection, identity: Identity, reference: str) -> Row:
 
 def cordon(conn: Connection, identity: Identity, reference: str, cordoned: bool, generation: int | None) -> Row:
     """No new placements there; nothing moves. Or placements again."""
-    row = _operable(conn, identity, reference, generation)
+    row = operable(conn, identity, reference, generation)
     if row["state"] == "retired":
         raise errors.InvalidState("host_retired", name=row["name"])
-    if row["cordoned"] == cordoned:
+    if row["cordoned"] == cordoned and (cordoned or not row["draining"]):
         return row
-    return _set(conn, identity, row, "host.cordoned" if cordoned else "host.uncordoned", cordoned=cordoned)
+    return change(
+        conn,
+        identity,
+        row,
+        "host.cordoned" if cordoned else "host.uncordoned",
+        cordoned=cordoned,
+        draining=row["draining"] and cordoned,
+    )
 
 
 def change_host(conn: Connection, identity: Identity, reference: str, generation: int | None, changes: Mapping[str, Any]) -> Row:
@@ -214,7 +224,7 @@ def change_host(conn: Connection, identity: Identity, reference: str, generation
 
     Raises InvalidState, with some of them, where somebody is on it who then may not be.
     """
-    row = _operable(conn, identity, reference, generation)
+    row = operable(conn, identity, reference, generation)
     changes = dict(changes)
     if changes.get("dedicated_to"):
         found = projects.get(conn, changes["dedicated_to"])
@@ -224,7 +234,7 @@ def change_host(conn: Connection, identity: Identity, reference: str, generation
     if all(row[name] == value for name, value in changes.items()):
         return row
     fleet.lock_hosts(conn, [row["id"]])
-    changed = _set(conn, identity, row, "host.labelled", **changes)
+    changed = change(conn, identity, row, "host.labelled", **changes)
     guard.nobody_misplaced(conn, "host_id", row["id"], row["name"])
     return changed
 
@@ -234,7 +244,7 @@ def retire(conn: Connection, identity: Identity, reference: str, generation: int
 
     Raises InvalidState, with the list, while anything is on it or held on it.
     """
-    row = _operable(conn, identity, reference, generation)
+    row = operable(conn, identity, reference, generation)
     if row["state"] == "retired":
         return row
     fleet.lock_hosts(conn, [row["id"]])  # from here nothing new can be placed there
@@ -245,17 +255,19 @@ def retire(conn: Connection, identity: Identity, reference: str, generation: int
             for one in instances.page(conn, None, {"host_id": row["id"]}, instances.TOP, 100)
         ]
         raise errors.InvalidState("host_occupied", details={"instances": names}, name=row["name"], count=row["used_instances"])
-    return _set(conn, identity, row, "host.retired", state="retired")
+    return change(conn, identity, row, "host.retired", state="retired")
 
 
-def _operable(conn: Connection, identity: Identity, reference: str, generation: int | None) -> Row:
+def operable(conn: Connection, identity: Identity, reference: str, generation: int | None) -> Row:
+    """A host that the caller may do something with, as he saw it."""
     guard.overall(identity, Right.OPERATE)
     row = find_host(conn, identity, reference)
     guard.seen(row, generation)
     return row
 
 
-def _set(conn: Connection, identity: Identity, row: Row, kind: str, **changes: Any) -> Row:
+def change(conn: Connection, identity: Identity, row: Row, kind: str, **changes: Any) -> Row:
+    """Write what is said of a host, and that it was."""
     changed = fleet.set_host(conn, row["id"], None, **changes)
     assert changed is not None  # noqa: S101 - no generation was named
     events.add(conn, [events.event(kind, "host", row["id"], row["name"], None, identity.name)])

@@ -244,6 +244,7 @@ class HostOut(Identified):
     traits: list[str] = Field(examples=[["ssd"]])
     state: Literal["up", "unreachable", "fenced", "retired"]
     cordoned: bool = Field(examples=[False])
+    draining: bool = Field(description="What can be started elsewhere is being moved off it.", examples=[False])
     inventory: dict[str, int] = Field(examples=[{"vcpus": 64, "memory_mib": 262144, "disk_gib": 4000, "gpus": 0}])
     capacity: dict[str, int] = Field(examples=[{"vcpus": 256, "memory_mib": 261632, "disk_gib": 3995, "gpus": 0}])
     used: dict[str, int] = Field(examples=[{"vcpus": 12, "memory_mib": 24576, "disk_gib": 240, "gpus": 0}])
@@ -321,8 +322,17 @@ class InstanceOut(Identified):
     ends: bool = Field(description="It is given back, that is deleted, at the end of its term, unless it is protected.", examples=[False])
 
 
+class ExecOut(_Out):
+    """What a command left behind."""
+
+    exit_code: int = Field(examples=[0])
+    stdout: str = Field(examples=["web-1\n"])
+    stderr: str = Field(examples=[""])
+    truncated: bool = Field(description="It wrote more than is told.", examples=[False])
+
+
 class ConsoleOut(_Out):
-    """The end of a serial console's log."""
+    """The end of a serial console's log, or of a container's output."""
 
     text: str = Field(examples=["login: "])
 

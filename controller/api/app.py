@@ -16,7 +16,7 @@ from controller.api import errors as api_errors
 from controller.api import examples, metrics, parameters
 from controller.api.call import Services, caller
 from controller.api.json import Json
-from controller.api.routes import catalogue, events, fleet, health, instances, people, placements, plans, projects, requests
+from controller.api.routes import catalogue, events, fleet, guests, health, instances, people, placements, plans, projects, requests
 from controller.messages import render
 
 Scope = MutableMapping[str, Any]
@@ -28,7 +28,19 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 VERSION = "0.1.0"
 _ROUTERS = tuple(
     noun.router
-    for noun in (requests, instances, projects, people, catalogue, fleet, placements, plans, events, health)  # as the page shows them
+    for noun in (
+        requests,
+        instances,
+        guests,
+        projects,
+        people,
+        catalogue,
+        fleet,
+        placements,
+        plans,
+        events,
+        health,
+    )  # as the page shows them
 )
 _OPEN = frozenset({"/healthz", "/readyz"})
 _THREADS = 128  # a create waits in one for its batch: with fewer, reads would wait behind creates

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from controller.api.containers import ContainerIn
+from controller.api.containers import ContainerIn, Word
 from controller.api.fields import (
     Amount,
     Credentials,
@@ -375,7 +375,15 @@ class ExtendIn(In):
     days: Int = Field(ge=1, le=3650, description="By how much the end of its term moves.", examples=[30])
 
 
+class ExecIn(In):
+    """A command in a container. It is recorded, words and all: pass secrets by `stdin`."""
+
+    command: list[Word] = Field(min_length=1, max_length=64, examples=[["cat", "/etc/hostname"]])
+    stdin: UserData = Field("", description="What it reads.", examples=[""])
+    timeout_s: Int = Field(30, ge=1, le=300, description="It is given up after so long.")
+
+
 class RebuildIn(In):
     """From another image, or the same."""
 
-    image: Reference | None = Field(None, examples=["debian-12"])
+    image: Reference | None = Field(None, description="Of a container: a reference to a registry.", examples=["debian-12"])

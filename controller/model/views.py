@@ -16,6 +16,8 @@ from scheduler.reasons import Miss
 
 Row = Mapping[str, Any]
 _OPERATORS = ("detail", "host", "endpoint", "where", "for_project", "for_request")
+_UNSEEN: Row = {"code": "host_unreachable", "params": {}}
+_FENCED: Row = {"code": "host_fenced", "params": {}}
 _SIZES = ("vcpus", "memory_mib", "disk_gib", "gpus")
 
 
@@ -140,6 +142,7 @@ def host(row: Row, reader: Reader) -> dict[str, Any]:
                 "traits",
                 "state",
                 "cordoned",
+                "draining",
                 "inventory",
             )
         },
@@ -180,9 +183,9 @@ def request(row: Row) -> dict[str, Any]:
 
 
 def instance(row: Row, reader: Reader) -> dict[str, Any]:
-    """An instance. On a host that does not answer its condition is unknown, whatever was seen last."""
-    lost = row["host_state"] == "unreachable" and row["state"] != "deleted"
-    why = row.get("host_reason") or {"code": "host_unreachable", "params": {}} if lost else row["reason"] or _kept(row)
+    """An instance. On a host that does not answer its condition is unknown, and on one that is fenced absent, whatever was seen last."""
+    lost = row["host_state"] if row["state"] != "deleted" else "up"
+    why = row.get("host_reason") or _UNSEEN if lost == "unreachable" else row["reason"] or (_FENCED if lost == "fenced" else _kept(row))
     return {
         "id": row["id"],
         "name": row["name"],
@@ -195,7 +198,7 @@ def instance(row: Row, reader: Reader) -> dict[str, Any]:
         **{name: row[name] for name in _SIZES},
         "goal": row["goal"],
         "state": row["state"],
-        "condition": "unknown" if lost else row["condition"],
+        "condition": {"unreachable": "unknown", "fenced": "absent"}.get(lost, row["condition"]),
         "reason": reason(why, reader),
         "host": row["host"] if reader.fleet else None,
         "zone": row["zone"],

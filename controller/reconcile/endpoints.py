@@ -1,7 +1,8 @@
 """Look at whole endpoints: are they there, what hosts do they have, and does what runs there agree with what we know.
 
 A look changes no instance by itself; it only makes those due that are not as recorded, so that a pass deals with them. An endpoint that
-does not answer makes its hosts unreachable and their instances unknown; nothing is freed and nothing is started elsewhere. What bears our
+does not answer makes its hosts unreachable and their instances unknown; nothing is freed and nothing is started elsewhere. Only what a host
+ran of which the endpoint makes it certain that it runs nothing any more is started elsewhere (`actions.relocating`). What bears our
 mark and is no instance of ours is dealt with by stated policy: left over from a deleted instance, it is removed; unknown altogether (a
 restored database knows less than the backend), it is reported and left alone.
 """
@@ -19,6 +20,7 @@ import orjson
 import structlog
 from sqlalchemy import Connection
 
+from controller.actions import relocating
 from controller.actions.env import Env
 from controller.actions.fleet import discover
 from controller.connections import Connections
@@ -93,6 +95,8 @@ class EndpointLoop:
         strangers = self._database.run(lambda conn: self._compare(conn, endpoint, inventory, seen))
         for id_, row in strangers.items():
             self._stranger(endpoint, id_, row)
+        if moved := self._database.run(lambda conn: relocating.off(conn, self._env, endpoint["id"])):
+            log.info("relocated", endpoint=endpoint["name"], instances=len(moved))
         settle(self._database, driver, endpoint["id"])
 
     def _compare(self, conn: Connection, endpoint: Row, inventory: Inventory, seen: Mapping[str, Observation]) -> dict[str, Row | None]:

@@ -24,7 +24,8 @@ HOST = (
 )
 
 _PLACED = (  # what placing looks at
-    "SELECT h.id, h.name, h.arch, h.kinds, h.traits, h.state, h.cordoned, h.generation, h.vcpus, h.memory_mib, h.disk_gib, h.gpus,"
+    "SELECT h.id, h.name, h.endpoint_id, h.arch, h.kinds, h.traits, h.state, h.cordoned, h.generation,"
+    " h.vcpus, h.memory_mib, h.disk_gib, h.gpus,"
     " h.used_vcpus, h.used_memory_mib, h.used_disk_gib, h.used_gpus, h.closed, h.rack, h.dedicated_to,"
     f" p.name AS pool, {_ZONE} AS zone, p.site, p.level"
     " FROM hosts h JOIN pools p ON p.id = h.pool_id"

@@ -125,7 +125,7 @@ WITH picked AS (
      WHERE i.id IN (
         SELECT d.id FROM instances d JOIN hosts h ON h.id = d.host_id
          WHERE d.due_at <= now() AND (d.leased_until IS NULL OR d.leased_until < now())
-           AND h.state = 'up' AND NOT h.endpoint_id = ANY(CAST(:saturated AS uuid[]))
+           AND (h.state = 'up' OR h.state = 'fenced' AND d.goal = 'gone') AND NOT h.endpoint_id = ANY(CAST(:saturated AS uuid[]))
            AND NOT EXISTS (SELECT 1 FROM instances v WHERE v.preempted_for = d.request_id AND v.state <> 'deleted')
            AND (d.goal = 'gone' OR ((d.starts_at IS NULL OR d.starts_at <= now())
                 AND NOT EXISTS (SELECT 1 FROM allocations a WHERE a.instance_id = d.id AND a.after IS NOT NULL)))
@@ -144,8 +144,9 @@ SELECT i.*, now() AS now, h.name AS host, h.arch AS host_arch, h.backend_name, h
 def pick(conn: Connection, lease_s: float, saturated: Sequence[str], limit: int) -> Sequence[Row]:
     """Take instances that are due; nobody else takes them before the lease runs out.
 
-    Those on hosts that don't answer, and on `saturated` endpoints, stay where they are; so do those that begin later, or whose place others
-    have yet to leave. Their time to be built counts from when they are first picked.
+    Those on hosts that don't answer, and on `saturated` endpoints, stay where they are (of a fenced host only what is to be gone is
+    taken: the rest is to go elsewhere first); so do those that begin later, or whose place others have yet to leave. Their time to be
+    built counts from when they are first picked.
     """
     return sql.rows(conn, _PICK, lease=lease_s, saturated=list(saturated), limit=limit)
 
@@ -253,6 +254,17 @@ def set_addresses(conn: Connection, found: Mapping[str, Sequence[str]]) -> None:
         "UPDATE instances i SET addresses = r.addresses"
         " FROM json_to_recordset(CAST(:records AS json)) AS r(id uuid, addresses text[]) WHERE i.id = r.id",
         records=sql.document([{"id": id_, "addresses": list(addresses)} for id_, addresses in found.items()]),
+    )
+
+
+def say_why(conn: Connection, ids: Sequence[str], code: str) -> None:
+    """Note why they are as they are."""
+    sql.run(
+        conn,
+        "UPDATE instances SET reason = jsonb_build_object('code', CAST(:code AS text), 'params', '{}'::jsonb)"
+        " WHERE id = ANY(CAST(:ids AS uuid[])) AND reason->>'code' IS DISTINCT FROM :code",
+        ids=list(ids),
+        code=code,
     )
 
 

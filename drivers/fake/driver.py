@@ -23,7 +23,7 @@ from pathlib import Path
 
 from drivers.base import Condition, Driver, Image, InstanceSpec, Inventory, Observation, Reason
 from drivers.errors import HostUnreachable, ImageCorrupt, ImageNotFound, InvalidSpec
-from drivers.fake.lifecycle import Record, advance, console, needs_image, refuse, view, violations
+from drivers.fake.lifecycle import Record, advance, console, cut_power, needs_image, refuse, view, violations
 from drivers.fake.world import World, gone, world
 
 
@@ -44,7 +44,7 @@ class FakeDriver:
         late = self._begin("inventory", None)
         silent = self._world.store.silent()
         note = (Reason("host_unreachable", {"detail": "does not answer"}),)
-        hosts = self._world.hosts.values()
+        hosts = [replace(host, **self._world.described.get(name, {})) for name, host in self._world.hosts.items()]
         found = Inventory(tuple(replace(host, notes=note) if host.name in silent else host for host in hosts))
         self._finish(late)
         return found
@@ -90,6 +90,9 @@ class FakeDriver:
         with backend.store.hold(spec.instance_id):
             before = backend.store.get(spec.instance_id)
             now = backend.clock()
+            if before is not None and spec.container and before.host != spec.host:  # taken away there, then made here
+                before, acts = cut_power(before, now)
+                backend.store.put(before, acts)
             if before is not None:
                 backend.store.note(violations(before, spec, self._owner, now))
             refuse(before, spec, self._owner, now)  # from here on it is on this host, or dead: a fenced host's need not answer

@@ -18,8 +18,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from drivers.base import HostInventory, Observation
+from drivers.base import Health, HostInventory, Observation
 from drivers.errors import HostUnreachable, InvalidSpec, Transient
 from drivers.fake.audit import Audit, Claim, Violation
 from drivers.fake.lifecycle import Act, Record, cut_power, power_on, settle
@@ -54,6 +55,7 @@ class World:
         self.calls: deque[tuple[str, str | None]] = deque(maxlen=REMEMBERED_CALLS)
         self.counts: Counter[str] = Counter()
         self.lies: dict[str, Observation] = {}
+        self.described: dict[str, dict[str, Any]] = {}
         self._faults: list[_Fault] = []
         self._listeners: list[tuple[str, Wake]] = []
         self._dice = random.Random(knobs.seed)  # noqa: S311  # failures that a seed repeats
@@ -119,6 +121,10 @@ class World:
         else:
             self.lies[instance_id] = observation
 
+    def describe(self, host: str, **fields: object) -> None:
+        """Let the inventory say this of a host, in fields of `HostInventory`, from now on; for this process alone."""
+        self.described[host] = {**self.described.get(host, {}), **fields}
+
     # -- what others do behind the controller's back -------------------------------------------------------------------------------
 
     def destroy(self, instance_id: str) -> None:
@@ -138,7 +144,8 @@ class World:
         self.wake(record)
 
     def fence(self, host: str) -> None:
-        """The host loses power: certainly nothing runs there any more. It stays silent if it was."""
+        """The host loses power: certainly nothing runs there any more, and the backend says so. It stays silent if it was."""
+        self.describe(host, health=Health.FENCED)
         for record in list(self.store.scan()):
             if record.host == host:
                 self.destroy(record.instance_id)

@@ -167,3 +167,33 @@ def test_an_endpoints_credentials_are_sealed_and_never_shown(cloud: Cloud, opera
     body = {"name": name, "driver": "fake", "uri": f"fake:{name}", "pool": name, "credentials": word}
     error = operator.refused(400, "endpoint_refused", "POST /v1/endpoints", body)
     assert word not in json.dumps(error), "the fake driver takes none, and says so without saying them"
+
+
+def test_what_the_backend_can_not_do_is_said(nodes: str, free_department: Department) -> None:
+    member = free_department.member
+    made = member.ask("POST /v1/instances", {"project": free_department.path} | {k: v for k, v in item().items() if k != "count"})
+    member.settled(made["id"], "active")
+    member.refused(409, "no_log", f"GET /v1/instances/{made['id']}/log")
+    member.refused(409, "no_exec", f"POST /v1/instances/{made['id']}/exec", {"command": ["id"]})
+    told = [one["kind"] for one in member.ask("GET /v1/events", object=made["id"])["items"]]
+    assert told[-1] == "instance.exec_asked", "what was tried is recorded, too"
+
+
+def test_a_host_is_drained_over_http(cloud: Cloud, operator: Caller, free_department: Department) -> None:
+    name = fresh("nodes")
+    operator.ask("POST /v1/pools", {"name": name, "zone": fresh("zone"), "overcommit": {"vcpus": 1.0}})
+    uri = f"fake:{name}?hosts=2&vcpus=4&kinds=container&overcommit_vcpus=1.0"
+    operator.ask("POST /v1/endpoints", {"name": name, "driver": "fake", "uri": uri, "pool": name})
+    member = free_department.member
+    request = member.ask("POST /v1/requests", {"project": free_department.path, "items": [item(3, pool=name)]})
+    for id_ in request["instances"]:
+        member.settled(id_, "active")
+    busy = max(operator.walk("GET /v1/hosts", pool=name), key=lambda host: host["instances"])
+    drained = operator.ask(f"POST /v1/hosts/{busy['id']}/drain")
+    assert (drained["cordoned"], drained["draining"], drained["instances"]) == (True, True, 0)
+    for id_ in request["instances"]:
+        found = cloud.admin.settled(id_, "active")
+        assert (found["host"] != busy["name"], found["condition"]) == (True, "running")
+    (other,) = [host for host in operator.walk("GET /v1/hosts", pool=name) if host["id"] != busy["id"]]
+    refusal = operator.refused(409, "drain_impossible", f"POST /v1/hosts/{other['id']}/drain")
+    assert len(refusal["details"]["instances"]) == 3

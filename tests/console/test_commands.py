@@ -95,6 +95,19 @@ CALLS = [  # command line, the call it makes, the call's body
     ),
     ("endpoint delete kvm1", "DELETE /v1/endpoints/kvm1", None),
     ("host cordon h1", "POST /v1/hosts/h1/cordon", None),
+    ("host drain h1 --yes", "POST /v1/hosts/h1/drain", None),
+    ("endpoint update kvm1 --option network=other", "PATCH /v1/endpoints/kvm1", {"options": {"network": "other"}}),
+    (
+        "instance create --project hubei/health --flavor pod --kind container --image registry.example/app:1 --name app",
+        "POST /v1/instances",
+        {
+            "project": "hubei/health",
+            "flavor": "pod",
+            "name": "app",
+            "kind": "container",
+            "container": {"image": "registry.example/app:1"},
+        },
+    ),
     ("host uncordon h1", "POST /v1/hosts/h1/uncordon", None),
     ("host retire h1", "POST /v1/hosts/h1/retire", None),
     (f"request approve {ID} --reason fine", f"POST /v1/requests/{ID}/approve", {"reason": "fine"}),
@@ -231,6 +244,15 @@ def test_quota_is_set_and_taken_away(chutian: Run, server: Any) -> None:
     assert server.seen[0].body == {
         "limits": [{"kind": "vm", "resource": "vcpus", "amount": 16}, {"kind": "vm", "resource": "gpus", "amount": None}]
     }
+
+
+def test_a_command_in_a_container_is_run_as_if_it_were_here(chutian: Run, server: Any) -> None:
+    left = {"exit_code": 3, "stdout": "web-1\n", "stderr": "odd\n", "truncated": False}
+    server.on(f"POST /v1/instances/{ID}/exec", left, left)
+    ran = chutian("instance", "exec", ID, "--", "cat", "-n", "/etc/hostname")
+    assert (ran.code, ran.out, ran.err) == (3, "web-1\n", "odd\n")
+    assert server.seen[0].body == {"command": ["cat", "-n", "/etc/hostname"], "timeout_s": 30}
+    assert json.loads(chutian("instance", "exec", ID, "true", "--output", "json").out) == left
 
 
 @pytest.mark.parametrize("amounts", [["vcpus"], ["vcpus=many"], ["vcpus=-1"], ["cores=4"], ["vcpus=1", "vcpus=2"], []])

@@ -65,7 +65,7 @@ def test_every_code_with_an_exit_code_of_its_own_has_a_next_step() -> None:
         (["instance", "create"], "Option --project is missing."),
         (["instance", "show"], "Argument INSTANCE is missing."),
         (["flavor", "list", "--limit", "many"], "The value of --limit isn't right: it is a whole number (1…500)."),
-        (["host", "list", "--state", "on"], "it is one of up, unreachable, retired"),
+        (["host", "list", "--state", "on"], "it is one of up, unreachable, fenced, retired"),
         (["image", "upload", "x", "--file", "/none"], "there is no such file"),
         (["flavor", "show", "small", "large"], "large is one argument too many."),
     ],

@@ -259,10 +259,12 @@ def cloud(database: Database, settings: Settings) -> Iterator[Cloud]:
 def submission(
     identity: Identity, project: str = ROOT, flavor: str = "small", name: str | None = None, count: int = 1, **more: Any
 ) -> Submission:
-    """An application for one item; `more`: its other fields, and its item's `spread`, `zone`, `pool`, `preemptible`."""
+    """An application for one item; `more`: its other fields, and its item's `spread`, `zone`, `pool`, `preemptible`, `container`."""
     spread: SpreadRule | None = more.pop("spread", None)
+    container: dict[str, Any] | None = more.pop("container", None)
     zone, pool, site = more.pop("zone", None), more.pop("pool", None), more.pop("site", None)
+    kind, image = ("vm", "debian") if container is None else ("container", None)
     item = Item(
-        "vm", name, flavor, "debian", count, pool, zone, site, spread, more.pop("user_data", ""), (), more.pop("preemptible", False)
+        kind, name, flavor, image, count, pool, zone, site, spread, more.pop("user_data", ""), (), more.pop("preemptible", False), container
     )
     return Submission(identity, project, more.pop("reason", "test"), more.pop("term_days", None), (item,), **more)

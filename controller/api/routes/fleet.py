@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from controller import errors
 from controller.actions import fleet as actions
-from controller.actions import guard
+from controller.actions import guard, relocating
 from controller.api.answers import EndpointOut, HostOut, PoolOut, page_of, responses
 from controller.api.call import Call, TheCall
 from controller.api.json import Json
@@ -199,6 +199,12 @@ def change_host(call: TheCall, host: str, given: HostChange) -> Json:
 def cordon_host(call: TheCall, host: str) -> Json:
     """No new placements there; nothing moves."""
     return call.change(lambda conn: views.host(actions.cordon(conn, call.identity, host, True, call.seen), call.reader))
+
+
+@router.post("/hosts/{host}/drain", responses=responses(HostOut), response_model=None)
+def drain_host(call: TheCall, host: str) -> Json:
+    """Cordon it, and start elsewhere what it runs; refused, with the list, while anything there can't be started elsewhere."""
+    return call.change(lambda conn: views.host(relocating.drain(conn, call.env, call.identity, host, call.seen), call.reader))
 
 
 @router.post("/hosts/{host}/uncordon", responses=responses(HostOut), response_model=None)

@@ -7,12 +7,11 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query
 from sqlalchemy import Connection
 
-from controller import errors
 from controller.actions import fleet as fleet_actions
-from controller.actions import guard, plans
 from controller.actions import instances as actions
-from controller.api.answers import ConsoleOut, InstanceOut, WhyOut, page_of, responses
-from controller.api.call import Call, TheCall
+from controller.actions import plans
+from controller.api.answers import InstanceOut, WhyOut, page_of, responses
+from controller.api.call import TheCall
 from controller.api.fields import Priority
 from controller.api.json import Json
 from controller.api.paging import Cursor, Limit, page_out, time_ordered
@@ -20,12 +19,8 @@ from controller.api.routes.requests import Explain, hand_in, submission
 from controller.api.schemas import ExtendIn, InstanceIn, RebuildIn, ResizeIn
 from controller.messages import render
 from controller.model import views
-from controller.model.identity import Right
-from controller.store import events, fleet, placements
+from controller.store import events, placements
 from controller.store import instances as store
-from controller.store.sql import Row
-from drivers.base import ConsoleLog
-from drivers.errors import DriverError
 
 router = APIRouter(prefix="/v1/instances", tags=["instances"])
 State = Literal["pending", "building", "active", "stopped", "migrating", "deleting", "deleted", "error"]
@@ -130,32 +125,6 @@ def extend_instance(call: TheCall, instance_id: str, given: ExtendIn) -> Json:
 def delete_instance(call: TheCall, instance_id: str) -> Json:
     """Let it be gone, with its disks."""
     return call.change(lambda conn: views.instance(actions.delete(conn, call.env, call.identity, instance_id, call.seen), call.reader), 202)
-
-
-@router.get("/{instance_id}/console", responses=responses(ConsoleOut), response_model=None)
-def show_console(call: TheCall, instance_id: str, max_bytes: Annotated[int, Query(ge=1, le=1 << 20)] = 65536) -> Json:
-    """The end of its serial console's log: for those who use the instance, and operators."""
-    row, endpoint = call.services.database.run(lambda conn: _whereabouts(conn, call, instance_id))
-    try:
-        driver = call.services.connections.driver(endpoint)
-        if not isinstance(driver, ConsoleLog):
-            raise errors.InvalidState("no_console")
-        return Json({"text": driver.console_log(row["id"], max_bytes).decode(errors="replace")})
-    except DriverError as error:
-        raise errors.Unavailable(error.reason.code, None, **views.shown(error.reason.params, call.reader)) from error
-
-
-def _whereabouts(conn: Connection, call: Call, instance_id: str) -> tuple[Row, Row]:
-    row = actions.find(conn, call.identity, instance_id)
-    if not call.identity.may(Right.OPERATE, row["ancestors"]):  # what a guest prints may be anything, secrets too
-        guard.allow(call.identity, Right.USE, row)
-    if row["state"] == "deleted":
-        raise errors.NotFound("instance_not_found", instance=instance_id)
-    host = fleet.host(conn, row["host_id"])
-    assert host is not None  # noqa: S101 - hosts of live instances are never removed
-    endpoint = fleet.endpoint(conn, host["endpoint_id"])
-    assert endpoint is not None  # noqa: S101
-    return row, endpoint
 
 
 @router.get("/{instance_id}/explain", responses=responses(WhyOut), response_model=None)
