@@ -1,6 +1,6 @@
-"""A certificate authority for the lab: one certificate for all hosts, one for the controller.
+"""Certificate authorities for the lab.
 
-In: a folder and the hosts' addresses. Out: PEM files under the names that libvirt's `pkipath` wants, for both sides.
+In: a folder, names and addresses. Out: PEM files; for libvirt, under the names that its `pkipath` wants, for both sides.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -17,27 +18,82 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 Key = ec.EllipticCurvePrivateKey
 
+SERVER = ExtendedKeyUsageOID.SERVER_AUTH
+CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
+VALID = datetime.timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Who signs the certificates of one lab."""
+
+    name: x509.Name
+    key: Key
+    certificate: x509.Certificate
+
+    def issue(
+        self, certificate: Path, key: Path, name: str, usage: x509.ObjectIdentifier, *, group: str = "", also: Sequence[str] = ()
+    ) -> None:
+        """Write a certificate for that name, in that group, and its key. `also`: addresses and host names that it holds for."""
+        own = new_key()
+        extensions: list[tuple[x509.ExtensionType, bool]] = [(x509.ExtendedKeyUsage([usage]), False)]
+        if also:
+            extensions.append((x509.SubjectAlternativeName([_general(one) for one in also]), False))
+        write_certificate(certificate, _sign(_named(name, group), own, self.name, self.key, extensions))
+        write_key(key, own)
+
+
+def authority(name: str) -> Authority:
+    """A new one."""
+    key = new_key()
+    usage = x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=True,
+        crl_sign=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    extensions = [(x509.BasicConstraints(ca=True, path_length=0), True), (usage, True)]
+    return Authority(_named(name), key, _sign(_named(name), key, _named(name), key, extensions))
+
 
 def make(folder: Path, addresses: Sequence[str]) -> None:
-    """Write cacert.pem, {server,client}{cert,key}.pem."""
+    """Write cacert.pem, {server,client}{cert,key}.pem: one certificate for all hosts, one for the controller."""
     folder.mkdir(parents=True, exist_ok=True)
-    ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca = _sign(_named("chutian lab"), ca_key, _named("chutian lab"), ca_key, [(x509.BasicConstraints(ca=True, path_length=0), True)])
-    _write(folder / "cacert.pem", ca)
-    hosts = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address)) for address in addresses])
-    for role, usage, names in (
-        ("server", ExtendedKeyUsageOID.SERVER_AUTH, hosts),
-        ("client", ExtendedKeyUsageOID.CLIENT_AUTH, x509.SubjectAlternativeName([x509.DNSName("controller")])),
-    ):
-        key = ec.generate_private_key(ec.SECP256R1())
-        purpose = (x509.ExtendedKeyUsage([usage]), False)
-        _write(folder / f"{role}cert.pem", _sign(_named(role), key, ca.subject, ca_key, [purpose, (names, False)]))
-        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        (folder / f"{role}key.pem").write_bytes(pem)
+    signer = authority("chutian lab")
+    write_certificate(folder / "cacert.pem", signer.certificate)
+    signer.issue(folder / "servercert.pem", folder / "serverkey.pem", "server", SERVER, also=addresses)
+    signer.issue(folder / "clientcert.pem", folder / "clientkey.pem", "client", CLIENT, also=["controller"])
 
 
-def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+def new_key() -> Key:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def write_certificate(path: Path, certificate: x509.Certificate) -> None:
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def write_key(path: Path, key: Key) -> None:
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(pem)
+    path.chmod(0o600)
+
+
+def _named(name: str, group: str = "") -> x509.Name:
+    groups = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group)] if group else []
+    return x509.Name([*groups, x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _general(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _sign(
@@ -46,11 +102,7 @@ def _sign(
     now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
     builder = builder.serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(now - datetime.timedelta(hours=1)).not_valid_after(now + datetime.timedelta(days=2))
+    builder = builder.not_valid_before(now - datetime.timedelta(hours=1)).not_valid_after(now + VALID)
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
     return builder.sign(issuer_key, hashes.SHA256())
-
-
-def _write(path: Path, certificate: x509.Certificate) -> None:
-    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
