@@ -1,7 +1,7 @@
 # `make help` lists what there is to make. The work is in scripts/, so that nothing depends on make's quoting.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down test check static quick real lock clean
+.PHONY: help setup kubernetes demo down test check static quick real lock clean
 MAKEFLAGS += --keep-going
 
 help: ## list the targets
@@ -10,20 +10,23 @@ help: ## list the targets
 setup: ## Debian packages and .venv; a second run takes a second
 	@scripts/setup
 
+kubernetes: setup ## the programs of Kubernetes for the tests: a quarter of an hour once, then from the cache
+	@scripts/kubernetes-binaries >/dev/null
+
 demo: setup ## a department applies for three virtual machines and gets them, here
 	@.venv/bin/python -m scripts.demo up
 
 down: ## take the demo away, with all it started
 	@if [ -x .venv/bin/python ]; then .venv/bin/python -m scripts.demo down; else echo "nothing is set up here"; fi
 
-test: quick real ## all tests, those on real libvirt and QEMU included
+test: quick real ## all tests, those on real libvirt, QEMU and Kubernetes included
 
 check: static quick ## format, lint, types, import contracts, quick tests
 
 quick: setup ## the tests that need no hypervisor
 	@scripts/test quick
 
-real: setup ## those on real libvirt and QEMU, which need root
+real: setup kubernetes ## those on real libvirt, QEMU and Kubernetes, which need root
 	@scripts/test real
 
 static: setup ## the part of `check` that runs nothing
@@ -35,6 +38,6 @@ static: setup ## the part of `check` that runs nothing
 lock: ## write requirements.lock anew from pyproject.toml
 	@scripts/lock
 
-clean: ## remove what was built here (not the demo: `make down`; not the cache of guest images)
+clean: ## remove what was built here (not the demo: `make down`; not the caches of guest images and Kubernetes)
 	rm -rf .venv .run build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

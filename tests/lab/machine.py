@@ -215,9 +215,9 @@ def ip(*arguments: str, check: bool = True) -> bool:
 
 
 def _controllers() -> list[str]:
-    """The mounted cgroup controllers (of version 1: what /proc/cgroups names)."""
+    """The mounted cgroup controllers (of version 1: what /proc/cgroups names), and the hierarchy without one that a kubelet insists on."""
     known = [line.split()[0] for line in Path("/proc/cgroups").read_text().splitlines() if not line.startswith("#")]
-    return sorted(name for name in known if (CGROUPS / name / "cgroup.procs").exists())
+    return sorted(name for name in [*known, "systemd"] if (CGROUPS / name / "cgroup.procs").exists())
 
 
 def _remove_cgroup(group: Path) -> None:

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-PROGRAMS = {
+CHECKOUT = Path(__file__).parents[2]
+MACHINES = {"ip": "iproute2", "nft": "nftables", "unshare": "util-linux"}
+LIBVIRT = {
     "libvirtd": "libvirt-daemon-system",
     "virtlogd": "libvirt-daemon-system",
     "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils",
     "dnsmasq": "dnsmasq-base",
-    "ip": "iproute2",
-    "nft": "nftables",
-    "unshare": "util-linux",
     "syslinux": "syslinux",
     "mcopy": "mtools",
     "mkfs.fat": "dosfstools",
     "cpio": "cpio",
 }
+KUBERNETES_NODES = {
+    "containerd": "containerd",
+    "runc": "runc",
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+    "/usr/lib/cni/host-local": "containernetworking-plugins",
+}
 
 
-def missing() -> list[str]:
-    """What keeps the lab from running here, one sentence each."""
+def missing(programs: Mapping[str, str]) -> list[str]:
+    """What keeps machines of the lab from running here with those programs (and the packages they are in), one sentence each."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    packages = {package for program, package in PROGRAMS.items() if shutil.which(program, path=path) is None}
+    packages = {package for program, package in {**MACHINES, **programs}.items() if shutil.which(program, path=path) is None}
     found = [f"install {' '.join(sorted(packages))}"] if packages else []
     if os.geteuid() != 0:
         found.append("run as root: it makes network namespaces")
@@ -36,10 +43,32 @@ def missing() -> list[str]:
     return found
 
 
+def kubernetes_binaries() -> Path:
+    """The folder with the programs of Kubernetes. Raises FileNotFoundError, saying what to do, where there is none."""
+    done = subprocess.run([CHECKOUT / "scripts/kubernetes-binaries", "find"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise FileNotFoundError(done.stderr.strip())
+    return Path(done.stdout.strip())
+
+
 def require_lab() -> None:
     """Skip, or fail in CI, unless libvirt hosts can be made here."""
-    if lacking := missing():
-        reason = f"no libvirt lab on this machine: {'; '.join(lacking)}"
+    _require("libvirt lab", missing(LIBVIRT))
+
+
+def require_kubernetes() -> None:
+    """Skip, or fail in CI, unless a control plane and real nodes can be made here."""
+    lacking = missing(KUBERNETES_NODES)
+    try:
+        kubernetes_binaries()
+    except FileNotFoundError as none:
+        lacking.append(str(none))
+    _require("Kubernetes", lacking)
+
+
+def _require(what: str, lacking: list[str]) -> None:
+    if lacking:
+        reason = f"no {what} on this machine: {'; '.join(lacking)}"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -79,7 +79,8 @@ def write_certificate(path: Path, certificate: x509.Certificate) -> None:
 
 
 def write_key(path: Path, key: Key) -> None:
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    """In the old form, in which Kubernetes finds the public half of a key as well."""
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
     path.write_bytes(pem)
     path.chmod(0o600)
 
