@@ -351,6 +351,90 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "start_failed": ("The hypervisor could not start the guest.", "虚拟化层无法启动客户机。"),
     "host_lost_guest": ("The hypervisor lost the guest.", "虚拟化层丢失了客户机。"),
     "migration_failed": ("A migration of the guest failed half-way.", "客户机迁移中途失败。"),
+    "host_silent": (
+        "Its host does not answer, so whether it runs is not known: {node} {detail} Nothing is started elsewhere until the host is certain to be off.",
+        "所在主机没有响应，运行状态未知：{node} {detail} 在确认主机已关闭之前不会在别处启动。",
+    ),
+    "host_fenced": (
+        "Its host {node} is certain to be off; what ran there is gone. Start it again to have it elsewhere.",
+        "所在主机 {node} 已确认关闭，其上运行的内容已丢失；重新启动即可在别处运行。",
+    ),
+    "host_refused": (
+        "Its host would not take it ({cause}): {detail} Start it again; if that is refused too, ask an operator.",
+        "所在主机拒绝接收（{cause}）：{detail} 请重新启动；若仍被拒绝，请联系运维人员。",
+    ),
+    "host_shut_down": (
+        "Its host was shut down: {detail} Start it again.",
+        "所在主机已关机：{detail} 请重新启动该实例。",
+    ),
+    "node_cordoned": (
+        "The cluster's own people want nothing new on it (cordoned). They free it with 'kubectl uncordon'.",
+        "集群管理员已停止在该节点调度新任务（cordon）；可由其执行 kubectl uncordon 恢复。",
+    ),
+    "node_tainted": (
+        "The cluster's own people want nothing new on it (taints: {taints}).",
+        "集群管理员不允许在该节点放置新任务（污点：{taints}）。",
+    ),
+    "unschedulable": (
+        "The cluster's scheduler finds no place for it; it is tried again: {detail}",
+        "集群调度器未找到可用位置，正在重试：{detail}",
+    ),
+    "image_pull_failed": (
+        "Its image {reference} can't be fetched: {detail} Check its name, and that the registry may be reached; it is tried again.",
+        "无法拉取镜像 {reference}：{detail} 请核对镜像名称并确认镜像仓库可访问；系统会继续重试。",
+    ),
+    "image_absent": (
+        "Its image {reference} is not on the host, and may not be fetched. Ask an operator to bring it there.",
+        "主机上没有镜像 {reference}，且不允许拉取；请联系运维人员导入。",
+    ),
+    "image_name_invalid": (
+        "{reference} can't be an image's name. Correct it and ask anew.",
+        "{reference} 不是有效的镜像名称，请更正后重新申请。",
+    ),
+    "image_unreadable": (
+        "The host can't read the image {reference}: {detail} Build or push it once more, then start again.",
+        "主机无法读取镜像 {reference}：{detail} 请重新构建或推送镜像后再启动。",
+    ),
+    "command_not_started": (
+        "Its command can't be started: {detail} Check that the image has it, then ask anew.",
+        "命令无法启动：{detail} 请确认镜像中存在该命令，更正后重新申请。",
+    ),
+    "container_config_wrong": (
+        "The host can't set it up as asked: {detail} An image that runs as root, for instance, is not allowed.",
+        "主机无法按要求配置容器：{detail} 例如，不允许以 root 身份运行的镜像。",
+    ),
+    "container_not_created": (
+        "The host can't make the container: {detail} Start it again; if that fails too, ask an operator.",
+        "主机无法创建容器：{detail} 请重新启动；若仍失败，请联系运维人员。",
+    ),
+    "container_out_of_memory": (
+        "It used more memory than its flavor has and was ended. Choose a larger flavor, or let it use less.",
+        "内存用量超出规格，已被终止。请选择更大的规格或降低内存用量。",
+    ),
+    "container_evicted": (
+        "Its host took it away, mostly for more disk used than its flavor has: {detail} Choose a larger flavor, or start it again.",
+        "已被主机驱逐（多因磁盘用量超出规格）：{detail} 请选择更大的规格，或重新启动。",
+    ),
+    "container_deadline": (
+        "It ran for longer than it was given: {detail} Start it again.",
+        "运行时间超出限定：{detail} 请重新启动。",
+    ),
+    "container_exited": (
+        "It ended with exit code {code}. Its log says why: 'chutian instance logs'.",
+        "已退出，退出码 {code}。原因请查看日志：chutian instance logs。",
+    ),
+    "container_crashes": (
+        "It crashes again and again (exit code {code}, {restarts} restarts). Its log says why: 'chutian instance logs'.",
+        "反复崩溃（退出码 {code}，已重启 {restarts} 次）。原因请查看日志：chutian instance logs。",
+    ),
+    "container_unready": (
+        "It runs, but its own check says that it is not ready.",
+        "正在运行，但就绪检查尚未通过。",
+    ),
+    "secret_missing": (
+        "Its secrets are gone from the cluster, by nobody's asking; they are being given again.",
+        "集群中的密钥数据被移除（非本系统操作），正在重新下发。",
+    ),
     "pool_missing": ("The host's storage pool is missing.", "主机缺少存储池。"),
     "starts_later": ("It begins at {at}.", "将于 {at} 开始。"),
     "waiting_for_room": (

@@ -18,9 +18,16 @@ def _libvirt() -> OpenDriver:
     return open_libvirt
 
 
+def _kubernetes() -> OpenDriver:
+    from drivers.kubernetes.driver import open_kubernetes
+
+    return open_kubernetes
+
+
 DRIVERS: Mapping[str, Callable[[], OpenDriver]] = {
     "fake": _fake,
     "libvirt": _libvirt,
+    "kubernetes": _kubernetes,
 }
 
 

@@ -25,6 +25,7 @@ from controller.config import Settings
 from controller.model import identity
 from controller.model.identity import Right
 from drivers.fake.settings import Knobs
+from drivers.kubernetes.options import Options as ClusterOptions
 from drivers.libvirt.options import Options
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,6 +60,24 @@ ADVICE: Mapping[str, str] = {
     "host_lost_guest": "The hypervisor lost it, for instance over a restart; it is started again.",
     "migration_failed": "Nothing of ours migrates yet: somebody did it by hand. Look at both hosts.",
     "machine_enrolled": "Retire one of the two hosts; if they really are two machines, give each its `host_uuid` (libvirtd.conf).",
+    "tenant_unsettled": "Nothing; the project's namespace and quota are made, and it is tried again. If it stays: see the namespace's events.",
+    "eviction_held": "A PodDisruptionBudget in the project's namespace allows no eviction now: wait, or change the budget.",
+    "credentials_refused": "Give the endpoint new credentials, or apply the manifest of `chutian endpoint rbac` again, which has all rights.",
+    "policy_refused": "Read the detail: a rule of the cluster (Pod Security, a limit range, a webhook). Change the request, or the rule.",
+    "host_silent": "Look at the node. Once it is certainly off, say so: `kubectl taint node NODE"
+    " node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`, or delete the node.",
+    "host_fenced": "Start the instance to have it elsewhere. Take the taint off when the node is back.",
+    "host_refused": "The node has less left than we think, or lacks a label: `kubectl describe node`; start the instance again.",
+    "host_shut_down": "Start the instance again when the node is back.",
+    "node_cordoned": "Nothing; `kubectl uncordon NODE` opens it again.",
+    "node_tainted": "Nothing; the node is used again when its taints are gone.",
+    "unschedulable": "A volume's storage may not reach that node: `kubectl describe pod`.",
+    "image_pull_failed": "Look at the way from the node to the registry, and at the image's name.",
+    "image_absent": "Import the image on the node, or let it be fetched.",
+    "container_config_wrong": "Read the detail: an image that runs as root needs the endpoint's `run_as`, or another `pod_security`.",
+    "container_not_created": "Read the node's log of its container runtime.",
+    "container_evicted": "Look at the node's disk and memory (`kubectl describe node`); start the instance again.",
+    "secret_missing": "Ask who deleted the Secret.",
     "pool_missing": "The endpoint's storage pool is gone or stopped; the driver makes and starts it at its next connect.",
     "digest_differs": "The file isn't the one meant, or was damaged on the way: compare the digest, import again.",
     "size_differs": "The upload was cut off: upload again.",
@@ -130,6 +149,12 @@ def configuration() -> str:
         "Given with `chutian endpoint create … --option NAME=VALUE`; an unknown one is refused.",
         "",
         *_options(Options),
+        "",
+        "## Options of an endpoint with the driver `kubernetes`",
+        "",
+        "The address is `https://HOST:PORT` (the API server), or `in-cluster` where the controller itself runs in a pod.",
+        "",
+        *_options(ClusterOptions),
         "",
         "## Options of an endpoint with the driver `fake`",
         "",

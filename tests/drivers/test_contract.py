@@ -53,11 +53,18 @@ def _libvirt_qemu() -> OpenBackend:
     return in_qemu
 
 
+def _kubernetes() -> OpenBackend:
+    from tests.drivers.kubernetes.backend import on_a_real_node
+
+    return on_a_real_node
+
+
 BACKENDS: Mapping[str, tuple[Sequence[pytest.MarkDecorator], Callable[[], OpenBackend]]] = {
     "fake-memory": ((), _fake_memory),
     "fake-slow": ((), _fake_slow),
     "fake-directory": ((), _fake_directory),
     "libvirt-in-process": ((), _libvirt_in_process),
+    "kubernetes": ((pytest.mark.real, pytest.mark.slow), _kubernetes),
     "libvirt-qemu": ((pytest.mark.real, pytest.mark.slow), _libvirt_qemu),
 }
 

@@ -1,0 +1,140 @@
+"""From an endpoint's address and credentials to the official client's configuration.
+
+The credentials are the text of a kubeconfig that was uploaded to the controller, so all in it must be inline: a program to run, a file to
+read, or a server that isn't verified would be somebody else's hand on this machine, and is refused by name. What TLS wants as files is
+handed over in anonymous memory (`memfd`): no key is ever on a disk.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import yaml
+from kubernetes import config
+from kubernetes.client import Configuration
+from kubernetes.utils.keepalive import tcp_keepalive_socket_options
+
+from drivers.errors import InvalidSpec
+
+IN_CLUSTER: Final = "in-cluster"
+CONNECTIONS: Final = 64  # kept open: one for each watch, and for calls at once
+_FILES: Final = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+_PROGRAMS: Final = ("exec", "auth-provider")
+_TAKEN: Final = frozenset({"client-certificate-data", "client-key-data", "token"})
+
+
+@dataclass(slots=True)
+class Access:
+    """A configuration, and the memory that it names as files."""
+
+    configuration: Configuration
+    held: list[int] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Let go of the keys."""
+        while self.held:
+            os.close(self.held.pop())
+
+
+def access(uri: str, credentials: str) -> Access:
+    """Raises InvalidSpec, and says what is wrong without quoting any of the credentials."""
+    if uri == IN_CLUSTER:
+        return Access(_in_cluster())
+    parts = urlsplit(uri)
+    if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise InvalidSpec(detail=f"{uri!r} is neither https://HOST:PORT nor {IN_CLUSTER}")
+    if not credentials:
+        raise InvalidSpec(detail="the option credentials is missing: the text of a kubeconfig")
+    cluster, user = _chosen(credentials)
+    made = Access(_configuration(uri.rstrip("/")))
+    try:
+        _fill(made, cluster, user)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _configuration(host: str) -> Configuration:
+    made = Configuration(host=host, retries=False)
+    made.connection_pool_maxsize = CONNECTIONS
+    made.socket_options = tcp_keepalive_socket_options()
+    return made
+
+
+def _in_cluster() -> Configuration:
+    made = _configuration("")
+    try:
+        config.load_incluster_config(client_configuration=made)  # type: ignore[no-untyped-call]
+    except config.ConfigException as error:
+        raise InvalidSpec(detail=f"in-cluster: {error}") from error
+    return made
+
+
+def _chosen(text: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The cluster and the user of the current context; refuses what reaches outside the text."""
+    try:
+        whole = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InvalidSpec(detail="credentials is no YAML") from None  # its message quotes the text
+    if not isinstance(whole, dict):
+        raise InvalidSpec(detail="credentials is no kubeconfig")
+    context = _named(whole, "contexts", whole.get("current-context"), "context")
+    cluster = _named(whole, "clusters", context.get("cluster"), "cluster")
+    user = _named(whole, "users", context.get("user"), "user")
+    for part in (cluster, user):
+        for name in (*_PROGRAMS, *_FILES):
+            if part.get(name):
+                kind = "runs a program" if name in _PROGRAMS else "names a file"
+                raise InvalidSpec(
+                    detail=f"credentials: {name} {kind} on this machine; put certificates, key or token inline (…-data, token)"
+                )
+    if cluster.get("insecure-skip-tls-verify"):
+        raise InvalidSpec(detail="credentials: insecure-skip-tls-verify is refused; give certificate-authority-data")
+    if user.get("username") or user.get("as"):
+        raise InvalidSpec(detail="credentials: username, password and impersonation are refused; give a certificate or a token")
+    if not cluster.get("certificate-authority-data"):
+        raise InvalidSpec(detail="credentials: certificate-authority-data is missing")
+    if not _TAKEN & {name for name, value in user.items() if value}:
+        raise InvalidSpec(detail="credentials: the user has neither client-certificate-data with client-key-data, nor token")
+    return cluster, user
+
+
+def _named(whole: Mapping[str, Any], listed: str, name: object, inside: str) -> Mapping[str, Any]:
+    for one in whole.get(listed) or ():
+        if isinstance(one, dict) and one.get("name") == name and isinstance(one.get(inside), dict):
+            found: Mapping[str, Any] = one[inside]
+            return found
+    raise InvalidSpec(detail=f"credentials: {listed} has no such entry as the current context names")
+
+
+def _fill(made: Access, cluster: Mapping[str, Any], user: Mapping[str, Any]) -> None:
+    configuration = made.configuration
+    configuration.ssl_ca_cert = _memory(made, cluster, "certificate-authority-data")
+    if cluster.get("tls-server-name"):
+        configuration.tls_server_name = str(cluster["tls-server-name"])
+    if user.get("client-certificate-data"):
+        configuration.cert_file = _memory(made, user, "client-certificate-data")
+        configuration.key_file = _memory(made, user, "client-key-data")
+    elif user.get("token"):
+        configuration.api_key["BearerToken"] = f"Bearer {user['token']}"
+
+
+def _memory(made: Access, part: Mapping[str, Any], name: str) -> str:
+    """A path that names the decoded bytes."""
+    try:
+        content = base64.b64decode(str(part.get(name) or ""), validate=False)
+    except (ValueError, binascii.Error):
+        content = b""
+    if b"-----BEGIN" not in content:
+        raise InvalidSpec(detail=f"credentials: {name} is missing, or no PEM in base64")
+    descriptor = os.memfd_create(name)
+    made.held.append(descriptor)
+    os.write(descriptor, content)
+    return f"/proc/self/fd/{descriptor}"

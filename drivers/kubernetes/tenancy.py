@@ -1,0 +1,130 @@
+"""A project's surroundings in a cluster, as objects: namespace, network policy, limit range, quota, services. Pure.
+
+The quota is what was placed of the project, in all, so that something created behind our back can't eat what others were promised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from drivers.container import Port, Tenant
+from drivers.kubernetes import names
+from drivers.kubernetes.options import Options
+from drivers.kubernetes.quantity import quantity
+from drivers.kubernetes.records import Thing
+
+Json = dict[str, Any]
+OURS: Final = "chutian"  # the name of what there is one of in each namespace
+GROUPS: Final[Mapping[str, tuple[str, str]]] = {
+    "Namespace": ("v1", "namespaces"),
+    "ResourceQuota": ("v1", "resourcequotas"),
+    "LimitRange": ("v1", "limitranges"),
+    "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies"),
+    "Service": ("v1", "services"),
+}
+"""API version and resource of each kind."""
+SMALL: Final = {"cpu": "100m", "memory": "64Mi", "ephemeral-storage": "64Mi"}
+"""What a container gets that asks for nothing: none of ours does."""
+
+
+def path(kind: str, namespace: str, name: str) -> str:
+    """Where one object is."""
+    version, resource = GROUPS[kind]
+    root = f"/api/{version}" if version == "v1" else f"/apis/{version}"
+    return f"{root}/{resource}/{name}" if kind == "Namespace" else f"{root}/namespaces/{namespace}/{resource}/{name}"
+
+
+def surroundings(tenant: Tenant, owner: str, options: Options) -> list[Json]:
+    """All objects of one project but its instances', the namespace first."""
+    namespace = names.namespace_of(owner, tenant.project_id)
+    labels = labels_of(tenant.project_id, owner)
+    made = [
+        _object("LimitRange", namespace, OURS, labels, {"limits": [{"type": "Container", "default": SMALL, "defaultRequest": SMALL}]}),
+        _object("NetworkPolicy", namespace, OURS, labels, _isolation(options)),
+        _object("ResourceQuota", namespace, OURS, labels, {"hard": quota(tenant, options)}),
+        *(_object("Service", namespace, name, labels, _service(name, ports)) for name, ports in sorted(tenant.services.items())),
+    ]
+    return [_namespace(tenant, namespace, labels, owner, options), *made]
+
+
+def labels_of(project_id: str, owner: str) -> Json:
+    """What all objects of a project bear."""
+    return {**names.MANAGED_BY, names.OWNER: names.label(owner), names.PROJECT: names.label(project_id)}
+
+
+def quota(tenant: Tenant, options: Options) -> Json:
+    """The project's share; nothing that reaches outside the cluster by a port of its nodes or a balancer."""
+    sums = {"cpu": str(tenant.vcpus), "memory": f"{tenant.memory_mib}Mi", "ephemeral-storage": f"{tenant.disk_gib}Gi"}
+    return {
+        "pods": str(tenant.instances),
+        **{f"{of}.{name}": amount for of in ("requests", "limits") for name, amount in sums.items()},
+        "requests.storage": f"{tenant.disk_gib}Gi",
+        f"requests.{options.gpu_resource}": str(tenant.gpus),
+        "services.nodeports": "0",
+        "services.loadbalancers": "0",
+    }
+
+
+def nothing(project_id: str, owner: str) -> Json:
+    """The quota of a project that is to go: no pod can be made any more."""
+    namespace = names.namespace_of(owner, project_id)
+    return _object("ResourceQuota", namespace, OURS, labels_of(project_id, owner), {"hard": {"pods": "0"}})
+
+
+def holds(seen: Thing | None, wanted: Json) -> bool:
+    """Whether an object is as it should be: it has at least what is wanted; the server's defaults may stand beside it."""
+    if seen is None or seen.deleting or names.EMPTYING in seen.annotations:
+        return False
+    metadata = wanted["metadata"]
+    if not covers(seen.labels, metadata["labels"]) or not covers(seen.annotations, metadata.get("annotations", {})):
+        return False
+    return covers(seen.body["spec"], wanted.get("spec", {}))
+
+
+def covers(seen: Any, wanted: Any) -> bool:
+    """`wanted` is part of `seen`, quantities being compared as such. A quota has no amounts beside those wanted."""
+    if isinstance(wanted, Mapping):
+        return isinstance(seen, Mapping) and all(name in seen and covers(seen[name], value) for name, value in wanted.items())
+    if isinstance(wanted, list):
+        return isinstance(seen, list) and len(seen) == len(wanted) and all(covers(*pair) for pair in zip(seen, wanted, strict=True))
+    return bool(seen == wanted) or _equal(seen, wanted)
+
+
+def _equal(seen: object, wanted: object) -> bool:
+    try:
+        return isinstance(seen, str) and isinstance(wanted, str) and quantity(seen) == quantity(wanted)
+    except ValueError:
+        return False
+
+
+def _object(kind: str, namespace: str, name: str, labels: Json, spec: Json) -> Json:
+    return {
+        "apiVersion": GROUPS[kind][0],
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": spec,
+    }
+
+
+def _namespace(tenant: Tenant, name: str, labels: Json, owner: str, options: Options) -> Json:
+    level = {"pod-security.kubernetes.io/enforce": options.pod_security}
+    notes = {names.OWNER: owner, names.PROJECT: tenant.project_id, names.PATH: tenant.project}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {**labels, **level}, "annotations": notes}}
+
+
+def _isolation(options: Options) -> Json:
+    """Nobody from outside the project comes in; out of it only to where names are resolved, or as the endpoint says."""
+    inside: Json = {"podSelector": {}}
+    policy: Json = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": [inside]}]}
+    if options.egress == "project":
+        names_asked = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
+        policy |= {"policyTypes": ["Ingress", "Egress"], "egress": [{"to": [inside]}, names_asked]}
+    return policy
+
+
+def _service(name: str, ports: tuple[Port, ...]) -> Json:
+    spec: Json = {"selector": {names.SERVICE: names.label(name)}}
+    if not ports:
+        return {**spec, "clusterIP": "None"}
+    return {**spec, "ports": [{"name": port.name, "port": port.port, "protocol": port.protocol.upper()} for port in ports]}

@@ -1,0 +1,452 @@
+"""What goes wrong, and right, on a real API server with a real node: each thing is named, and nothing is lost or there twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from drivers.base import Condition, Health, InstanceSpec, Observation, Power, Reason
+from drivers.container import Container, Port, Probe
+from drivers.errors import EvictionHeld, InvalidSpec, PolicyRefused, TenantUnsettled, Timeout, Transient, Unauthorized
+from drivers.kubernetes import names
+from drivers.kubernetes.driver import KubernetesDriver
+from tests.drivers.kubernetes import backend
+from tests.drivers.kubernetes.backend import IMAGE, PROJECT, Behind
+from tests.drivers.kubernetes.conftest import MakeSpec
+from tests.lab.kubernetes.api import Refused
+from tests.lab.kubernetes.rig import Cluster
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+
+def until(what: str, true: Callable[[], Any], within_s: float = 40) -> Any:
+    deadline = time.monotonic() + within_s
+    while not (found := true()):
+        assert time.monotonic() < deadline, f"{what}: not within {within_s} s"
+        time.sleep(0.1)
+    return found
+
+
+def converge(driver: KubernetesDriver, spec: InstanceSpec, condition: Condition = Condition.RUNNING) -> Observation:
+    def there() -> Observation | None:
+        with suppress(Transient):
+            driver.ensure(spec)
+        seen = driver.observe(spec.instance_id)
+        return seen if seen.condition is condition and seen.generation == spec.generation else None
+
+    found: Observation = until(f"{condition} at {spec.generation}", there)
+    return found
+
+
+def create(driver: KubernetesDriver, spec: InstanceSpec) -> None:
+    """One that gets past the quota, of which the server reckons a moment after it is written."""
+    until("room in the quota", lambda: _created(driver, spec))
+
+
+def _created(driver: KubernetesDriver, spec: InstanceSpec) -> bool:
+    try:
+        driver.ensure(spec)
+    except TenantUnsettled:
+        return False
+    return True
+
+
+def becomes(driver: KubernetesDriver, spec: InstanceSpec, code: str, within_s: float = 60) -> Observation:
+    def named() -> Observation | None:
+        seen = driver.observe(spec.instance_id)
+        return seen if seen.reason is not None and seen.reason.code == code else None
+
+    found: Observation = until(code, named, within_s)
+    return found
+
+
+def gone(driver: KubernetesDriver, *specs: InstanceSpec) -> None:
+    for spec in specs:
+        driver.remove(spec.instance_id)
+    for spec in specs:
+        until("absent", lambda spec=spec: driver.observe(spec.instance_id).condition is Condition.ABSENT)
+
+
+def shell(script: str, **fields: Any) -> Container:
+    return Container(**{"image": IMAGE, "command": ("/bin/sh", "-c", script), **fields})
+
+
+# -- named conditions ------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_image_that_no_registry_has_is_named_and_may_still_come(driver: KubernetesDriver, make_spec: MakeSpec) -> None:
+    spec = make_spec(container=Container("127.0.0.1:1/nobody/nothing:1"))
+    create(driver, spec)
+    seen = becomes(driver, spec, "image_pull_failed")
+    assert seen.condition is Condition.BUSY
+    assert seen.reason is not None
+    assert seen.reason.params["reference"] == "127.0.0.1:1/nobody/nothing:1"
+    gone(driver, spec)
+
+
+def test_an_image_name_that_is_none_fails(driver: KubernetesDriver, make_spec: MakeSpec) -> None:
+    spec = make_spec(container=Container("Not An Image"))
+    create(driver, spec)
+    assert becomes(driver, spec, "image_name_invalid").condition is Condition.FAILED
+    gone(driver, spec)
+
+
+def test_too_much_memory_is_named(driver: KubernetesDriver, make_spec: MakeSpec) -> None:
+    spec = make_spec(container=shell("tail /dev/zero"), memory_mib=16)
+    create(driver, spec)
+    becomes(driver, spec, "container_out_of_memory")
+    gone(driver, spec)
+
+
+def test_a_crash_loop_is_named_with_its_exit_code(driver: KubernetesDriver, make_spec: MakeSpec) -> None:
+    spec = make_spec(container=shell("exit 3"))
+    create(driver, spec)
+    seen = becomes(driver, spec, "container_crashes")
+    assert seen.condition is Condition.BUSY
+    assert seen.reason is not None
+    assert seen.reason.params["code"] == 3
+    gone(driver, spec)
+
+
+def test_a_command_that_is_not_there_fails(driver: KubernetesDriver, make_spec: MakeSpec) -> None:
+    spec = make_spec(container=Container(IMAGE, command=("/no/such/command",)))
+    create(driver, spec)
+    assert becomes(driver, spec, "command_not_started").condition is Condition.FAILED
+    gone(driver, spec)
+
+
+def test_what_runs_once_finishes_or_fails_by_its_exit_code(driver: KubernetesDriver, make_spec: MakeSpec) -> None:
+    good, bad = (make_spec(container=shell(f"exit {code}", restart="never")) for code in (0, 7))
+    create(driver, good)
+    create(driver, bad)
+    until("finished", lambda: driver.observe(good.instance_id).condition is Condition.FINISHED)
+    seen = becomes(driver, bad, "container_exited")
+    assert (seen.condition, seen.reason) == (Condition.FAILED, Reason("container_exited", {"code": 7}))
+    driver.ensure(good)
+    assert driver.observe(good.instance_id).condition is Condition.FINISHED
+    gone(driver, good, bad)
+
+
+def test_more_than_the_node_has_is_refused_by_its_kubelet(driver: KubernetesDriver, make_spec: MakeSpec) -> None:
+    spec = make_spec(vcpus=50)
+    create(driver, spec)
+    seen = becomes(driver, spec, "host_refused")
+    assert seen.condition is Condition.FAILED
+    assert seen.reason is not None
+    assert seen.reason.params["cause"] == "OutOfcpu"
+    gone(driver, spec)
+
+
+def test_root_is_refused_where_the_level_is_restricted(owner: str, make_spec: MakeSpec) -> None:
+    strict, loose = backend.connect(owner), backend.connect(owner, pod_security="baseline", run_as="0")
+    try:
+        strict.settle([backend.tenant()], whole=False)
+        spec = make_spec()
+        until("Pod Security", lambda: _policy_says(loose, spec, "PodSecurity"))
+        assert strict.observe(spec.instance_id).condition is Condition.ABSENT
+    finally:
+        strict.close()
+        loose.close()
+
+
+def _policy_says(driver: KubernetesDriver, spec: InstanceSpec, word: str) -> bool:
+    try:
+        driver.ensure(spec)
+    except PolicyRefused as refused:
+        return word in str(refused)
+    except TenantUnsettled:
+        return False
+    raise AssertionError("it was let in")
+
+
+def test_what_is_not_ready_says_so_and_runs_all_the_same(driver: KubernetesDriver, make_spec: MakeSpec) -> None:
+    spec = make_spec(container=shell("sleep 600", readiness=Probe(command=("/bin/false",), period_s=1)))
+    create(driver, spec)
+    assert becomes(driver, spec, "container_unready").condition is Condition.RUNNING
+    gone(driver, spec)
+
+
+# -- a project's share -----------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_made_beyond_what_was_settled(cluster: Cluster, owner: str, make_spec: MakeSpec) -> None:
+    driver = backend.connect(owner, run_as="65534")
+    try:
+        with pytest.raises(TenantUnsettled):
+            driver.ensure(make_spec())
+        driver.settle([backend.tenant(instances=1)], whole=False)
+        one, two = make_spec(), make_spec()
+        create(driver, one)
+        with pytest.raises(TenantUnsettled):
+            driver.ensure(two)
+        driver.settle([backend.tenant(instances=2)], whole=False)
+        create(driver, two)
+        gone(driver, one, two)
+    finally:
+        driver.close()
+
+
+def test_settling_what_is_settled_asks_the_server_nothing(cluster: Cluster, driver: KubernetesDriver) -> None:
+    tenants = [backend.tenant(services={"web": (Port("http", 8080),)})]
+    driver.settle(tenants, whole=True)
+    before = driver._api.asked
+    for _ in range(20):
+        driver.settle(tenants, whole=True)
+    assert driver._api.asked == before
+
+
+def test_what_somebody_changed_around_a_project_is_mended(cluster: Cluster, driver: KubernetesDriver, owner: str) -> None:
+    namespace = names.namespace_of(owner, PROJECT)
+    root = f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies"
+    quota = f"/api/v1/namespaces/{namespace}/resourcequotas/chutian"
+    cluster.api.ask(f"DELETE {root}/chutian")
+    cluster.api.ask(f"PATCH {quota}", {"spec": {"hard": {"pods": "999"}}})
+
+    def mended() -> bool:
+        driver.settle([backend.tenant()], whole=False)
+        return cluster.api.ask(f"GET {quota}")["spec"]["hard"]["pods"] == "50" and bool(cluster.api.ask(f"GET {root}")["items"])
+
+    until("mended", mended, 10)
+
+
+def test_a_project_that_is_gone_leaves_nothing_and_one_with_an_instance_stays(
+    cluster: Cluster, driver: KubernetesDriver, owner: str, make_spec: MakeSpec
+) -> None:
+    spec = make_spec()
+    converge(driver, spec)
+    for _ in range(3):
+        driver.settle([], whole=True)
+    converge(driver, spec)
+    gone(driver, spec)
+    driver.settle([], whole=True)
+    with pytest.raises(TenantUnsettled):
+        driver.ensure(make_spec())
+    driver.settle([backend.tenant()], whole=True)  # it is back before the second step
+    create(driver, spec)
+    gone(driver, spec)
+
+    def emptied() -> bool:
+        driver.settle([], whole=True)
+        found = cluster.api.ask(f"GET /api/v1/namespaces?labelSelector={names.OWNER}%3D{owner}")["items"]
+        return not found
+
+    until("no namespace", emptied)
+
+
+def test_a_pod_that_raced_with_the_end_of_its_project_keeps_it(cluster: Cluster, driver: KubernetesDriver, owner: str) -> None:
+    driver.settle([], whole=True)
+    namespace = names.namespace_of(owner, PROJECT)
+    until(
+        "quota of nothing",
+        lambda: cluster.api.ask(f"GET /api/v1/namespaces/{namespace}/resourcequotas/chutian")["spec"]["hard"]["pods"] == "0",
+    )
+    cluster.api.ask(f"PATCH /api/v1/namespaces/{namespace}", {"metadata": {"annotations": {"somebody": "touched it"}}})
+    stale = driver._view.things["Namespace"].get(("", namespace))
+    assert stale is not None
+    driver.settle([], whole=True)
+    # The mark's deletion names the version it saw; whichever event came first, nothing but an unchanged namespace was deleted.
+    left = cluster.api.ask(f"GET /api/v1/namespaces/{namespace}")
+    assert left["metadata"].get("deletionTimestamp") is None or int(left["metadata"]["resourceVersion"]) > stale.version
+
+
+# -- secrets, services, logs, commands ---------------------------------------------------------------------------------------------------
+
+
+def test_secrets_reach_the_container_and_go_with_it(cluster: Cluster, driver: KubernetesDriver, owner: str, make_spec: MakeSpec) -> None:
+    spec = make_spec(container=shell('echo "key=$KEY"; sleep 600', secrets=(("KEY", "s3cret$v"),)))
+    converge(driver, spec)
+    until("the secret", lambda: b"key=s3cret$v" in driver.console_log(spec.instance_id, 1000))
+    secrets = f"/api/v1/namespaces/{names.namespace_of(owner, PROJECT)}/secrets"
+    assert len(cluster.api.ask(f"GET {secrets}")["items"]) == 1
+    gone(driver, spec)
+    until("no secret", lambda: not cluster.api.ask(f"GET {secrets}")["items"])
+
+
+def test_a_secret_that_was_never_made_is_made_by_the_next_call(
+    cluster: Cluster, driver: KubernetesDriver, owner: str, make_spec: MakeSpec
+) -> None:
+    spec = make_spec(container=shell("sleep 600", secrets=(("KEY", "v"),)))
+    create(driver, replace(spec, power=Power.STOPPED))
+    secret = f"/api/v1/namespaces/{names.namespace_of(owner, PROJECT)}/secrets/{names.secret_name(spec.name, 2)}"
+    driver.ensure(replace(spec, generation=2))
+    with suppress(Exception):
+        cluster.api.ask(f"DELETE {secret}")  # as if the controller had died before it
+    converge(driver, replace(spec, generation=2))
+    gone(driver, spec)
+
+
+def test_all_instances_of_a_service_are_behind_it(cluster: Cluster, driver: KubernetesDriver, owner: str, make_spec: MakeSpec) -> None:
+    driver.settle([backend.tenant(services={"web": (Port("http", 8080),)})], whole=False)
+    specs = [make_spec(container=Container(IMAGE, service="web", ports=(Port("http", 8080),)), vcpus=1) for _ in range(2)]
+    for spec in specs:
+        converge(driver, spec)
+    root = f"/api/v1/namespaces/{names.namespace_of(owner, PROJECT)}"
+    chosen = cluster.api.ask(f"GET {root}/services/web")["spec"]["selector"]
+    found = cluster.api.ask(f"GET {root}/pods?labelSelector={'%2C'.join(f'{key}%3D{value}' for key, value in chosen.items())}")["items"]
+    assert len(found) == 2
+    driver.settle([backend.tenant()], whole=False)
+    until("no service", lambda: not cluster.api.ask(f"GET {root}/services")["items"])
+    gone(driver, *specs)
+
+
+def test_a_log_is_followed_to_its_end_and_its_tail_is_exact(driver: KubernetesDriver, make_spec: MakeSpec) -> None:
+    spec = make_spec(container=shell("for i in 1 2 3 4 5; do echo line-$i; sleep 1; done", restart="never"))
+    create(driver, spec)
+    until("begun", lambda: b"line-2" in driver.console_log(spec.instance_id, 1000))
+    heard = b"".join(driver.follow_log(spec.instance_id, 1000))
+    assert heard == b"".join(f"line-{i}\n".encode() for i in range(1, 6))
+    assert driver.console_log(spec.instance_id, 8) == b"\nline-5\n"
+    gone(driver, spec)
+
+
+def test_following_can_be_given_up(driver: KubernetesDriver, make_spec: MakeSpec) -> None:
+    spec = make_spec(container=shell("echo begun; sleep 600"))
+    converge(driver, spec)
+    until("begun", lambda: b"begun" in driver.console_log(spec.instance_id, 1000))
+    stream = iter(driver.follow_log(spec.instance_id, 1000))
+    assert next(stream) == b"begun\n"
+    began = time.monotonic()
+    assert next(stream) == b""
+    stream.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - began < 7
+    gone(driver, spec)
+
+
+def test_a_command_is_run_bounded_in_time_and_size(driver: KubernetesDriver, make_spec: MakeSpec) -> None:
+    spec = make_spec()
+    converge(driver, spec)
+
+    def run(*command: str, stdin: bytes = b"", timeout_s: float = 10, max_bytes: int = 1000) -> Any:
+        return driver.execute(spec.instance_id, command, stdin, timeout_s, max_bytes)
+
+    done = run("/bin/sh", "-c", "echo out; echo err >&2; exit 4")
+    assert (done.exit_code, done.stdout, done.stderr, done.truncated) == (4, b"out\n", b"err\n", False)
+    assert run("cat", stdin=b"x" * 5000, max_bytes=1 << 20).stdout == b"x" * 5000
+    cut = run("/bin/sh", "-c", "seq 1 100000", max_bytes=100)
+    assert (cut.exit_code, len(cut.stdout), cut.truncated) == (0, 100, True)
+    assert run("/no/such/command").exit_code == 127
+    assert run("true").exit_code == 0
+    began = time.monotonic()
+    with pytest.raises(Timeout):
+        run("sleep", "60", timeout_s=2)
+    assert time.monotonic() - began < 5
+    gone(driver, spec)
+
+
+# -- moving ------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_who_moves_waits_for_a_budget(cluster: Cluster, driver: KubernetesDriver, owner: str, make_spec: MakeSpec) -> None:
+    spec = make_spec()
+    converge(driver, spec)
+    budgets = f"/apis/policy/v1/namespaces/{names.namespace_of(owner, PROJECT)}/poddisruptionbudgets"
+    chosen = {"matchLabels": {names.INSTANCE: spec.instance_id}}
+    cluster.api.ask(f"POST {budgets}", {"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": chosen}})
+    cluster.api.until(f"GET {budgets}/b", lambda budget: budget.get("status", {}).get("currentHealthy") == 1)
+    moved = replace(spec, host=cluster.nodes[1].name, generation=2)
+    with pytest.raises(EvictionHeld):
+        driver.ensure(moved)
+    assert driver.observe(spec.instance_id).condition is Condition.RUNNING
+    cluster.api.ask(f"DELETE {budgets}/b")
+    assert converge(driver, moved).host == cluster.nodes[1].name
+    gone(driver, spec)
+
+
+def test_a_cordoned_node_is_seen_and_so_is_what_others_take(cluster: Cluster, driver: KubernetesDriver) -> None:
+    node = cluster.nodes[0].name
+
+    def host() -> Any:
+        return next(one for one in driver.inventory().hosts if one.name == node)
+
+    free = host().vcpus
+    pod = {
+        "metadata": {"name": "others"},
+        "spec": {"nodeName": node, "containers": [{"name": "c", "image": IMAGE, "resources": {"requests": {"cpu": "100m"}}}]},
+    }
+    cluster.api.ask("POST /api/v1/namespaces/default/pods", pod)
+    cluster.api.ask(f"PATCH /api/v1/nodes/{node}", {"spec": {"unschedulable": True}})
+    try:
+        until("closed", lambda: host().closed == Reason("node_cordoned"))
+        until("less room", lambda: host().vcpus == free - 1)
+    finally:
+        cluster.api.ask(f"PATCH /api/v1/nodes/{node}", {"spec": {"unschedulable": None}})
+        cluster.api.ask("DELETE /api/v1/namespaces/default/pods/others?gracePeriodSeconds=0")
+    until("open", lambda: host().closed is None and host().vcpus == free)
+    assert host().health is Health.READY
+
+
+# -- rights ------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_right_that_was_taken_away_is_named(cluster: Cluster, driver: KubernetesDriver) -> None:
+    role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/chutian"
+    rules = cluster.api.ask(f"GET {role}")["rules"]
+    driver.prepare()
+    cluster.api.ask(f"PATCH {role}", {"rules": [rule for rule in rules if rule["resources"] != ["pods/eviction"]]})
+    try:
+        until("a missing right", lambda: _lacks(driver, "create pods/eviction"), 10)
+    finally:
+        cluster.api.ask(f"PATCH {role}", {"rules": rules})
+    until("all rights", lambda: _lacks(driver, None), 10)
+
+
+def _lacks(driver: KubernetesDriver, right: str | None) -> bool:
+    try:
+        driver.prepare()
+    except Unauthorized as lacking:
+        return right is not None and right in str(lacking)
+    return right is None
+
+
+def test_a_token_that_is_none_is_refused(cluster: Cluster) -> None:
+    with pytest.raises(Unauthorized):
+        backend.connect("tests-nobody", given=backend.with_token(cluster, "nonsense"))
+
+
+def test_a_certificate_of_somebody_else_is_not_trusted(cluster: Cluster) -> None:
+    other = backend.with_token(cluster, "nonsense").replace("MII", "MIJ", 1)
+    with pytest.raises((InvalidSpec, Transient)):
+        backend.connect("tests-nobody", given=other)
+
+
+# -- what is done behind our back ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_that_somebody_took_is_said_and_left_alone(
+    cluster: Cluster, driver: KubernetesDriver, owner: str, make_spec: MakeSpec
+) -> None:
+    spec = make_spec()
+    namespace = names.namespace_of(owner, PROJECT)
+    until("an account", lambda: _made(cluster, namespace, spec.name))
+    with pytest.raises(InvalidSpec, match="bears no mark"):
+        until("a refusal", lambda: _created(driver, spec) and False)
+    assert driver.observe(spec.instance_id).condition is Condition.ABSENT
+
+
+def _made(cluster: Cluster, namespace: str, name: str) -> bool:
+    pod = {"metadata": {"name": name}, "spec": {"schedulerName": "nobody", "containers": [{"name": "c", "image": IMAGE}]}}
+    strict = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    pod["spec"]["containers"][0] |= {"securityContext": strict, "resources": {"requests": {"cpu": "1"}, "limits": {"cpu": "1"}}}
+    pod["spec"]["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    try:
+        cluster.api.ask(f"POST /api/v1/namespaces/{namespace}/pods", pod)
+    except Refused:  # neither quota nor account are reckoned yet
+        return False
+    return True
+
+
+def test_an_image_changed_by_hand_is_put_right(driver: KubernetesDriver, behind: Behind, cluster: Cluster, make_spec: MakeSpec) -> None:
+    spec = make_spec()
+    converge(driver, spec)
+    pod = behind.pod(spec.instance_id)
+    changed = [{**pod["spec"]["containers"][0], "image": "chutian.local/pause:1"}]
+    cluster.api.ask(f"PATCH {backend.path_of(pod)}", {"spec": {"containers": changed}})
+    until("seen", lambda: driver.observe(spec.instance_id).generation is None, 10)
+    converge(driver, spec)
+    assert behind.pod(spec.instance_id)["spec"]["containers"][0]["image"] == IMAGE
+    gone(driver, spec)
