@@ -352,7 +352,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "host_lost_guest": ("The hypervisor lost the guest.", "虚拟化层丢失了客户机。"),
     "migration_failed": ("A migration of the guest failed half-way.", "客户机迁移中途失败。"),
     "host_silent": (
-        "Its host does not answer, so whether it runs is not known: {node} {detail} Nothing is started elsewhere until the host is certain to be off.",
+        "Its host does not answer, so whether it runs is unknown: {node} {detail} Only once the host is certainly off can it start elsewhere.",
         "所在主机没有响应，运行状态未知：{node} {detail} 在确认主机已关闭之前不会在别处启动。",
     ),
     "host_fenced": (

@@ -60,9 +60,9 @@ ADVICE: Mapping[str, str] = {
     "host_lost_guest": "The hypervisor lost it, for instance over a restart; it is started again.",
     "migration_failed": "Nothing of ours migrates yet: somebody did it by hand. Look at both hosts.",
     "machine_enrolled": "Retire one of the two hosts; if they really are two machines, give each its `host_uuid` (libvirtd.conf).",
-    "tenant_unsettled": "Nothing; the project's namespace and quota are made, and it is tried again. If it stays: see the namespace's events.",
+    "tenant_unsettled": "Nothing; the project's namespace and quota are made, and it is tried again.",
     "eviction_held": "A PodDisruptionBudget in the project's namespace allows no eviction now: wait, or change the budget.",
-    "credentials_refused": "Give the endpoint new credentials, or apply the manifest of `chutian endpoint rbac` again, which has all rights.",
+    "credentials_refused": "Give the endpoint new credentials, or apply the manifest of `chutian endpoint rbac` again.",
     "policy_refused": "Read the detail: a rule of the cluster (Pod Security, a limit range, a webhook). Change the request, or the rule.",
     "host_silent": "Look at the node. Once it is certainly off, say so: `kubectl taint node NODE"
     " node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`, or delete the node.",

@@ -35,6 +35,7 @@ THINGS: Final[Mapping[str, str]] = {
 }
 """Objects of ours beside pods, and where all of a kind are watched."""
 PULSE_S: Final = 2.0
+HERE: Final = "/version"  # what anybody may ask
 
 
 class View:
@@ -44,7 +45,7 @@ class View:
         self._api, self._owner = api, owner
         self._call_s, self._stale_s = options.call_s, float(options.stale_s)
         self._wakes: list[Callable[[str], None]] = []
-        self._lock = threading.Lock()
+        self._lock, self._asking = threading.Lock(), threading.Lock()
         self._started = False
         self._ending = threading.Event()
         self._by_instance: dict[str, Key] = {}
@@ -75,13 +76,23 @@ class View:
             one.settled.wait(max(0.0, deadline - time.monotonic()))
             if not one.synced.is_set():
                 raise one.trouble.error if one.trouble else HostUnreachable(detail="the API server takes too long to tell what there is")
-        silent = time.monotonic() - self._api.heard_at
-        if self._api.closed or silent > self._stale_s:
-            raise HostUnreachable(detail=f"the API server has been silent for {silent:.0f} s")
+        self._heard()
         for one in self._watchers:
             trouble = one.trouble
             if trouble is not None and (exact or self._too_long(trouble)):
                 raise trouble.error
+
+    def _heard(self) -> None:
+        """Raises HostUnreachable while nobody answers; one thread asks, for all."""
+        if time.monotonic() - self._api.heard_at > self._stale_s and self._asking.acquire(blocking=False):
+            try:
+                with suppress(DriverError):
+                    self._api.call("GET", HERE)
+            finally:
+                self._asking.release()
+        silent = time.monotonic() - self._api.heard_at
+        if self._api.closed or silent > self._stale_s:
+            raise HostUnreachable(detail=f"the API server has been silent for {silent:.0f} s")
 
     def _too_long(self, trouble: Trouble) -> bool:
         return forbidden(trouble) or time.monotonic() - trouble.since > self._stale_s
@@ -100,7 +111,7 @@ class View:
         while not self._ending.wait(PULSE_S):
             if time.monotonic() - self._api.heard_at > PULSE_S:
                 with suppress(DriverError):
-                    self._api.call("GET", "/version")
+                    self._api.call("GET", HERE)
 
     def watch(self, wake: Callable[[str], None]) -> None:
         """Call `wake` with each instance of which something changed."""

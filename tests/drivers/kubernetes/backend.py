@@ -41,7 +41,7 @@ def container(instance_id: str, **fields: Any) -> Container:
     return Container(**{**given, **fields})
 
 
-def spec_on(host: str, **fields: Any) -> InstanceSpec:
+def spec_on(node: str, **fields: Any) -> InstanceSpec:
     """A fresh running instance, with fields overridden."""
     id_ = str(fields.pop("instance_id", uuid.uuid4()))
     given: dict[str, Any] = {
@@ -49,7 +49,7 @@ def spec_on(host: str, **fields: Any) -> InstanceSpec:
         "project_id": PROJECT,
         "name": f"guest-{id_[:8]}",
         "kind": "container",
-        "host": host,
+        "host": node,
         "vcpus": 1,
         "memory_mib": 48,
         "disk_gib": 1,
