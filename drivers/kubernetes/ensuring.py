@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from drivers.base import Health, InstanceSpec, Power
 from drivers.errors import EvictionHeld, HostUnreachable, InvalidSpec, TenantUnsettled
-from drivers.kubernetes import names, nodes
+from drivers.kubernetes import names, nodes, tenancy
 from drivers.kubernetes import pod as making
 from drivers.kubernetes.api import MERGE, Api
 from drivers.kubernetes.deciding import SHORT_S, Act, acts
@@ -112,6 +112,8 @@ class Ensuring:
         seen = self._view.thing("Namespace", "", namespace)
         if seen is None or seen.deleting or names.EMPTYING in seen.annotations:
             raise TenantUnsettled(detail=f"namespace {namespace} is not there, or going")
+        if not tenancy.in_force(self._view.thing("ResourceQuota", namespace, tenancy.OURS)):
+            raise TenantUnsettled(detail=f"the quota of namespace {namespace} is not in force yet")
 
     def _claim(self, namespace: str, claim: making.Json) -> None:
         metadata = claim["metadata"]

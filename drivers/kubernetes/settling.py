@@ -15,11 +15,11 @@ from typing import Any, Final
 from drivers.container import Tenant
 from drivers.errors import DriverError, HostUnreachable, Unauthorized
 from drivers.kubernetes import names
-from drivers.kubernetes.api import APPLY, MERGE, Api
+from drivers.kubernetes.api import APPLY, Api
 from drivers.kubernetes.failures import Collided, Gone
 from drivers.kubernetes.options import Options
 from drivers.kubernetes.records import Thing
-from drivers.kubernetes.tenancy import holds, nothing, path, surroundings
+from drivers.kubernetes.tenancy import OURS, holds, in_force, marked, nothing, path, surroundings
 from drivers.kubernetes.view import View
 
 ROUTINE: Final = {"fieldManager": names.MANAGER, "force": "true"}
@@ -68,11 +68,10 @@ def _empty(api: Api, view: View, owner: str, namespace: Thing) -> None:
     if namespace.deleting or view.occupied(name) or _claimed(view, name) or name != names.namespace_of(owner, project_id):
         return
     if names.EMPTYING not in namespace.annotations:
-        view.wrote("ResourceQuota", api.call("PATCH", path("ResourceQuota", name, "chutian"), nothing(project_id, owner), APPLY, **ROUTINE))
-        mark = {"metadata": {"resourceVersion": str(namespace.version), "annotations": {names.EMPTYING: str(namespace.version)}}}
-        view.wrote("Namespace", api.call("PATCH", path("Namespace", "", name), mark, MERGE, fieldManager=names.MANAGER))
+        view.wrote("ResourceQuota", api.call("PATCH", path("ResourceQuota", name, OURS), nothing(project_id, owner), APPLY, **ROUTINE))
+        view.wrote("Namespace", api.call("PATCH", path("Namespace", "", name), marked(namespace), APPLY, **ROUTINE))
         return
-    if api.call("GET", f"/api/v1/namespaces/{name}/pods", limit="1")["items"]:
+    if not in_force(view.thing("ResourceQuota", name, OURS)) or api.call("GET", f"/api/v1/namespaces/{name}/pods", limit="1")["items"]:
         return
     conditions = {"preconditions": {"uid": namespace.uid, "resourceVersion": str(namespace.version)}}
     view.wrote("Namespace", api.call("DELETE", path("Namespace", "", name), conditions))

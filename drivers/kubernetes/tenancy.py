@@ -72,6 +72,23 @@ def nothing(project_id: str, owner: str) -> Json:
     return _object("ResourceQuota", namespace, OURS, labels_of(project_id, owner), {"hard": {"pods": "0"}})
 
 
+def in_force(quota: Thing | None) -> bool:
+    """Whether the cluster reckons with the quota as it was last written: until its controller has looked, the server lets anything in."""
+    return quota is not None and covers(quota.status.get("hard") or {}, quota.body["spec"].get("hard") or {"pods": ""})
+
+
+def marked(namespace: Thing) -> Json:
+    """The namespace with the mark of one that is to go, if it still is as it was seen."""
+    notes = {key: value for key, value in namespace.annotations.items() if key.startswith(names.PREFIX)}
+    metadata = {
+        "name": namespace.name,
+        "resourceVersion": str(namespace.version),
+        "labels": dict(namespace.labels),
+        "annotations": {**notes, names.EMPTYING: str(namespace.version)},
+    }
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
 def holds(seen: Thing | None, wanted: Json) -> bool:
     """Whether an object is as it should be: it has at least what is wanted; the server's defaults may stand beside it."""
     if seen is None or seen.deleting or names.EMPTYING in seen.annotations:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from drivers.base import Condition, Health, InstanceSpec, Observation, Power, Reason
 from drivers.container import Container, Port, Probe
-from drivers.errors import EvictionHeld, InvalidSpec, PolicyRefused, TenantUnsettled, Timeout, Transient, Unauthorized
+from drivers.errors import EvictionHeld, HostUnreachable, InvalidSpec, PolicyRefused, TenantUnsettled, Timeout, Transient, Unauthorized
 from drivers.kubernetes import names
 from drivers.kubernetes.driver import KubernetesDriver
 from tests.drivers.kubernetes import backend
 from tests.drivers.kubernetes.backend import IMAGE, PROJECT, Behind
 from tests.drivers.kubernetes.conftest import MakeSpec
+from tests.lab import pki
 from tests.lab.kubernetes.api import Refused
 from tests.lab.kubernetes.rig import Cluster
 
@@ -408,10 +412,12 @@ def test_a_token_that_is_none_is_refused(cluster: Cluster) -> None:
         backend.connect("tests-nobody", given=backend.with_token(cluster, "nonsense"))
 
 
-def test_a_certificate_of_somebody_else_is_not_trusted(cluster: Cluster) -> None:
-    other = backend.with_token(cluster, "nonsense").replace("MII", "MIJ", 1)
-    with pytest.raises((InvalidSpec, Transient)):
-        backend.connect("tests-nobody", given=other)
+def test_a_server_that_another_authority_vouches_for_is_not_trusted(cluster: Cluster, tmp_path: Path) -> None:
+    pki.write_certificate(tmp_path / "ca.crt", pki.authority("somebody else").certificate)
+    whole = json.loads(backend.with_token(cluster, "nonsense"))
+    whole["clusters"][0]["cluster"]["certificate-authority-data"] = base64.b64encode((tmp_path / "ca.crt").read_bytes()).decode()
+    with pytest.raises(HostUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
+        backend.connect("tests-nobody", given=json.dumps(whole))
 
 
 # -- what is done behind our back ----------------------------------------------------------------------------------------------------------
