@@ -352,12 +352,8 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "host_lost_guest": ("The hypervisor lost the guest.", "虚拟化层丢失了客户机。"),
     "migration_failed": ("A migration of the guest failed half-way.", "客户机迁移中途失败。"),
     "host_silent": (
-        "Its host does not answer, so whether it runs is unknown: {node} {detail} Only once the host is certainly off can it start elsewhere.",
+        "Its host does not answer, so whether it runs is unknown: {node} {detail} It can start elsewhere once that host is certainly off.",
         "所在主机没有响应，运行状态未知：{node} {detail} 在确认主机已关闭之前不会在别处启动。",
-    ),
-    "host_fenced": (
-        "Its host {node} is certain to be off; what ran there is gone. Start it again to have it elsewhere.",
-        "所在主机 {node} 已确认关闭，其上运行的内容已丢失；重新启动即可在别处运行。",
     ),
     "host_refused": (
         "Its host would not take it ({cause}): {detail} Start it again; if that is refused too, ask an operator.",

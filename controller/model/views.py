@@ -15,7 +15,7 @@ from controller.model.request import POLICY
 from scheduler.reasons import Miss
 
 Row = Mapping[str, Any]
-_OPERATORS = ("detail", "host", "endpoint", "where", "for_project", "for_request")
+_OPERATORS = ("detail", "node", "host", "endpoint", "where", "for_project", "for_request")
 _UNSEEN: Row = {"code": "host_unreachable", "params": {}}
 _FENCED: Row = {"code": "host_fenced", "params": {}}
 _SIZES = ("vcpus", "memory_mib", "disk_gib", "gpus")
