@@ -131,6 +131,7 @@ COMMANDS: dict[str, Pair] = {
     ),
     "help.endpoint.update": ("更换接入点的凭据或选项（先试连）", "Give an endpoint other credentials or options; tried first"),
     "help.endpoint.list": ("列出接入点", "List endpoints"),
+    "help.endpoint.rbac": ("打印集群需应用的最小权限清单", "Print the rights to apply to a cluster, for kubectl apply"),
     "help.endpoint.show": ("查看一个接入点", "Show an endpoint"),
     "help.endpoint.delete": ("移除接入点（其主机须已退役）", "Delete an endpoint whose hosts are retired"),
     "help.host.list": ("列出主机及其用量", "List hosts and what is used of each"),

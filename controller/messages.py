@@ -240,6 +240,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     ),
     "endpoint_has_hosts": ("Endpoint {name} has {count} hosts that are not retired.", "接入点 {name} 仍有 {count} 台未退役的主机。"),
     "endpoint_refused": ("The endpoint can't be enrolled: {detail}", "无法接入：{detail}"),
+    "driver_without_rights": (
+        "Driver {driver} needs no rights of its own. These do: {drivers}.",
+        "驱动 {driver} 无需单独授权；需要授权的有：{drivers}。",
+    ),
     "unknown_driver": ("There is no driver '{driver}'; there are: {drivers}.", "没有驱动“{driver}”，可用的驱动：{drivers}。"),
     "host_occupied": (
         "{count} instances are on, or held on, {name}. Move or delete them first.",
@@ -557,7 +561,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "{name} runs, but its definition was changed or removed on its host, by nobody's asking; it is being written again.",
         "{name} 仍在运行，但其定义在主机上被人更改或移除（非本系统操作），正在重新写入。",
     ),
-    "instance.exec_asked": ("{actor} ran a command in {name}: {command}", "{actor} 在 {name} 中执行了命令：{command}"),
+    "instance.exec_asked": ("A command was run in {name}: {command}", "在 {name} 中执行了命令：{command}"),
     "instance.evacuated": (
         "The host of {name} is lost; {name} is started on another. Nothing is counted twice.",
         "{name} 所在主机已失效，正在另一主机上启动；配额不重复计算。",

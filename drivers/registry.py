@@ -24,6 +24,15 @@ def _kubernetes() -> OpenDriver:
     return open_kubernetes
 
 
+def _kubernetes_rights() -> str:
+    from drivers.kubernetes.rights import rbac_manifest
+
+    return rbac_manifest()
+
+
+RIGHTS: Mapping[str, Callable[[], str]] = {"kubernetes": _kubernetes_rights}
+"""What a backend's own people apply there, so that the driver may do what it must and nothing else."""
+
 DRIVERS: Mapping[str, Callable[[], OpenDriver]] = {
     "fake": _fake,
     "libvirt": _libvirt,

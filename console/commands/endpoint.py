@@ -41,6 +41,15 @@ def update(app: App, name: str, option: tuple[str, ...], credentials: str | None
     render.done(app, "message.updated", app.client().patch(at("endpoints", name), changes), name=name)
 
 
+def rbac(app: App, driver: str) -> None:
+    """What to apply to a cluster before it is enrolled."""
+    body = app.client().get(at("drivers", driver, "rights"))
+    if app.for_people:
+        click.echo(body["manifest"], nl=False)
+    else:
+        render.programs(app, body)
+
+
 def list_(app: App, limit: int | None, cursor: str | None, everything: bool, **filters: str | None) -> None:
     """Endpoints."""
     listing.show(app, at("endpoints"), COLUMNS, limit, cursor, everything, **filters)
@@ -85,5 +94,6 @@ VERBS = {
         ),
     ),
     "show": Verb(show, (_NAME,)),
+    "rbac": Verb(rbac, (opt("--driver", default="kubernetes", show_default=True),)),
     "delete": Verb(delete, (_NAME, YES)),
 }

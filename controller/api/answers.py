@@ -322,6 +322,12 @@ class InstanceOut(Identified):
     ends: bool = Field(description="It is given back, that is deleted, at the end of its term, unless it is protected.", examples=[False])
 
 
+class RightsOut(_Out):
+    """What a backend's own people apply there."""
+
+    manifest: str = Field(description="For Kubernetes: YAML for `kubectl apply`.", examples=["apiVersion: v1\nkind: Namespace\n…"])
+
+
 class ExecOut(_Out):
     """What a command left behind."""
 

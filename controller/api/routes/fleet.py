@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from controller import errors
 from controller.actions import fleet as actions
 from controller.actions import guard, relocating
-from controller.api.answers import EndpointOut, HostOut, PoolOut, page_of, responses
+from controller.api.answers import EndpointOut, HostOut, PoolOut, RightsOut, page_of, responses
 from controller.api.call import Call, TheCall
 from controller.api.json import Json
 from controller.api.paging import Cursor, Limit, named, page_out
@@ -22,7 +22,7 @@ from controller.model.identity import Right
 from controller.store import fleet as store
 from drivers.base import Inventory
 from drivers.errors import DriverError
-from drivers.registry import DRIVERS
+from drivers.registry import DRIVERS, RIGHTS
 
 router = APIRouter(prefix="/v1", tags=["fleet"])
 
@@ -93,6 +93,15 @@ def enrol_endpoint(call: TheCall, given: EndpointIn) -> Json:
     inventory = _tried(call, record, given.credentials or "")
     record["credentials"] = call.services.connections.sealed(given.credentials or "", record["id"])
     return call.change(lambda conn: _endpoint(conn, actions.enrol(conn, call.env, identity, record, given.pool, inventory), call), 201)
+
+
+@router.get("/drivers/{driver}/rights", responses=responses(RightsOut), response_model=None)
+def show_rights(call: TheCall, driver: str) -> Json:
+    """What to apply to a cluster, so that a driver may do there what it must and nothing else."""
+    guard.overall(call.identity, Right.SEE_FLEET)
+    if driver not in RIGHTS:
+        raise errors.NotFound("driver_without_rights", driver=driver, drivers=", ".join(sorted(RIGHTS)))
+    return Json({"manifest": RIGHTS[driver]()})
 
 
 def _tried(call: Call, record: Mapping[str, Any], credentials: str | None) -> Inventory:
