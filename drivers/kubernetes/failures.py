@@ -16,7 +16,14 @@ from drivers.errors import DriverError, HostUnreachable, InvalidSpec, PolicyRefu
 
 _RBAC: Final = re.compile(r'User "[^"]*" cannot (\w+) resource "([^"]+)" in API group "([^"]*)"')
 _LONGEST: Final = 600
-NOT_GRANTED: Final = ("exceeded quota", "status unknown for quota", "failed quota", "because it is being terminated", "insufficient quota")
+NOT_GRANTED: Final = (
+    "exceeded quota",
+    "status unknown for quota",
+    "failed quota",
+    "insufficient quota",
+    "because it is being terminated",
+    "error looking up service account",  # a namespace so new that its account isn't made yet
+)
 
 
 class Collided(Transient):

@@ -130,6 +130,11 @@ class View:
             for one in self._watchers:
                 one.join(2)
 
+    @property
+    def wholes(self) -> int:
+        """How many whole lists were asked for so far; one for each kind, unless the server forgot where we were."""
+        return sum(one.wholes for one in self._watchers)
+
     # -- asking --------------------------------------------------------------------------------------------------------------------
 
     def pod(self, instance_id: str) -> Pod | None:

@@ -56,6 +56,7 @@ class Watcher:
         self.synced = threading.Event()
         self.settled = threading.Event()  # synced, or known why not
         self.trouble: Trouble | None = None
+        self.wholes = 0  # how often the whole was told: once, unless the server forgot where we were
         self._thread = threading.Thread(target=self._run, name=f"watch{kind.path.replace('/', '-')}", daemon=True)
 
     def start(self) -> None:
@@ -136,6 +137,7 @@ class Watcher:
             self._version = metadata["resourceVersion"] if self._told is None else self._version
             if self._told is not None and (metadata.get("annotations") or {}).get(_ENDED) == "true":
                 self._table.replace(self._told, int(metadata["resourceVersion"]))
+                self.wholes += 1
                 self._told, self._version = None, metadata["resourceVersion"]
                 self._well()
             return
@@ -165,6 +167,7 @@ class Watcher:
                 break
         version = page["metadata"]["resourceVersion"]
         self._table.replace(rows, int(version))
+        self.wholes += 1
         self._version = version
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,71 +12,20 @@ from typing import Any
 
 import pytest
 
-from drivers.base import Condition, Health, InstanceSpec, Observation, Power, Reason
+from drivers.base import Condition, Health, InstanceSpec, Power, Reason
 from drivers.container import Container, Port, Probe
-from drivers.errors import EvictionHeld, HostUnreachable, InvalidSpec, PolicyRefused, TenantUnsettled, Timeout, Transient, Unauthorized
+from drivers.errors import EvictionHeld, HostUnreachable, InvalidSpec, PolicyRefused, TenantUnsettled, Timeout, Unauthorized
 from drivers.kubernetes import names
 from drivers.kubernetes.driver import KubernetesDriver
 from tests.drivers.kubernetes import backend
 from tests.drivers.kubernetes.backend import IMAGE, PROJECT, Behind
 from tests.drivers.kubernetes.conftest import MakeSpec
+from tests.drivers.kubernetes.waiting import becomes, converge, create, created, gone, shell, until
 from tests.lab import pki
 from tests.lab.kubernetes.api import Refused
 from tests.lab.kubernetes.rig import Cluster
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
-
-
-def until(what: str, true: Callable[[], Any], within_s: float = 40) -> Any:
-    deadline = time.monotonic() + within_s
-    while not (found := true()):
-        assert time.monotonic() < deadline, f"{what}: not within {within_s} s"
-        time.sleep(0.1)
-    return found
-
-
-def converge(driver: KubernetesDriver, spec: InstanceSpec, condition: Condition = Condition.RUNNING) -> Observation:
-    def there() -> Observation | None:
-        with suppress(Transient):
-            driver.ensure(spec)
-        seen = driver.observe(spec.instance_id)
-        return seen if seen.condition is condition and seen.generation == spec.generation else None
-
-    found: Observation = until(f"{condition} at {spec.generation}", there)
-    return found
-
-
-def create(driver: KubernetesDriver, spec: InstanceSpec) -> None:
-    """One that gets past the quota, of which the server reckons a moment after it is written."""
-    until("room in the quota", lambda: _created(driver, spec))
-
-
-def _created(driver: KubernetesDriver, spec: InstanceSpec) -> bool:
-    try:
-        driver.ensure(spec)
-    except TenantUnsettled:
-        return False
-    return True
-
-
-def becomes(driver: KubernetesDriver, spec: InstanceSpec, code: str, within_s: float = 60) -> Observation:
-    def named() -> Observation | None:
-        seen = driver.observe(spec.instance_id)
-        return seen if seen.reason is not None and seen.reason.code == code else None
-
-    found: Observation = until(code, named, within_s)
-    return found
-
-
-def gone(driver: KubernetesDriver, *specs: InstanceSpec) -> None:
-    for spec in specs:
-        driver.remove(spec.instance_id)
-    for spec in specs:
-        until("absent", lambda spec=spec: driver.observe(spec.instance_id).condition is Condition.ABSENT)
-
-
-def shell(script: str, **fields: Any) -> Container:
-    return Container(**{"image": IMAGE, "command": ("/bin/sh", "-c", script), **fields})
 
 
 # -- named conditions ------------------------------------------------------------------------------------------------------------------
@@ -430,7 +378,7 @@ def test_a_name_that_somebody_took_is_said_and_left_alone(
     namespace = names.namespace_of(owner, PROJECT)
     until("an account", lambda: _made(cluster, namespace, spec.name))
     with pytest.raises(InvalidSpec, match="bears no mark"):
-        until("a refusal", lambda: _created(driver, spec) and False)
+        until("a refusal", lambda: created(driver, spec) and False)
     assert driver.observe(spec.instance_id).condition is Condition.ABSENT
 
 

@@ -130,6 +130,7 @@ ANSWERS: list[tuple[int, str, dict[str, Any], type[DriverError]]] = [
     (403, 'pods is forbidden: User "x" cannot create resource "pods" in API group "" in the namespace "n"', {}, Unauthorized),
     (403, 'pods "a" is forbidden: exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2', {}, TenantUnsettled),
     (403, 'pods "a" is forbidden: status unknown for quota: q, resources: pods', {}, TenantUnsettled),
+    (403, 'error looking up service account n/default: serviceaccount "default" not found', {}, TenantUnsettled),
     (403, "unable to create new content in namespace n because it is being terminated", {}, TenantUnsettled),
     (403, 'pods "a" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true', {}, PolicyRefused),
     (403, "maximum memory usage per Container is 512Mi, but limit is 1Gi", {}, PolicyRefused),
