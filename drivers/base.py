@@ -74,7 +74,8 @@ class InstanceSpec:
     where the spec needs the guest stopped; without it the guest is asked politely and `ensure` returns at once. `built`: the root disk
     of this build was made before, so that a missing one is lost data: to be reported (DiskMissing), never made up for by an empty one.
 
-    A container has `container`, anything else an `image`.
+    A container has `container`, anything else an `image`. `overcommit`: by size (`vcpus`, `memory_mib`, `disk_gib`), how many times what
+    its host has is promised there, for backends that count by themselves what is set aside; 1 where nothing is said.
     """
 
     instance_id: str  # a UUID in canonical form; also the domain's uuid where the backend has one
@@ -97,6 +98,7 @@ class InstanceSpec:
     user_data: str = ""  # cloud-init user data, verbatim
     ssh_keys: tuple[str, ...] = ()  # OpenSSH public keys for the image's default user
     container: Container | None = None
+    overcommit: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def boots_from(self) -> Image:

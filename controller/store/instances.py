@@ -131,13 +131,14 @@ WITH picked AS (
                 AND NOT EXISTS (SELECT 1 FROM allocations a WHERE a.instance_id = d.id AND a.after IS NOT NULL)))
          ORDER BY d.due_at LIMIT :limit FOR NO KEY UPDATE OF d SKIP LOCKED)
     RETURNING i.*)
-SELECT i.*, now() AS now, h.name AS host, h.arch AS host_arch, h.backend_name, h.endpoint_id,
+SELECT i.*, now() AS now, h.name AS host, h.arch AS host_arch, h.backend_name, h.endpoint_id, o.overcommit,
        m.format AS image_format, m.size_bytes AS image_size,
        m.virtual_size_bytes AS image_virtual_size, m.sha256 AS image_sha256, m.sm3 AS image_sm3,
        coalesce(m.name, i.container->>'image') AS image_name,
        json_build_object('id', e.id, 'driver', e.driver, 'uri', e.uri, 'options', e.options,
        'credentials', e.credentials) AS endpoint
-  FROM picked i JOIN hosts h ON h.id = i.host_id JOIN endpoints e ON e.id = h.endpoint_id LEFT JOIN images m ON m.id = i.image_id
+  FROM picked i JOIN hosts h ON h.id = i.host_id JOIN pools o ON o.id = h.pool_id JOIN endpoints e ON e.id = h.endpoint_id
+       LEFT JOIN images m ON m.id = i.image_id
 """.format(begins="state = 'pending' AND goal <> 'gone' AND starts_at IS NOT NULL")
 
 

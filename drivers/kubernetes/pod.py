@@ -188,7 +188,7 @@ def _container(spec: InstanceSpec, container: Container, options: Options) -> Js
         "env": [{"name": key, "value": _verbatim(value)} for key, value in container.env],
         "ports": [{"name": port.name, "containerPort": port.port, "protocol": port.protocol.upper()} for port in container.ports],
         "volumeMounts": [{"name": volume.name, "mountPath": volume.path} for volume in container.volumes],
-        "resources": {"requests": sizes, "limits": sizes},
+        "resources": {"requests": sizes | _shared(spec, container), "limits": sizes},
         "securityContext": _security(options),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         **{key: _probe(probe) for key, probe in probes.items() if probe is not None},
@@ -203,6 +203,15 @@ def sizes_of(spec: InstanceSpec, container: Container, options: Options) -> Json
     root = spec.disk_gib - sum(volume.size_gib for volume in container.volumes)
     sizes = {"cpu": str(spec.vcpus), "memory": f"{spec.memory_mib}Mi", "ephemeral-storage": f"{root}Gi"}
     return sizes | ({options.gpu_resource: str(spec.gpus)} if spec.gpus else {})
+
+
+def _shared(spec: InstanceSpec, container: Container) -> Json:
+    """What its node sets aside of the sizes that are promised there more than once: all instances together then fit what the node has."""
+    root = spec.disk_gib - sum(volume.size_gib for volume in container.volumes)
+    units = {"vcpus": ("cpu", spec.vcpus * 1000, "m"), "memory_mib": ("memory", spec.memory_mib << 10, "Ki")}
+    units["disk_gib"] = ("ephemeral-storage", root << 10, "Mi")
+    ratios = {size: ratio for size in units if (ratio := spec.overcommit.get(size, 1.0)) > 1}
+    return {units[size][0]: f"{int(units[size][1] / ratio)}{units[size][2]}" for size, ratio in ratios.items()}
 
 
 def _security(options: Options) -> Json:

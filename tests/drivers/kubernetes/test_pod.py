@@ -60,6 +60,13 @@ def test_the_pod_is_bound_to_its_host_by_us_and_gets_its_flavor_and_no_more() ->
     assert (spec["automountServiceAccountToken"], spec["enableServiceLinks"]) == (False, False)
 
 
+def test_of_what_is_promised_more_than_once_a_node_sets_a_part_aside() -> None:
+    spec = made(memory_mib=256, overcommit={"vcpus": 3.0, "memory_mib": 1.0, "disk_gib": 2.0, "gpus": 4.0})["spec"]
+    resources = spec["containers"][0]["resources"]
+    assert resources["limits"] == {"cpu": "1", "memory": "256Mi", "ephemeral-storage": "2Gi"}
+    assert resources["requests"] == {"cpu": "333m", "memory": "256Mi", "ephemeral-storage": "1024Mi"}
+
+
 def test_gpus_are_asked_for_under_the_name_that_the_endpoint_gives_them() -> None:
     setting = making.Setting(OWNER, Options(gpu_resource="huawei.com/Ascend910"))
     assert made(setting, gpus=2)["spec"]["containers"][0]["resources"]["limits"]["huawei.com/Ascend910"] == "2"
@@ -138,6 +145,7 @@ CHANGED = {
     "power": Power.STOPPED,
     "build": 2,
     "reboots": 1,
+    "overcommit": {"vcpus": 2.0},
     "container": replace(RICH, image="other"),
 }
 

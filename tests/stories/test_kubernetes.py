@@ -1,0 +1,196 @@
+"""Tales of containers on a real Kubernetes beside machines on real libvirt hosts, told over HTTP."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from httpx2 import Response
+
+from tests.api.outside import PLENTY, fresh
+from tests.drivers.kubernetes.backend import apply, credentials, uri
+from tests.lab.kubernetes.rig import Cluster
+from tests.lab.kubernetes.shared import shared_cluster
+from tests.stories.conftest import Province
+from tests.stories.test_libvirt_hosts import NOTICED_S, until
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+IMAGE = "chutian.local/container:1"
+LOOP = 'echo "here is $(hostname)"; trap "exit 0" TERM; while :; do sleep 600 & wait $!; done'
+RUNS = {"image": IMAGE, "command": ["/bin/sh", "-c", LOOP]}
+
+
+@pytest.fixture(scope="module")
+def nodes(province: Province) -> Cluster:
+    """A cluster with two real nodes, enrolled with the rights that are shipped and no others."""
+    cluster, ask = shared_cluster(), province.cloud.admin.ask
+    manifest = ask("GET /v1/drivers/kubernetes/rights")["manifest"]
+    apply(cluster.api, manifest)
+    overcommit = {"vcpus": 8.0, "memory_mib": 1.0, "disk_gib": 1.0}
+    ask("POST /v1/pools", {"name": "nodes", "zone": "wuhan-k", "overcommit": overcommit, "reserved": {"memory_mib": 64, "disk_gib": 0}})
+    body = {
+        "name": "cluster",
+        "driver": "kubernetes",
+        "uri": uri(cluster),
+        "pool": "nodes",
+        "options": {"run_as": "65534"},
+        "credentials": credentials(),
+    }
+    made = ask("POST /v1/endpoints", body)
+    assert {node.name for node in cluster.nodes} <= set(made["hosts"])
+    for name in set(made["hosts"]) - {node.name for node in cluster.nodes}:
+        ask(f"POST /v1/hosts/{name}/cordon")
+    ask("POST /v1/flavors", {"name": "pod", "kind": "container", "vcpus": 1, "memory_mib": 48, "disk_gib": 1})
+    return cluster
+
+
+def containers(province: Province, count: int, runs: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    return {"kind": "container", "name": fresh("app"), "flavor": "pod", "count": count, "container": runs or RUNS, **more}
+
+
+def hand_in(province: Province, *items: dict[str, Any], within_s: float = 120) -> list[dict[str, Any]]:
+    member = province.department.member
+    request = member.ask("POST /v1/requests", {"project": province.department.path, "reason": "test", "items": list(items)})
+    assert request["state"] == "approved"
+    return [member.settled_within(id_, "active", within_s) for id_ in request["instances"]]
+
+
+def delete(province: Province, instances: list[dict[str, Any]]) -> None:
+    for one in instances:
+        province.department.member.ask(f"DELETE /v1/instances/{one['id']}")
+    for one in instances:
+        province.department.member.settled_within(one["id"], "deleted", 120)
+
+
+def hosts(province: Province, instances: list[dict[str, Any]]) -> Counter[str]:
+    return Counter(province.cloud.admin.ask(f"GET /v1/instances/{one['id']}")["host"] for one in instances)
+
+
+def used(province: Province, resource: str) -> int:
+    """What the department has of it, of all kinds together."""
+    path = province.department.path
+    rows = province.department.admin.ask(f"GET /v1/projects/{path}/quota")["rows"]
+    return sum(row["used"] for row in rows if (row["project"], row["kind"], row["resource"]) == (path, "any", resource))
+
+
+def ours(cluster: Cluster, kind: str) -> list[str]:
+    """What the driver made of one kind, wherever it is."""
+    found = cluster.api.ask(f"GET /api/v1/{kind}?labelSelector=app.kubernetes.io/managed-by=chutian")["items"]
+    return [one["metadata"]["name"] for one in found]
+
+
+def test_machines_and_containers_are_one_application_and_containers_outlive_their_node(province: Province, nodes: Cluster) -> None:
+    member = province.department.member
+    machines = {"flavor": "tiny", "image": "tiny", "count": 2, "name": fresh("vm")}
+    six = containers(
+        province,
+        6,
+        RUNS | {"secrets": {"WORD": "hidden-27"}, "ports": [{"name": "http", "port": 8080}], "service": "front"},
+        spread={"mode": "spread", "domain": "host"},
+    )
+    found = hand_in(province, machines, six)
+    pods = [one for one in found if one["kind"] == "container"]
+    first, second = (node.name for node in nodes.nodes)
+    assert hosts(province, pods) == Counter({first: 3, second: 3})
+    until(lambda: f"here is {pods[0]['name']}" in province.console(pods[0]), 30, "nothing was printed")
+    done = member.ask(
+        f"POST /v1/instances/{pods[0]['id']}/exec", {"command": ["/bin/sh", "-c", "echo $WORD; cat; exit 3"], "stdin": "said"}
+    )
+    assert (done["exit_code"], done["stdout"]) == (3, "hidden-27\nsaid")
+    assert "instance.exec_asked" in province.events(pods[0])
+    assert "hidden-27" not in province.cloud.log.read_text()
+
+    victim = nodes.nodes[0]
+    lost = [one for one in pods if hosts(province, [one])[first]]
+    victim.power_cut()
+    try:
+        until(lambda: member.ask(f"GET /v1/instances/{lost[0]['id']}")["condition"] == "unknown", 90, "nobody noticed that a node is dead")
+        assert hosts(province, lost) == Counter({first: 3}), "not before it is certain that it is dead"
+        taint = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
+        nodes.api.ask(f"PATCH /api/v1/nodes/{first}", {"spec": {"taints": [taint]}})
+        until(lambda: hosts(province, lost) == Counter({second: 3}), NOTICED_S, "they were not started elsewhere")
+        for one in lost:
+            assert member.settled_within(one["id"], "active", 60)["condition"] == "running"
+            assert "instance.evacuated" in province.events(one)
+    finally:
+        nodes.api.ask(f"PATCH /api/v1/nodes/{first}", {"spec": {"taints": []}})
+        victim.switch_on()
+    assert used(province, "instances") == 8, "nothing was counted twice"
+    delete(province, found)
+    for kind in ("namespaces", "persistentvolumeclaims", "secrets", "pods", "services"):
+        until(lambda kind=kind: ours(nodes, kind) == [], 90, f"{kind} were left behind")
+
+
+def test_what_somebody_does_to_a_pod_by_hand_is_noticed_told_and_mended(province: Province, nodes: Cluster) -> None:
+    (one,) = hand_in(province, containers(province, 1))
+    (namespace,) = ours(nodes, "namespaces")
+    started = time.monotonic()
+    nodes.api.ask(f"DELETE /api/v1/namespaces/{namespace}/pods/{one['name']}?gracePeriodSeconds=0")
+    until(lambda: "instance.vanished" in province.events(one), NOTICED_S, "a deleted pod was not told of")
+    until(lambda: "instance.mended" in province.events(one), NOTICED_S, "a deleted pod was not made again")
+    assert time.monotonic() - started < NOTICED_S
+    delete(province, [one])
+
+
+@pytest.mark.parametrize(
+    ("runs", "code"),
+    [
+        ({"image": "nowhere.invalid/none:1"}, "image_pull_failed"),
+        ({"image": IMAGE, "command": ["/no/such/command"]}, "command_not_started"),
+        ({"image": IMAGE, "command": ["/bin/sh", "-c", "exit 7"]}, "container_crashes"),
+    ],
+)
+def test_why_a_container_does_not_run_is_said_in_the_departments_words(province: Province, nodes: Cluster, runs: Any, code: str) -> None:
+    member = province.department.member
+    body = {"project": province.department.path, "reason": "test", "items": [containers(province, 1, runs)]}
+    (id_,) = member.ask("POST /v1/requests", body)["instances"]
+    said = member.until(f"GET /v1/instances/{id_}", lambda one: one["reason"] is not None and one["reason"]["code"] == code, 60)
+    assert said["reason"]["text"]
+    assert nodes.nodes[0].name not in json.dumps(said)
+    member.ask(f"DELETE /v1/instances/{id_}")
+    member.settled_within(id_, "deleted", 90)
+
+
+def test_a_node_is_drained_through_us_and_a_cordon_by_hand_is_honoured(province: Province, nodes: Cluster) -> None:
+    pods = hand_in(province, containers(province, 4, spread={"mode": "spread", "domain": "host"}))
+    first, second = (node.name for node in nodes.nodes)
+    province.cloud.admin.ask(f"POST /v1/hosts/{first}/drain")
+    for one in pods:
+        province.department.member.settled_within(one["id"], "active", 60)
+    assert hosts(province, pods) == Counter({second: 4})
+    province.cloud.admin.ask(f"POST /v1/hosts/{first}/uncordon")
+    nodes.api.ask(f"PATCH /api/v1/nodes/{second}", {"spec": {"unschedulable": True}})
+    try:
+        admin = province.cloud.admin
+        admin.until(f"GET /v1/hosts/{second}", lambda host: host["reason"] is not None and host["reason"]["code"] == "node_cordoned", 60)
+        (another,) = hand_in(province, containers(province, 1))
+        assert hosts(province, [another]) == Counter({first: 1})
+    finally:
+        nodes.api.ask(f"PATCH /api/v1/nodes/{second}", {"spec": {"unschedulable": False}})
+    delete(province, [*pods, another])
+
+
+def test_one_limit_bounds_machines_and_containers_together_whoever_comes_first(province: Province, nodes: Cluster) -> None:
+    department = province.cloud.department(PLENTY)
+    province.cloud.admin.ask(f"PUT /v1/projects/{department.path}/limits", {"limits": [{"resource": "vcpus", "amount": 20}]})
+
+    def ask(number: int) -> Response:
+        machine = {"flavor": "tiny", "image": "tiny", "count": 1, "name": fresh("vm")}
+        wish = containers(province, 1) if number % 4 else machine
+        return department.member.call("POST /v1/requests", {"project": department.path, "reason": "test", "items": [wish]})
+
+    with ThreadPoolExecutor(32) as clients:
+        answers = list(clients.map(ask, range(48)))
+    taken = [id_ for answer in answers if answer.status_code == 201 for id_ in answer.json()["instances"]]
+    assert Counter(answer.status_code for answer in answers) == Counter({201: 20, 409: 28})
+    of_limits = Province(province.cloud, province.hosts, department)
+    assert used(of_limits, "vcpus") == 20
+    found = [department.member.settled_within(id_, "active", 120) for id_ in taken]
+    assert {one["kind"] for one in found} == {"vm", "container"}
+    assert len(ours(nodes, "pods")) == sum(one["kind"] == "container" for one in found)
+    delete(of_limits, found)
+    assert used(of_limits, "vcpus") == 0
