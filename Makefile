@@ -1,11 +1,11 @@
 # `make help` lists what there is to make. The work is in scripts/, so that nothing depends on make's quoting.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup kubernetes demo down test check static quick real lock clean
+.PHONY: help setup kubernetes demo demo-containers down test check static quick real lock clean
 MAKEFLAGS += --keep-going
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Debian packages and .venv; a second run takes a second
 	@scripts/setup
@@ -15,6 +15,9 @@ kubernetes: setup ## the programs of Kubernetes for the tests: a quarter of an h
 
 demo: setup ## a department applies for three virtual machines and gets them, here
 	@.venv/bin/python -m scripts.demo up
+
+demo-containers: setup kubernetes ## a department applies for six containers on a real Kubernetes, here
+	@.venv/bin/python -m scripts.demo_containers
 
 down: ## take the demo away, with all it started
 	@if [ -x .venv/bin/python ]; then .venv/bin/python -m scripts.demo down; else echo "nothing is set up here"; fi

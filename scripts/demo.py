@@ -14,6 +14,7 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from scripts import demo_machine as machine
 from scripts.demo_machine import CHUTIAN, CLONE, CONFIG, CONSOLE, LOG, STATE, TOKENS, DemoError
 
 PROJECT = "hubei/health"
-IDENTITIES = {"admin": None, "health-clerk": "member", "province-approver": "approver"}  # profile and user name → role
+CLERK, APPROVER = "health-clerk", "province-approver"  # users, and profiles of the same names
 BOOT_S = 180
 
 Body = dict[str, Any]
@@ -38,19 +39,19 @@ def up() -> None:
     tell(f"libvirt answers at qemu:///system; the controller's log is {LOG}")
     machine.controller_up()
     tell(f"the controller answers at {url}")
-    _admin(url)
+    administrator(url)
     image = _build_image()
     say("The operator: what may be used, and where")
     _catalogue(image)
     say("The operator: who may use how much")
-    _people(url)
-    request = _apply()
+    people(url, PROJECT, "Provincial health commission", "instances=6 vcpus=8 memory_mib=2048 disk_gib=20", CLERK)
+    request = applied(PROJECT, CLERK, _form)
     _booted(request)
     _show(request)
     print(f"\nUp in {time.monotonic() - begun:.0f} s. Try next (`make down` takes all of it away):\n\n{_hints(request)}")
 
 
-def _admin(url: str) -> None:
+def administrator(url: str) -> None:
     """The first administrator, once."""
     token = TOKENS / "admin"
     if not token.exists():
@@ -98,46 +99,50 @@ def _catalogue(image: Path) -> None:
     chutian("host", "list", show=True)
 
 
-def _people(url: str) -> None:
+def people(url: str, project: str, description: str, limits: str, clerk: str) -> None:
+    """A department with limits and somebody who applies for it, and somebody who decides for the province."""
     ensure("project", "hubei", "project", "create", "hubei")
-    ensure("project", PROJECT, "project", "create", PROJECT, "--description", "Provincial health commission")
+    ensure("project", project, "project", "create", project, "--description", description)
     once("quota", "set", "hubei", "vcpus=64", "memory_mib=65536")
-    once("quota", "set", PROJECT, "instances=6", "vcpus=8", "memory_mib=2048", "disk_gib=20")
-    for name, role in IDENTITIES.items():
-        if role is None:
-            continue
+    once("quota", "set", project, *limits.split())
+    for name, role, where in ((clerk, "member", project), (APPROVER, "approver", "hubei")):
         ensure("user", name, "user", "create", name)
-        once("project", "grant", PROJECT if role == "member" else "hubei", name, role)
+        once("project", "grant", where, name, role)
         if not (TOKENS / name).exists():
             _keep(TOKENS / name, chutian("user", "token", name, "--name", "demo", json_=True)["token"])
         _login(name, url)
 
 
-def _apply() -> str:
-    """The department's request, decided: one that still has instances, or a new one; its id."""
-    known = STATE / "request"
-    if known.exists():
-        request = known.read_text().strip()
-        body = chutian("request", "show", request, json_=True, profile="health-clerk", quiet=True)
-        if body["state"] == "pending" or _instances(request):
-            return _decide(body)
-    say("The department applies")
+def _form() -> Path:
     form = STATE / "request.yaml"
     form.write_text((CLONE / "examples" / "request.yaml").read_text().replace("ssh_keys: []", f"ssh_keys: [{json.dumps(_ssh_key())}]"))
-    body = chutian("request", "create", "-f", str(form), json_=True, profile="health-clerk")
+    return form
+
+
+def applied(project: str, clerk: str, form: Callable[[], Path]) -> str:
+    """The department's request, decided: one that still has instances, or a new one; its id."""
+    known = STATE / f"request-{clerk}"
+    if known.exists():
+        request = known.read_text().strip()
+        body = chutian("request", "show", request, json_=True, profile=clerk, quiet=True)
+        if body["state"] == "pending" or instances(request, project):
+            return decided(body, project, clerk)
+    say("The department applies")
+    body = chutian("request", "create", "-f", str(form()), json_=True, profile=clerk)
     known.write_text(body["id"] + "\n")
-    return _decide(body)
+    return decided(body, project, clerk)
 
 
-def _decide(body: Body) -> str:
+def decided(body: Body, project: str, clerk: str) -> str:
+    """A request, decided by the province where it waits, and carried out; its id."""
     request: str = body["id"]
     if body["state"] == "pending":
         tell(f"request {request} is {body['state']}: it holds quota and capacity until it is decided")
-        chutian("quota", "show", PROJECT, show=True, profile="health-clerk")
+        chutian("quota", "show", project, show=True, profile=clerk)
         say("The province decides")
-        chutian("request", "approve", request, "--reason", "in the annual plan", show=True, profile="province-approver")
+        chutian("request", "approve", request, "--reason", "in the annual plan", show=True, profile=APPROVER)
     say("Placed, built, booted")
-    chutian("request", "wait", request, "--timeout", "300", live=True, profile="health-clerk")
+    chutian("request", "wait", request, "--timeout", "300", live=True, profile=clerk)
     return request
 
 
@@ -151,11 +156,11 @@ def _ssh_key() -> str:
     return key.with_suffix(".pub").read_text().strip()
 
 
-def _instances(request: str) -> list[Body]:
-    """The request's instances that are still there, as an operator sees them."""
-    found = chutian("instance", "list", "--project", PROJECT, "--all", json_=True, quiet=True)["items"]
+def instances(request: str, project: str = PROJECT, going: bool = False) -> list[Body]:
+    """The request's instances that are still there, and those on their way out where `going`, as an operator sees them."""
+    found = chutian("instance", "list", "--project", project, "--all", json_=True, quiet=True)["items"]
     return sorted(
-        (one for one in found if one.get("request_id") == request and one["state"] not in {"deleted", "deleting"}),
+        (one for one in found if one.get("request_id") == request and one["state"] not in {"deleted", *(() if going else ("deleting",))}),
         key=lambda one: one["name"],
     )
 
@@ -165,7 +170,7 @@ def _booted(request: str) -> None:
     deadline = time.monotonic() + BOOT_S
     told: list[str] = []
     while True:
-        running = [one for one in _instances(request) if one["state"] == "active"]
+        running = [one for one in instances(request) if one["state"] == "active"]
         waiting = [one["name"] for one in running if not one["addresses"] or "ready" not in _said(one).splitlines()]
         if not waiting:
             return
@@ -189,7 +194,7 @@ def _said(instance: Body) -> str:
 def _show(request: str) -> None:
     say("What the department has now")
     rows = [("INSTANCE", "STATE", "HOST", "ADDRESS", "SERIAL CONSOLE")]
-    for one in _instances(request):
+    for one in instances(request):
         proof = next((line for line in _said(one).splitlines() if line.startswith("demo.")), "")
         rows.append((one["name"], one["state"], one.get("host") or "-", ", ".join(one["addresses"]) or "-", proof.removeprefix("demo. ")))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -198,8 +203,8 @@ def _show(request: str) -> None:
 
 
 def _hints(request: str) -> str:
-    instances = _instances(request)
-    name, address = (instances[0]["name"], next(iter(instances[0]["addresses"]), "ADDRESS")) if instances else ("NAME", "ADDRESS")
+    found = instances(request)
+    name, address = (found[0]["name"], next(iter(found[0]["addresses"]), "ADDRESS")) if found else ("NAME", "ADDRESS")
     ssh = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
     return "\n".join(
         f"  {line}"
@@ -226,6 +231,7 @@ def down() -> None:
         _clear()
     say("Controller, PostgreSQL, libvirt")
     machine.controller_down()
+    machine.cluster_down()
     machine.host_restore()
     machine.libvirtd("down")
     machine.forget()
@@ -273,7 +279,9 @@ def chutian(*words: str, profile: str = "admin", json_: bool = False, show: bool
     """
     if not quiet:
         tell(f"[{profile}] $ chutian {shlex.join(words)}")
-    command: list[str | Path] = [CHUTIAN, *words, "--profile", profile, *(["--output", "json"] if json_ else [])]
+    ours = words.index("--") if "--" in words else len(words)  # what comes after it is somebody else's
+    options = ["--profile", profile, *(["--output", "json"] if json_ else [])]
+    command: list[str | Path] = [CHUTIAN, *words[:ours], *options, *words[ours:]]
     done = machine.run(command, _environment(), live)
     if done.returncode != 0:
         raise DemoError(f"chutian {shlex.join(words)} failed: {(done.stderr or done.stdout or '').strip()}")

@@ -33,6 +33,7 @@ DATA = STATE / "data"
 CONSOLE = STATE / "console"  # CHUTIAN_CONFIG_HOME: profiles of the demo's three identities
 TOKENS = STATE / "tokens"
 BEFORE = STATE / "before"  # which of the driver's things were on the host already
+CLUSTER = STATE / "cluster"
 VIRSH = ("virsh", "-q", "-c", "qemu:///system")
 READY_S = 90
 
@@ -81,6 +82,24 @@ def host_restore() -> None:
             run([*VIRSH, "vol-delete", "--pool", "chutian", *line.split()[:1]])
         for verb in ("pool-destroy", "pool-delete", "pool-undefine"):
             run([*VIRSH, verb, "chutian"])
+
+
+def cluster_up() -> Path:
+    """A control plane and one real node run; how to ask them (`kubectl`), with the administrator's credentials in the environment."""
+    if not CLUSTER.exists():
+        done = run([sys.executable, "-m", "tests.lab.kubernetes", "up", CLUSTER, "--nodes", "1"], live=True)
+        if done.returncode != 0:
+            raise DemoError("the cluster can't be started")
+        (CLUSTER / "how").write_text(done.stdout)
+    export, kubectl = (CLUSTER / "how").read_text().splitlines()[:2]
+    os.environ["KUBECONFIG"] = export.removeprefix("export KUBECONFIG=")
+    return Path(kubectl.split()[0])
+
+
+def cluster_down() -> None:
+    """Take it away, where there is one."""
+    if CLUSTER.exists():
+        run([sys.executable, "-m", "tests.lab.kubernetes", "down", CLUSTER])
 
 
 def _in_use() -> bool:
