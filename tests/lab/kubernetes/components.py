@@ -125,6 +125,7 @@ def _controller_manager(settings: Settings) -> list[str]:
         f"--cluster-signing-key-file={pki}/ca.key",
         f"--node-monitor-grace-period={settings.patience_s}s",
         "--node-monitor-period=1s",
+        f"--flex-volume-plugin-dir={settings.folder}/volume-plugins",  # it makes the folder, which by default is one of this machine
     ]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.lab.kubernetes import fake, rig
+from tests.lab.kubernetes.api import Refused
 from tests.lab.kubernetes.conftest import Namespace
 from tests.lab.kubernetes.node import Node, condition
 from tests.lab.kubernetes.rig import Cluster
@@ -50,6 +51,16 @@ def test_a_pod_that_we_placed_runs_says_a_line_and_answers(node: Node, namespace
     log = namespace.api.until(f"GET {path}/log", bool)
     assert log == "chutian-container: hostname=web user=65534\n"
     assert _get(f"http://{pod['status']['podIP']}:8080/") == "chutian-container: hostname=web\n"
+
+
+def test_the_image_runs_under_the_strictest_pod_security(node: Node, namespace: Namespace) -> None:
+    strict = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    namespace.api.ask(f"PATCH /api/v1/namespaces/{namespace.name}", strict)
+    with pytest.raises(Refused, match="violates PodSecurity"):
+        namespace.run("lax", node.name)
+    confined = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True}
+    profile = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    namespace.running(namespace.run("strict", node.name, container={"securityContext": confined}, securityContext=profile))
 
 
 def test_pods_reach_each_other_across_nodes(cluster: Cluster, namespace: Namespace) -> None:
