@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import subprocess
@@ -133,6 +134,7 @@ def seen(driver: KubernetesDriver, spec: InstanceSpec) -> Condition | None:
 
 
 def test_a_token_that_was_revoked_is_said_and_nothing_is_called_absent(cluster: Cluster, owner: str, make_spec: MakeSpec) -> None:
+    assert backend.credentials()  # the role is there
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": owner, "namespace": "chutian-system"}}
     cluster.api.ask("POST /api/v1/namespaces/chutian-system/serviceaccounts", account)
     bound = {
@@ -150,8 +152,10 @@ def test_a_token_that_was_revoked_is_said_and_nothing_is_called_absent(cluster: 
         spec = make_spec(power=Power.STOPPED)
         create(driver, spec)
         cluster.api.ask(f"DELETE /api/v1/namespaces/chutian-system/serviceaccounts/{owner}")
+        generations = itertools.count(2)
         with pytest.raises(Unauthorized):
-            until("a refusal", lambda: driver.ensure(replace(spec, generation=2, vcpus=2)) and False, 30)
+            until("a refusal", lambda: driver.ensure(replace(spec, generation=next(generations))) and False, 30)
+        assert seen(driver, spec) is not Condition.ABSENT
     finally:
         driver.close()
         cluster.api.ask(f"DELETE {bindings}/{owner}")
@@ -162,9 +166,14 @@ def second(cluster: Cluster) -> Iterator[str]:
     """The second node's name; it is on again afterwards, and open."""
     node = cluster.nodes[1]
     yield node.name
-    node.start()
+    back(cluster)
+
+
+def back(cluster: Cluster) -> None:
+    """The second node is switched on, and nobody vouches any more that it is off."""
+    node = cluster.nodes[1]
     cluster.api.ask(f"PATCH /api/v1/nodes/{node.name}", {"spec": {"taints": None}})
-    node.await_ready()
+    node.start()
 
 
 def test_a_node_that_lost_power_is_silent_until_it_is_fenced_and_what_it_ran_comes_back_elsewhere_once(
@@ -184,7 +193,10 @@ def test_a_node_that_lost_power_is_silent_until_it_is_fenced_and_what_it_ran_com
     cluster.api.ask(f"PATCH /api/v1/nodes/{second}", {"spec": {"taints": [*taints, taint]}})
     until("fenced", lambda: health(driver, second) is Health.FENCED)
     assert converge(driver, moved).host == cluster.nodes[0].name
+    back(cluster)
+    until("the node runs nothing of it", lambda: not cluster.nodes[1].containers())
     assert pods_by_instance(cluster, owner) == Counter([spec.instance_id])
+    assert converge(driver, moved).host == cluster.nodes[0].name
     gone(driver, moved)
 
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from drivers.base import Condition, Health, InstanceSpec, Power, Reason
+from drivers.base import Condition, Health, InstanceSpec, Reason
 from drivers.container import Container, Port, Probe
-from drivers.errors import EvictionHeld, HostUnreachable, InvalidSpec, PolicyRefused, TenantUnsettled, Timeout, Unauthorized
+from drivers.errors import EvictionHeld, HostUnreachable, InvalidSpec, PolicyRefused, TenantUnsettled, Unauthorized
 from drivers.kubernetes import names
 from drivers.kubernetes.driver import KubernetesDriver
 from tests.drivers.kubernetes import backend
@@ -204,90 +202,6 @@ def test_a_pod_that_raced_with_the_end_of_its_project_keeps_it(cluster: Cluster,
     # The mark's deletion names the version it saw; whichever event came first, nothing but an unchanged namespace was deleted.
     left = cluster.api.ask(f"GET /api/v1/namespaces/{namespace}")
     assert left["metadata"].get("deletionTimestamp") is None or int(left["metadata"]["resourceVersion"]) > stale.version
-
-
-# -- secrets, services, logs, commands ---------------------------------------------------------------------------------------------------
-
-
-def test_secrets_reach_the_container_and_go_with_it(cluster: Cluster, driver: KubernetesDriver, owner: str, make_spec: MakeSpec) -> None:
-    spec = make_spec(container=shell('echo "key=$KEY"; sleep 600', secrets=(("KEY", "s3cret$v"),)))
-    converge(driver, spec)
-    until("the secret", lambda: b"key=s3cret$v" in driver.console_log(spec.instance_id, 1000))
-    secrets = f"/api/v1/namespaces/{names.namespace_of(owner, PROJECT)}/secrets"
-    assert len(cluster.api.ask(f"GET {secrets}")["items"]) == 1
-    gone(driver, spec)
-    until("no secret", lambda: not cluster.api.ask(f"GET {secrets}")["items"])
-
-
-def test_a_secret_that_was_never_made_is_made_by_the_next_call(
-    cluster: Cluster, driver: KubernetesDriver, owner: str, make_spec: MakeSpec
-) -> None:
-    spec = make_spec(container=shell("sleep 600", secrets=(("KEY", "v"),)))
-    create(driver, replace(spec, power=Power.STOPPED))
-    secret = f"/api/v1/namespaces/{names.namespace_of(owner, PROJECT)}/secrets/{names.secret_name(spec.name, 2)}"
-    driver.ensure(replace(spec, generation=2))
-    with suppress(Exception):
-        cluster.api.ask(f"DELETE {secret}")  # as if the controller had died before it
-    converge(driver, replace(spec, generation=2))
-    gone(driver, spec)
-
-
-def test_all_instances_of_a_service_are_behind_it(cluster: Cluster, driver: KubernetesDriver, owner: str, make_spec: MakeSpec) -> None:
-    driver.settle([backend.tenant(services={"web": (Port("http", 8080),)})], whole=False)
-    specs = [make_spec(container=Container(IMAGE, service="web", ports=(Port("http", 8080),)), vcpus=1) for _ in range(2)]
-    for spec in specs:
-        converge(driver, spec)
-    root = f"/api/v1/namespaces/{names.namespace_of(owner, PROJECT)}"
-    chosen = cluster.api.ask(f"GET {root}/services/web")["spec"]["selector"]
-    found = cluster.api.ask(f"GET {root}/pods?labelSelector={'%2C'.join(f'{key}%3D{value}' for key, value in chosen.items())}")["items"]
-    assert len(found) == 2
-    driver.settle([backend.tenant()], whole=False)
-    until("no service", lambda: not cluster.api.ask(f"GET {root}/services")["items"])
-    gone(driver, *specs)
-
-
-def test_a_log_is_followed_to_its_end_and_its_tail_is_exact(driver: KubernetesDriver, make_spec: MakeSpec) -> None:
-    spec = make_spec(container=shell("for i in 1 2 3 4 5; do echo line-$i; sleep 1; done", restart="never"))
-    create(driver, spec)
-    until("begun", lambda: b"line-2" in driver.console_log(spec.instance_id, 1000))
-    heard = b"".join(driver.follow_log(spec.instance_id, 1000))
-    assert heard == b"".join(f"line-{i}\n".encode() for i in range(1, 6))
-    assert driver.console_log(spec.instance_id, 8) == b"\nline-5\n"
-    gone(driver, spec)
-
-
-def test_following_can_be_given_up(driver: KubernetesDriver, make_spec: MakeSpec) -> None:
-    spec = make_spec(container=shell("echo begun; sleep 600"))
-    converge(driver, spec)
-    until("begun", lambda: b"begun" in driver.console_log(spec.instance_id, 1000))
-    stream = iter(driver.follow_log(spec.instance_id, 1000))
-    assert next(stream) == b"begun\n"
-    began = time.monotonic()
-    assert next(stream) == b""
-    stream.close()  # type: ignore[attr-defined]
-    assert time.monotonic() - began < 7
-    gone(driver, spec)
-
-
-def test_a_command_is_run_bounded_in_time_and_size(driver: KubernetesDriver, make_spec: MakeSpec) -> None:
-    spec = make_spec()
-    converge(driver, spec)
-
-    def run(*command: str, stdin: bytes = b"", timeout_s: float = 10, max_bytes: int = 1000) -> Any:
-        return driver.execute(spec.instance_id, command, stdin, timeout_s, max_bytes)
-
-    done = run("/bin/sh", "-c", "echo out; echo err >&2; exit 4")
-    assert (done.exit_code, done.stdout, done.stderr, done.truncated) == (4, b"out\n", b"err\n", False)
-    assert run("cat", stdin=b"x" * 5000, max_bytes=1 << 20).stdout == b"x" * 5000
-    cut = run("/bin/sh", "-c", "seq 1 100000", max_bytes=100)
-    assert (cut.exit_code, len(cut.stdout), cut.truncated) == (0, 100, True)
-    assert run("/no/such/command").exit_code == 127
-    assert run("true").exit_code == 0
-    began = time.monotonic()
-    with pytest.raises(Timeout):
-        run("sleep", "60", timeout_s=2)
-    assert time.monotonic() - began < 5
-    gone(driver, spec)
 
 
 # -- moving ------------------------------------------------------------------------------------------------------------------------------
