@@ -73,8 +73,15 @@ def nothing(project_id: str, owner: str) -> Json:
 
 
 def in_force(quota: Thing | None) -> bool:
-    """Whether the cluster reckons with the quota as it was last written: until its controller has looked, the server lets anything in."""
-    return quota is not None and covers(quota.status.get("hard") or {}, quota.body["spec"].get("hard") or {"pods": ""})
+    """Whether what the cluster enforces is nowhere more than what was written last: until its controller has looked, it lets anything in.
+
+    Less is no reason to wait: then the server itself refuses what is beyond.
+    """
+    if quota is None:
+        return False
+    enforced = quota.status.get("hard") or {}
+    written: Mapping[str, str] = quota.body["spec"].get("hard") or {}
+    return bool(written) and all(name in enforced and quantity(enforced[name]) <= quantity(most) for name, most in written.items())
 
 
 def marked(namespace: Thing) -> Json:

@@ -217,6 +217,24 @@ def test_a_quota_is_compared_by_amounts_and_a_change_is_seen() -> None:
     assert not tenancy.holds(as_served(seen), wanted)
 
 
+@pytest.mark.parametrize(
+    ("enforced", "counts"),
+    [
+        (None, False),
+        ({"pods": "3", "requests.memory": "4Gi"}, True),
+        ({"pods": "2", "requests.memory": "4Gi"}, True),
+        ({"pods": "4", "requests.memory": "4Gi"}, False),
+        ({"pods": "3"}, False),
+    ],
+    ids=["not reckoned yet", "as written", "still less", "still more", "not all of it"],
+)
+def test_a_quota_is_in_force_once_nothing_beyond_it_is_let_in(enforced: dict[str, str] | None, counts: bool) -> None:
+    raw = {"metadata": {"name": "chutian", "namespace": "n", "uid": "u", "resourceVersion": "1"}}
+    raw |= {"spec": {"hard": {"pods": "3", "requests.memory": "4096Mi"}}, "status": {} if enforced is None else {"hard": enforced}}
+    assert tenancy.in_force(records.thing(raw, "")) is counts
+    assert not tenancy.in_force(None)
+
+
 def test_a_namespace_that_is_marked_to_go_is_not_as_it_should_be() -> None:
     wanted = tenancy.surroundings(TENANT, "owner", Options())[0]
     seen = json.loads(json.dumps(wanted))
