@@ -101,11 +101,7 @@ def _story(kubectl: Path) -> None:
     )
     chutian("quota", "show", PROJECT, show=True, profile=CLERK)
     say("The same in the cluster's words")
-    print(
-        _indented(
-            _kubectl(kubectl, "get", "pods,services", "-A", "-l", "app.kubernetes.io/managed-by=chutian", "-o", "wide")
-        )
-    )
+    print(_indented(_kubectl(kubectl, "get", "pods,services", "-A", "-l", "app.kubernetes.io/managed-by=chutian", "-o", "wide")))
     say("Given back")
     for name in names:
         chutian("instance", "delete", name, "--project", PROJECT, "--yes", profile=CLERK, quiet=name != names[0])

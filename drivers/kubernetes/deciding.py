@@ -5,7 +5,7 @@ Invariants:
 * A pod is made only when the one before it is gone: they have one name in one namespace, so the API server itself lets no second one be.
 * Whether a pod is gone is the kubelet's word. Only that of a FENCED node is not waited for; `force` shortens the time that a container has
   to end and never does without that word.
-* What moves off a node that works leaves by eviction, so that disruption budgets hold; but for `force`.
+* What moves off a node that works leaves by eviction, however long that is held up, so that disruption budgets hold.
 * Where one pod will do for both specs only its counters are written anew.
 """
 
@@ -50,10 +50,9 @@ def acts(spec: InstanceSpec, content: str, seen: Pod | None, health: Health) -> 
         return _complete(spec, seen)
     if not seen.node or seen.ended:
         return (Act.ERASE, Act.CREATE)
-    if spec.force:
-        return (Act.HURRY,)
-    moving = spec.host != seen.node and spec.power is Power.RUNNING
-    return (Act.EVICT,) if moving and health is Health.READY else (Act.DELETE,)
+    if spec.host != seen.node and spec.power is Power.RUNNING and health is Health.READY:
+        return (Act.EVICT,)
+    return (Act.HURRY,) if spec.force else (Act.DELETE,)
 
 
 def _complete(spec: InstanceSpec, seen: Pod) -> tuple[Act, ...]:

@@ -194,3 +194,41 @@ def test_one_limit_bounds_machines_and_containers_together_whoever_comes_first(p
     assert len(ours(nodes, "pods")) == sum(one["kind"] == "container" for one in found)
     delete(of_limits, found)
     assert used(of_limits, "vcpus") == 0
+
+
+def test_a_container_that_is_asked_for_once_ends_and_is_started_again_when_asked(province: Province, nodes: Cluster) -> None:
+    member, path = province.department.member, province.department.path
+    once = RUNS | {"command": ["/bin/sh", "-c", "echo done by $(hostname)"], "restart": "never"}
+    body = {"project": path, "reason": "test", "items": [containers(province, 1, once)]}
+    (id_,) = member.ask("POST /v1/requests", body)["instances"]
+    ended = member.settled_within(id_, "stopped", 60)
+    assert (ended["condition"], ended["goal"]) == ("finished", "running")
+    assert "instance.finished" in province.events(ended)
+    assert f"done by {ended['name']}" in province.console(ended)
+    member.ask(f"POST /v1/instances/{id_}/start")
+    until(lambda: province.events(ended).count("instance.finished") == 2, 60, "it was not started again")
+    delete(province, [ended])
+
+
+def test_a_drain_waits_for_a_disruption_budget(province: Province, nodes: Cluster) -> None:
+    (one,) = hand_in(province, containers(province, 1))
+    (namespace,) = ours(nodes, "namespaces")
+    budgets = f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
+    everybody = {"minAvailable": 1, "selector": {"matchLabels": {"app.kubernetes.io/managed-by": "chutian"}}}
+    nodes.api.ask(f"POST {budgets}", {"metadata": {"name": "keep"}, "spec": everybody})
+    nodes.api.until(f"GET {budgets}/keep", lambda budget: budget.get("status", {}).get("expectedPods") == 1)
+    (first,) = hosts(province, [one])
+    uid = nodes.api.ask(f"GET /api/v1/namespaces/{namespace}/pods/{one['name']}")["metadata"]["uid"]
+    province.cloud.admin.ask(f"POST /v1/hosts/{first}/drain")
+    try:
+        admin = province.cloud.admin
+        admin.until(f"GET /v1/instances/{one['id']}", lambda it: it["reason"] is not None and it["reason"]["code"] == "eviction_held", 30)
+        time.sleep(5)
+        assert nodes.api.ask(f"GET /api/v1/namespaces/{namespace}/pods/{one['name']}")["metadata"]["uid"] == uid, "it was not taken away"
+        nodes.api.ask(f"DELETE {budgets}/keep")
+        moved = province.department.member.settled_within(one["id"], "active", 60)
+        assert moved["condition"] == "running"
+        assert hosts(province, [one])[first] == 0
+    finally:
+        province.cloud.admin.ask(f"POST /v1/hosts/{first}/uncordon")
+    delete(province, [one])

@@ -68,10 +68,10 @@ def test_a_change_takes_the_pod_away_with_its_time_to_end(change: dict[str, Any]
     assert decide(spec_of(), asked, ended=True, phase="Failed") == (Act.ERASE, Act.CREATE)
 
 
-def test_what_moves_off_a_node_that_works_is_evicted_but_for_force() -> None:
+def test_what_moves_off_a_node_that_works_is_evicted_however_long_that_takes() -> None:
     asked = spec_of(generation=2, host="node-2")
     assert decide(spec_of(), asked) == (Act.EVICT,)
-    assert decide(spec_of(), replace(asked, force=True)) == (Act.HURRY,)
+    assert decide(spec_of(), replace(asked, force=True)) == (Act.EVICT,)
     assert decide(spec_of(), asked, Health.SILENT) == (Act.DELETE,)
     assert decide(spec_of(), asked, Health.FENCED) == (Act.ERASE, Act.CREATE)
 
