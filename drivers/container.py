@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -93,8 +93,8 @@ class Tenants(Protocol):
 class LogStream(Protocol):
     """The instance's output can be followed."""
 
-    def follow_log(self, instance_id: str, max_bytes: int) -> Iterator[bytes]:
-        """The last `max_bytes` of it, then what comes, until it ends or the caller closes the iterator; b"" now and then in silence."""
+    def follow_log(self, instance_id: str, max_bytes: int) -> Generator[bytes, None, None]:
+        """The last `max_bytes` of it, then what comes, until it ends or the caller closes it; b"" every few seconds of silence."""
         ...
 
 

@@ -11,7 +11,7 @@ rests on the API server alone: one name in one namespace.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -104,7 +104,7 @@ class KubernetesDriver:
         pod = self._view.pod(instance_id)
         return b"" if pod is None or not pod.node else talking.tail(self._api, pod, max_bytes, self._options.call_s)
 
-    def follow_log(self, instance_id: str, max_bytes: int) -> Iterator[bytes]:
+    def follow_log(self, instance_id: str, max_bytes: int) -> Generator[bytes, None, None]:
         return talking.follow(self._api, self._running(instance_id), max_bytes, self._options.call_s)
 
     def execute(self, instance_id: str, command: Sequence[str], stdin: bytes, timeout_s: float, max_bytes: int) -> Executed:

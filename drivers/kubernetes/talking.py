@@ -10,7 +10,7 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -46,7 +46,7 @@ def tail(api: Api, pod: Pod, max_bytes: int, silence_s: float) -> bytes:
     return bytes(kept)
 
 
-def follow(api: Api, pod: Pod, max_bytes: int, silence_s: float) -> Iterator[bytes]:
+def follow(api: Api, pod: Pod, max_bytes: int, silence_s: float) -> Generator[bytes, None, None]:
     """The last bytes, in whole lines, then what comes; b"" in silence. Ends with the container, or when it is closed."""
     lines = tail(api, pod, max_bytes, silence_s).count(b"\n")
     try:
@@ -56,7 +56,7 @@ def follow(api: Api, pod: Pod, max_bytes: int, silence_s: float) -> Iterator[byt
     return _following(stream)
 
 
-def _following(stream: Stream) -> Iterator[bytes]:
+def _following(stream: Stream) -> Generator[bytes, None, None]:
     pieces: queue.Queue[bytes | None] = queue.Queue(maxsize=64)
     over = threading.Event()
 

@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
@@ -208,6 +209,41 @@ def test_a_container_that_is_asked_for_once_ends_and_is_started_again_when_asked
     member.ask(f"POST /v1/instances/{id_}/start")
     until(lambda: province.events(ended).count("instance.finished") == 2, 60, "it was not started again")
     delete(province, [ended])
+
+
+def test_a_log_is_followed_as_it_grows_and_many_followers_keep_nobody_else_waiting(province: Province, nodes: Cluster) -> None:
+    talks = RUNS | {
+        "command": ["/bin/sh", "-c", 'trap "exit 0" TERM; i=0; while :; do i=$((i+1)); echo "line $i"; sleep 1 & wait $!; done']
+    }
+    (one,) = hand_in(province, containers(province, 1, talks))
+    member, address = province.department.member, f"/v1/instances/{one['id']}/log"
+    ending = Event()
+
+    def follow() -> list[str]:
+        heard: list[str] = []
+        with member.http.stream("GET", address, headers={"Authorization": f"Bearer {member.token}"}) as answer:
+            assert answer.status_code == 200
+            for line in answer.iter_lines():
+                heard.append(line)
+                if ending.is_set():
+                    return heard
+        return heard
+
+    with ThreadPoolExecutor(60) as pool:
+        followers = [pool.submit(follow) for _ in range(60)]
+        time.sleep(6)
+        begun = time.monotonic()
+        for _ in range(5):
+            member.ask(f"GET /v1/instances/{one['id']}")
+        took = time.monotonic() - begun
+        ending.set()
+        heard = [follower.result(timeout=30) for follower in followers]
+    assert took < 10, "others waited for those who listen"
+    for lines in heard:
+        told = [int(line.removeprefix("line ")) for line in lines if line.startswith("line ")]
+        assert len(told) >= 3
+        assert told == list(range(told[0], told[-1] + 1)), "every line once, in order"
+    delete(province, [one])
 
 
 def test_a_drain_waits_for_a_disruption_budget(province: Province, nodes: Cluster) -> None:

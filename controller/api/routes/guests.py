@@ -6,10 +6,13 @@ those who use it alone, and is recorded before it runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from functools import cache
+from typing import Annotated, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
 from sqlalchemy import Connection
@@ -31,7 +34,10 @@ from drivers.errors import DriverError, NotRunning
 
 router = APIRouter(prefix="/v1/instances", tags=["instances"])
 MaxBytes = Annotated[int, Query(ge=1, le=1 << 20)]
+T = TypeVar("T")
 _EXEC_BYTES = 1 << 20  # of each stream, at most
+_TALKS = 64  # at once; more wait in line
+_MAY_S = 30.0  # after which a follower is asked again whether he may
 
 
 @router.get("/{instance_id}/console", responses=responses(ConsoleOut), response_model=None)
@@ -50,36 +56,46 @@ def show_console(call: TheCall, instance_id: str, max_bytes: MaxBytes = 65536) -
     responses={**responses(None), 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     response_model=None,
 )
-def follow_log(call: TheCall, instance_id: str, max_bytes: MaxBytes = 65536) -> Response:
+async def follow_log(call: TheCall, instance_id: str, max_bytes: MaxBytes = 65536) -> Response:
     """The end of a container's output, then what it prints, as it does: for those who use the instance, and operators."""
-    row, endpoint = call.services.database.run(lambda conn: _listened(conn, call, instance_id))
-    with _told(call):
-        driver = call.services.connections.driver(endpoint)
-        if not isinstance(driver, LogStream):
-            raise errors.InvalidState("no_log")
-        stream = driver.follow_log(row["id"], max_bytes)
-        first = next(stream, b"")  # so that what can't be followed is refused with a status
+
+    def begin() -> tuple[bytes, Generator[bytes, None, None]]:
+        row, endpoint = call.services.database.run(lambda conn: _listened(conn, call, instance_id))
+        with _told(call):
+            driver = call.services.connections.driver(endpoint)
+            if not isinstance(driver, LogStream):
+                raise errors.InvalidState("no_log")
+            stream = driver.follow_log(row["id"], max_bytes)
+            return next(stream, b""), stream  # so that what can't be followed is refused with a status
+
+    first, stream = await _apart(begin)
     return StreamingResponse(_following(call, instance_id, first, stream), media_type="text/plain", headers={"Cache-Control": "no-store"})
 
 
-def _following(call: Call, instance_id: str, first: bytes, stream: Iterator[bytes]) -> Iterator[bytes]:
+async def _following(call: Call, instance_id: str, first: bytes, stream: Generator[bytes, None, None]) -> AsyncIterator[bytes]:
     """What comes, until it or the controller ends; now and then it is asked whether the caller still may."""
-    yield first
+    chunk: bytes | None = first
+    may_until = time.monotonic() + _MAY_S
     try:
-        for quiet, chunk in enumerate(stream):
-            if chunk:
-                yield chunk
-            if call.services.ending():
-                return
-            if quiet % 30 == 0:
-                call.services.database.run(lambda conn: _listened(conn, Call(call.request, call.services), instance_id))
+        while chunk is not None and not call.services.ending():
+            yield chunk
+            if time.monotonic() > may_until:
+                await _apart(lambda: _may_still(call, instance_id))
+                may_until = time.monotonic() + _MAY_S
+            chunk = await _apart(lambda: next(stream, None))
     except (DriverError, errors.ControllerError):
         return
+    finally:
+        stream.close()
 
 
 @router.post("/{instance_id}/exec", responses=responses(ExecOut), response_model=None)
-def run_command(call: TheCall, instance_id: str, given: ExecIn) -> Json:
-    """Run a command in a container to its end, beside its own. Who ran what is recorded before it runs."""
+async def run_command(call: TheCall, instance_id: str, given: ExecIn) -> Json:
+    """Run a command in a container to its end, beside its own, each time it is asked for. Who ran what is recorded before it runs."""
+    return await _apart(lambda: _run(call, instance_id, given))
+
+
+def _run(call: Call, instance_id: str, given: ExecIn) -> Json:
 
     def recorded(conn: Connection) -> tuple[Row, Row]:
         row = actions.find(conn, call.identity, instance_id)
@@ -112,6 +128,16 @@ def run_command(call: TheCall, instance_id: str, given: ExecIn) -> Json:
     )
 
 
+@cache
+def _line() -> CapacityLimiter:
+    return CapacityLimiter(_TALKS)
+
+
+async def _apart(work: Callable[[], T]) -> T:
+    """Done by threads of its own: whoever talks to guests, for however long, takes none from those who ask the API for anything else."""
+    return await to_thread.run_sync(work, limiter=_line())
+
+
 @contextmanager
 def _told(call: Call) -> Iterator[None]:
     """What a driver says against it, as an answer."""
@@ -121,6 +147,12 @@ def _told(call: Call) -> Iterator[None]:
         raise errors.InvalidState(error.reason.code, None, **views.shown(error.reason.params, call.reader)) from error
     except DriverError as error:
         raise errors.Unavailable(error.reason.code, None, **views.shown(error.reason.params, call.reader)) from error
+
+
+def _may_still(call: Call, instance_id: str) -> None:
+    """Raises what says no: the token is looked up anew."""
+    anew = Call(call.request, call.services)
+    call.services.database.run(lambda conn: _listened(conn, anew, instance_id))
 
 
 def _listened(conn: Connection, call: Call, instance_id: str) -> tuple[Row, Row]:
