@@ -224,6 +224,25 @@ def test_what_its_starter_left_when_it_was_killed_is_taken_away_by_another(tmp_p
     assert not folder.exists()
 
 
+def test_what_is_tied_to_a_process_goes_when_that_is_killed(cluster: Cluster, tmp_path: Path) -> None:
+    folder = tmp_path / "tied"
+    program = (
+        "import sys, time; from pathlib import Path; from tests.lab.kubernetes import rig, shared; folder = Path(sys.argv[1]);"
+        "shared.tie(folder); rig.up(folder, Path(sys.argv[2]), components=('etcd',)); print('up', flush=True); time.sleep(600)"
+    )
+    line = [sys.executable, "-c", program, str(folder), str(cluster.binaries)]
+    with subprocess.Popen(line, cwd=rig.CHECKOUT, stdout=subprocess.PIPE) as tied:
+        assert tied.stdout is not None
+        assert tied.stdout.readline() == b"up\n"
+        assert rig.found(folder).alive("etcd")
+        tied.kill()
+    deadline = time.monotonic() + 20
+    while _processes(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not folder.exists()
+    assert _processes(folder) == []
+
+
 def test_a_part_that_does_not_start_is_named_with_what_it_said(tmp_path: Path, cluster: Cluster) -> None:
     with pytest.raises(RuntimeError, match=r"etcd did not become ready: [\s\S]*no-such-flag"):
         rig.up(tmp_path / "wrong", cluster.binaries, components=("etcd",), more={"etcd": ["--no-such-flag"]})
