@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -161,42 +160,31 @@ def test_a_token_that_was_revoked_is_said_and_nothing_is_called_absent(cluster: 
         cluster.api.ask(f"DELETE {bindings}/{owner}")
 
 
-@pytest.fixture
-def second(cluster: Cluster) -> Iterator[str]:
-    """The second node's name; it is on again afterwards, and open."""
-    node = cluster.nodes[1]
-    yield node.name
-    back(cluster)
-
-
-def back(cluster: Cluster) -> None:
-    """The second node is switched on, and nobody vouches any more that it is off."""
-    node = cluster.nodes[1]
-    cluster.api.ask(f"PATCH /api/v1/nodes/{node.name}", {"spec": {"taints": None}})
-    node.start()
-
-
 def test_a_node_that_lost_power_is_silent_until_it_is_fenced_and_what_it_ran_comes_back_elsewhere_once(
-    cluster: Cluster, driver: KubernetesDriver, owner: str, make_spec: MakeSpec, second: str
+    cluster: Cluster, driver: KubernetesDriver, owner: str, make_spec: MakeSpec
 ) -> None:
-    spec = make_spec(host=second)
+    first, second = cluster.nodes
+    spec = make_spec(host=second.name)
     converge(driver, spec)
-    cluster.nodes[1].power_cut()
-    assert becomes(driver, spec, "host_silent").condition is Condition.BUSY
-    assert health(driver, second) is Health.SILENT
-    moved = replace(spec, host=cluster.nodes[0].name, generation=2)
-    driver.ensure(moved)  # too early: nobody knows whether it runs
-    time.sleep(2)
-    assert driver.observe(spec.instance_id).condition is Condition.BUSY
-    taint = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
-    taints = cluster.nodes[1].seen()["spec"].get("taints", [])
-    cluster.api.ask(f"PATCH /api/v1/nodes/{second}", {"spec": {"taints": [*taints, taint]}})
-    until("fenced", lambda: health(driver, second) is Health.FENCED)
-    assert converge(driver, moved).host == cluster.nodes[0].name
-    back(cluster)
-    until("the node runs nothing of it", lambda: not cluster.nodes[1].containers())
+    second.power_cut()
+    try:
+        assert becomes(driver, spec, "host_silent").condition is Condition.BUSY
+        assert health(driver, second.name) is Health.SILENT
+        moved = replace(spec, host=first.name, generation=2)
+        driver.ensure(moved)  # too early: nobody knows whether it runs
+        time.sleep(2)
+        assert driver.observe(spec.instance_id).condition is Condition.BUSY
+        taint = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
+        taints = second.seen()["spec"].get("taints", [])
+        cluster.api.ask(f"PATCH /api/v1/nodes/{second.name}", {"spec": {"taints": [*taints, taint]}})
+        until("fenced", lambda: health(driver, second.name) is Health.FENCED)
+        assert converge(driver, moved).host == first.name
+    finally:
+        cluster.api.ask(f"PATCH /api/v1/nodes/{second.name}", {"spec": {"taints": None}})
+        second.start()
+    until("the node runs nothing of it", lambda: not second.containers())
     assert pods_by_instance(cluster, owner) == Counter([spec.instance_id])
-    assert converge(driver, moved).host == cluster.nodes[0].name
+    assert converge(driver, moved).host == first.name
     gone(driver, moved)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from drivers.base import Condition, InstanceSpec, Observation
@@ -24,16 +23,17 @@ def until(what: str, true: Callable[[], Any], within_s: float = 40) -> Any:
 
 def converge(driver: KubernetesDriver, spec: InstanceSpec, condition: Condition = Condition.RUNNING, within_s: float = 40) -> Observation:
     """Until the whole spec holds."""
-
-    def there() -> Observation | None:
-        with suppress(Transient):
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
             driver.ensure(spec)
-            seen = driver.observe(spec.instance_id)
-            return seen if seen.condition is condition and seen.generation == spec.generation else None
-        return None
-
-    found: Observation = until(f"{condition} at {spec.generation}", there, within_s)
-    return found
+            seen: object = driver.observe(spec.instance_id)
+        except Transient as error:
+            seen = error
+        if isinstance(seen, Observation) and seen.condition is condition and seen.generation == spec.generation:
+            return seen
+        assert time.monotonic() < deadline, f"not {condition} at {spec.generation} within {within_s} s: {seen!r}"
+        time.sleep(0.1)
 
 
 def create(driver: KubernetesDriver, spec: InstanceSpec) -> None:
