@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from sys import intern
 from typing import Any, Final
 
 PREFIX: Final = "chutian.io/"
@@ -79,4 +80,4 @@ def mark_of(metadata: Mapping[str, Any]) -> Mark | None:
         return None
     if labels[OWNER] != label(owner) or labels[INSTANCE] != notes.get(INSTANCE):
         return None
-    return Mark(owner, project, notes[INSTANCE], notes.get(HOST, ""), int(generation), notes.get(CONTENT, ""))
+    return Mark(intern(owner), intern(project), labels[INSTANCE], intern(notes.get(HOST, "")), int(generation), notes.get(CONTENT, ""))

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from sys import intern  # names that thousands of records share are kept once
 from typing import Any, Final
 
 from drivers.kubernetes.names import IMAGE, INSTANCE, OWNER, STOPPED_GATE, Mark, mark_of
 from drivers.kubernetes.quantity import requests_of
 
 Raw = Mapping[str, Any]
+NOTHING: Final[Mapping[str, Decimal]] = {}
 ENDED: Final = ("Succeeded", "Failed")
 
 
@@ -47,7 +49,7 @@ class Pod:
     ended: bool
     mark: Mark | None = None
     claimed: str = ""
-    requests: Mapping[str, Decimal] = field(default_factory=dict)
+    requests: Mapping[str, Decimal] = field(default_factory=lambda: NOTHING)
     phase: str = ""
     reason: str = ""
     message: str = ""
@@ -75,6 +77,7 @@ class Node:
     ready: bool
     cordoned: bool
     taints: tuple[tuple[str, str], ...]  # key and effect
+    system: str  # "linux" | "windows", as its kubelet says
     system_uuid: str
     machine_id: str
     why_not: str = ""
@@ -99,18 +102,18 @@ def pod(raw: Raw, owner: str) -> Pod:
     """The record of a pod; it is ours if it bears a whole mark of this owner."""
     metadata, spec, status = raw["metadata"], raw["spec"], raw.get("status") or {}
     mark = mark_of(metadata)
-    phase, node = status.get("phase", ""), spec.get("nodeName", "")
+    phase, node, namespace = status.get("phase", ""), intern(spec.get("nodeName", "")), intern(metadata["namespace"])
     labels = metadata.get("labels") or {}
     if mark is None or mark.owner != owner:
         return Pod(
             uid=metadata["uid"],
             version=int(metadata["resourceVersion"]),
-            namespace=metadata["namespace"],
+            namespace=namespace,
             name=metadata["name"],
             node=node,
             ended=phase in ENDED,
             claimed=labels.get(INSTANCE, "") if OWNER in labels else "",
-            requests=requests_of(spec) if node and phase not in ENDED else {},
+            requests=requests_of(spec) if node and phase not in ENDED else NOTHING,
         )
     container = spec["containers"][0]
     conditions = {one["type"]: one for one in status.get("conditions") or ()}
@@ -118,7 +121,7 @@ def pod(raw: Raw, owner: str) -> Pod:
     return Pod(
         uid=metadata["uid"],
         version=int(metadata["resourceVersion"]),
-        namespace=metadata["namespace"],
+        namespace=namespace,
         name=metadata["name"],
         node=node,
         ended=phase in ENDED,
@@ -136,7 +139,7 @@ def pod(raw: Raw, owner: str) -> Pod:
         addresses=tuple(sorted((one["ip"] for one in status.get("podIPs") or ()), key=lambda ip: ":" in ip)),
         altered=container.get("image") != (metadata.get("annotations") or {}).get(IMAGE) or "activeDeadlineSeconds" in spec,
         secret=next((one["secretRef"]["name"] for one in container.get("envFrom") or () if "secretRef" in one), ""),
-        image=container.get("image", ""),
+        image=intern(container.get("image", "")),
     )
 
 
@@ -177,6 +180,7 @@ def node(raw: Raw, _owner: str) -> Node:
         ready=ready.get("status") == "True",
         cordoned=bool(spec.get("unschedulable")),
         taints=tuple((one["key"], one["effect"]) for one in spec.get("taints") or ()),
+        system=info.get("operatingSystem") or "linux",
         system_uuid=info.get("systemUUID", ""),
         machine_id=info.get("machineID", ""),
         why_not=ready.get("message", "") if ready.get("status") != "True" else "",

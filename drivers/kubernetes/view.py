@@ -49,7 +49,7 @@ class View:
         self._started = False
         self._ending = threading.Event()
         self._by_instance: dict[str, Key] = {}
-        self._claimed: dict[str, str] = {}  # instances that pods of others name, by the pod's uid
+        self._claimed: defaultdict[str, set[str]] = defaultdict(set)  # pods of others, by the instance that they name
         self._on_node: defaultdict[str, set[str]] = defaultdict(set)
         self._in_namespace: defaultdict[str, set[str]] = defaultdict(set)
         self._claims: defaultdict[str, set[Key]] = defaultdict(set)
@@ -152,7 +152,7 @@ class View:
 
     def claimed(self, instance_id: str) -> bool:
         """Whether somebody else's pod names this instance."""
-        return instance_id in self._claimed.values()
+        return instance_id in self._claimed
 
     def taken(self) -> nodes.Taken:
         """What pods that aren't ours request, by node."""
@@ -215,10 +215,8 @@ class View:
             elif self._by_instance.get(row.mark.instance) == key:
                 del self._by_instance[row.mark.instance]
             return
-        if row.claimed and there:
-            self._claimed[row.uid] = row.claimed
-        else:
-            self._claimed.pop(row.uid, None)
+        if row.claimed:
+            _member(self._claimed, row.claimed, row.uid, there)
         if row.requests:
             taken = self._taken.setdefault(row.node, {})
             for name, amount in row.requests.items():

@@ -95,7 +95,8 @@ def test_a_machine_that_two_nodes_claim_is_nobodys() -> None:
 def test_zone_and_architecture_are_read_from_labels_and_other_systems_are_no_hosts() -> None:
     host = only(node(labels={"topology.kubernetes.io/zone": "wuhan-1", "kubernetes.io/arch": "arm64"}))
     assert (host.zone, host.arch) == ("wuhan-1", "aarch64")
-    assert nodes.inventory([node(labels={"kubernetes.io/os": "windows"})], {}, Options()).hosts == ()
+    assert nodes.inventory([node(info={"operatingSystem": "windows"})], {}, Options()).hosts == ()
+    assert only(node(labels={"kubernetes.io/os": "windows"})).name == "node-1"
 
 
 @pytest.mark.parametrize(
