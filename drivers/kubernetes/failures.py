@@ -15,6 +15,7 @@ from typing import Any, Final
 from drivers.errors import DriverError, HostUnreachable, InvalidSpec, PolicyRefused, TenantUnsettled, Timeout, Transient, Unauthorized
 
 _RBAC: Final = re.compile(r'User "[^"]*" cannot (\w+) resource "([^"]+)" in API group "([^"]*)"')
+_DENIED: Final = re.compile(r"denied (the )?request")  # of admission webhooks and policies, whatever code they answer with
 _LONGEST: Final = 600
 NOT_GRANTED: Final = (
     "exceeded quota",
@@ -65,6 +66,8 @@ def failure(code: int, body: bytes, what: str) -> DriverError:
     detail = str(said.get("message") or f"{what}: HTTP {code}")[:_LONGEST]
     if code == 403:
         return _forbidden(detail)
+    if code < 500 and _DENIED.search(detail):
+        return PolicyRefused(detail=detail)
     kinds: Mapping[int, type[DriverError]] = {
         400: InvalidSpec,
         401: Unauthorized,

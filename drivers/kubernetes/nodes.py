@@ -14,7 +14,7 @@ from typing import Final
 
 from drivers.base import Health, HostInventory, Inventory, Reason
 from drivers.kubernetes.options import Options
-from drivers.kubernetes.quantity import GIB, MIB, quantity
+from drivers.kubernetes.quantity import GIB, MIB
 from drivers.kubernetes.records import Node
 
 ARCHES: Final[Mapping[str, str]] = {"amd64": "x86_64", "arm64": "aarch64", "386": "i686", "loong64": "loongarch64", "arm": "armv7l"}
@@ -64,7 +64,7 @@ def _machine(node: Node) -> str:
 
 def _host(node: Node, taken: Mapping[str, Decimal], options: Options, alone: bool) -> HostInventory:
     def left(resource: str, unit: int) -> int:
-        return max(0, int((quantity(node.allocatable.get(resource, "0")) - taken.get(resource, Decimal(0))) // unit))
+        return max(0, int((node.allocatable.get(resource, Decimal(0)) - taken.get(resource, Decimal(0))) // unit))
 
     state = health(node)
     return HostInventory(

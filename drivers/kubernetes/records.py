@@ -13,7 +13,7 @@ from sys import intern  # names that thousands of records share are kept once
 from typing import Any, Final
 
 from drivers.kubernetes.names import IMAGE, INSTANCE, OWNER, STOPPED_GATE, Mark, mark_of
-from drivers.kubernetes.quantity import requests_of
+from drivers.kubernetes.quantity import quantity, requests_of
 
 Raw = Mapping[str, Any]
 NOTHING: Final[Mapping[str, Decimal]] = {}
@@ -73,7 +73,7 @@ class Node:
     version: int
     name: str
     labels: Mapping[str, str]
-    allocatable: Mapping[str, str]
+    allocatable: Mapping[str, Decimal]
     ready: bool
     cordoned: bool
     taints: tuple[tuple[str, str], ...]  # key and effect
@@ -176,7 +176,7 @@ def node(raw: Raw, _owner: str) -> Node:
         version=int(metadata["resourceVersion"]),
         name=metadata["name"],
         labels=metadata.get("labels") or {},
-        allocatable=status.get("allocatable") or {},
+        allocatable={name: quantity(amount) for name, amount in (status.get("allocatable") or {}).items()},
         ready=ready.get("status") == "True",
         cordoned=bool(spec.get("unschedulable")),
         taints=tuple((one["key"], one["effect"]) for one in spec.get("taints") or ()),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from drivers.base import Condition, Health, InstanceSpec, Reason
+from drivers.base import Condition, Health, InstanceSpec, Power, Reason
 from drivers.container import Container, Port, Probe
 from drivers.errors import EvictionHeld, HostUnreachable, InvalidSpec, PolicyRefused, TenantUnsettled, Unauthorized
 from drivers.kubernetes import names
@@ -112,6 +112,36 @@ def _policy_says(driver: KubernetesDriver, spec: InstanceSpec, word: str) -> boo
     except TenantUnsettled:
         return False
     raise AssertionError("it was let in")
+
+
+def test_a_policy_of_the_clusters_people_refuses_in_their_words(
+    cluster: Cluster, driver: KubernetesDriver, owner: str, make_spec: MakeSpec
+) -> None:
+    root = "/apis/admissionregistration.k8s.io/v1"
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    chosen = {"resourceRules": [rule], "namespaceSelector": {"matchLabels": {names.OWNER: owner}}}
+    says = [{"expression": "false", "message": "images come from our own registry"}]
+    cluster.api.ask(
+        f"POST {root}/validatingadmissionpolicies", {"metadata": {"name": owner}, "spec": {"matchConstraints": chosen, "validations": says}}
+    )
+    bound = {"metadata": {"name": owner}, "spec": {"policyName": owner, "validationActions": ["Deny"]}}
+    cluster.api.ask(f"POST {root}/validatingadmissionpolicybindings", bound)
+    try:
+        until("the policy", lambda: _refused(driver, make_spec(power=Power.STOPPED), "our own registry"))
+    finally:
+        cluster.api.ask(f"DELETE {root}/validatingadmissionpolicybindings/{owner}")
+        cluster.api.ask(f"DELETE {root}/validatingadmissionpolicies/{owner}")
+
+
+def _refused(driver: KubernetesDriver, spec: InstanceSpec, word: str) -> bool:
+    """Let in, until the server knows of the policy."""
+    try:
+        driver.ensure(spec)
+    except PolicyRefused as refused:
+        return word in str(refused)
+    except TenantUnsettled:
+        pass
+    return False
 
 
 def test_what_is_not_ready_says_so_and_runs_all_the_same(driver: KubernetesDriver, make_spec: MakeSpec) -> None:
