@@ -19,11 +19,11 @@ EXCLUDED = -(1 << 62)
 STEPS = 1 << 20  # a key holds the score in steps of one millionth
 NEVER = -1  # a slot that was never filled; a group, member or host that there is none of
 
-TAKEN, UP, OPEN, ON = 1, 2, 4, 8  # flags of a row: a host is in it, it answers, is not cordoned, is powered on
-READY = TAKEN | UP | OPEN
+TAKEN, UP, OPEN, ON, LIT = 1, 2, 4, 8, 16  # flags of a row: a host is in it, it answers, is not cordoned, is on, is on or may be woken
+READY = TAKEN | UP | OPEN | LIT
 
 GPUS = SIZES.index("gpus")
-EXTRAS, WEIGHTS = 4, 8
+EXTRAS, WEIGHTS = 4, 10
 HORIZONS = np.array([0.5, 1, 2, 4, 8, 16, 24, 48, 96, 168, 240, 336]) / 24  # days, at which lifetimes are looked at
 SPANS = np.diff(HORIZONS, prepend=0.0)
 MODELS = 62  # GPU models at most: they are bits of a number

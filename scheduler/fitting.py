@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from scheduler import losses
 from scheduler.batches import Places
-from scheduler.columns import BLOCK, EXCLUDED, GPUS, NEVER, ON, OPEN, READY, STEPS, TAKEN, TIE_BITS, UP, Columns, Floats, Index, Ints
+from scheduler.columns import BLOCK, EXCLUDED, GPUS, LIT, NEVER, ON, OPEN, READY, STEPS, TAKEN, TIE_BITS, UP, Columns, Floats, Index, Ints
 from scheduler.compiled import compiled, inlined, kernel, part
 from scheduler.types import SIZES
 
-ROW_RULES = ("up", "cordon", *SIZES, "cells")  # as `add_fails` numbers them
+ROW_RULES = ("up", "cordon", "off", *SIZES, "cells")  # as `add_fails` numbers them
 _MOST_POINTS = 60.0
 _NOTHING = -1e9  # less than any share
 
@@ -318,14 +318,14 @@ def find_fails(columns: Columns, needs: Ints, extras: Ints, labels: Ints, first_
         of_class = labels[columns.classes[block]] if len(labels) > 0 else 0
         for row in range(block * BLOCK, (block + 1) * BLOCK):
             flags = columns.flags[row]
-            short = (flags & UP == 0) | (flags & OPEN == 0) << 1
+            short = (flags & UP == 0) | (flags & OPEN == 0) << 1 | (flags & LIT == 0) << 2
             for size in range(len(needs)):
-                short |= (needs[size] > 0 and columns.free[row, size] < needs[size]) << (2 + size)
+                short |= (needs[size] > 0 and columns.free[row, size] < needs[size]) << (3 + size)
             out[row] = of_class | short << first_bit if flags & TAKEN else -1
     if extras[0] > 0 or extras[2] > 0:  # apart, as in `keys_of`
         for row in range(len(out)):
             if out[row] != -1:
-                out[row] |= lacks(columns, row, needs, extras) << (2 + first_bit)
+                out[row] |= lacks(columns, row, needs, extras) << (3 + first_bit)
 
 
 @kernel

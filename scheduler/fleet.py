@@ -21,6 +21,7 @@ from scheduler.columns import (
     BLOCK,
     EXCLUDED,
     GPUS,
+    LIT,
     MODELS,
     NEVER,
     ON,
@@ -41,7 +42,7 @@ from scheduler.columns import (
 from scheduler.history import Learnt
 from scheduler.labels import Labels, fails, labels_of, wish_of
 from scheduler.losses import LOG_STEPS, SHARES
-from scheduler.scores import ORDER, WEIGHTS, Shape, lasting, log_steps, needs_of, shape_of
+from scheduler.scores import WEIGHTS, Shape, lasting, log_steps, needs_of, of_labels, shape_of
 from scheduler.types import SIZES, WHOLE_GPU, Cell, Host, Item, Placement, Resources
 
 _INDEX_BYTES = 64 << 20  # of keys kept: 80 shapes at 100,000 hosts
@@ -57,7 +58,6 @@ class Fleet:
         self.columns: Columns = columns(BLOCK, 0, 0)
         self.classes: list[Labels] = []
         self._numbers: dict[Labels, int] = {}  # of classes
-        self._order_steps = np.zeros(0, np.int64)
         self._models: dict[str, int] = {}
         self.learnt = Learnt()
         self._racks: dict[str, int] = {"": 0}
@@ -77,7 +77,7 @@ class Fleet:
         rows = len(self.columns.flags)
         self.index: Index = index(max(_FEWEST_SLOTS, min(_MOST_SLOTS, _INDEX_BYTES // (rows * 8))), rows)
         self._slots: dict[Shape, int] = {}
-        self._wishes: dict[tuple[object, ...], Ints] = {}
+        self._wishes: dict[tuple[object, ...], tuple[Ints, Ints]] = {}
         self._places: Places | None = None
 
     def __len__(self) -> int:
@@ -208,6 +208,8 @@ class Fleet:
             gpu_shares=shares if any(0 < share < WHOLE_GPU for share in shares) else (),
             on=bool(flags & ON),
             order=labels.order,
+            wakes=labels.wakes,
+            licences=labels.licences,
             emptying=tuple((self.columns.gone[row] / LOG_STEPS).tolist()) if self.columns.gone[row].any() else (),
         )
 
@@ -272,24 +274,22 @@ class Fleet:
 
     def label_fails(self, item: Item) -> Ints:
         """[classes] the label rules that each class fails, as bits."""
+        return self._of_wish(item)[0]
+
+    def allowed(self, item: Item) -> Ints:
+        """[classes] what the labels of a class add to an item's key; EXCLUDED where they forbid it."""
+        return self._of_wish(item)[1]
+
+    def _of_wish(self, item: Item) -> tuple[Ints, Ints]:
         wish = wish_of(item)
         found = self._wishes.get(wish)
         if found is None:
             if len(self._wishes) >= _MOST_WISHES:
                 self._wishes.clear()
-            found = self._wishes[wish] = np.array([fails(labels, item) for labels in self.classes], np.int64)
+            broken = np.array([fails(labels, item) for labels in self.classes], np.int64)
+            steps = [int(sum(of_labels(labels, item.traits).values())) * STEPS << TIE_BITS for labels in self.classes]
+            found = self._wishes[wish] = broken, np.where(broken == 0, np.array(steps, np.int64), EXCLUDED)
         return found
-
-    def allowed(self, item: Item) -> Ints:
-        """[classes] what the labels of a class add to an item's key; EXCLUDED where they forbid it."""
-        return np.where(self.label_fails(item) == 0, self._orders(), EXCLUDED)
-
-    def _orders(self) -> Ints:
-        """[classes] what `Host.order` adds to a key."""
-        if len(self._order_steps) != len(self.classes):
-            steps = [int(ORDER * labels.order) * STEPS << TIE_BITS for labels in self.classes]
-            self._order_steps = np.array(steps, np.int64)
-        return self._order_steps
 
     def places(self) -> Places:
         """Where blocks and domains are, and room to count members of groups in."""
@@ -340,7 +340,7 @@ class Fleet:
         self._capacity[row] = capacity
         into.free[row] = [total - taken for total, taken in zip(capacity, used, strict=True)]
         into.share[row] = [1 / total if total else 0.0 for total in capacity]
-        into.flags[row] = TAKEN | UP * host.up | OPEN * (not host.cordoned) | ON * host.on
+        into.flags[row] = TAKEN | UP * host.up | OPEN * (not host.cordoned) | ON * host.on | LIT * (host.on or host.wakes)
         into.tie[row] = crc32(host.id.encode()) & ((1 << TIE_BITS) - 1)
         into.rest[row] = int.from_bytes(blake2b(host.id.encode(), digest_size=8).digest(), "big") >> 1
         into.rack[row] = self._racks[host.rack]

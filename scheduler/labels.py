@@ -28,6 +28,8 @@ class Labels:
     tenants: frozenset[str]
     gpu_model: str
     order: int
+    wakes: bool
+    licences: frozenset[str]
 
 
 def labels_of(host: Host) -> Labels:
@@ -44,6 +46,8 @@ def labels_of(host: Host) -> Labels:
         host.tenants,
         host.gpu_model,
         host.order,
+        host.wakes,
+        host.licences,
     )
 
 

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler import choosing, fitting
-from scheduler.columns import EXCLUDED, GPUS, SPANS, STEPS, TIE_BITS, Floats, Ints, Mask
+from scheduler.columns import BLOCK, EXCLUDED, GPUS, ON, SPANS, STEPS, TIE_BITS, Floats, Ints, Mask
 from scheduler.constraints import BIT, RULES, fails, group_of, members_of
 from scheduler.fleet import Fleet
 from scheduler.labels import LABEL_RULES
 from scheduler.losses import LOG_STEPS
-from scheduler.scores import shape_of
+from scheduler.scores import WEIGHTS, of_labels, shape_of
 from scheduler.types import SIZES, WHOLE_GPU, Item, RuleCount
 
 BEST, NEAREST = 4, 4
@@ -28,11 +28,13 @@ _LABEL_BITS = (1 << len(LABEL_RULES)) - 1
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A host that would do, and its score. `days`: for how long the item alone is expected to keep it from running empty."""
+    """A host that would do, and its score. `days`: for how long the item alone is expected to keep it from running empty. `minus`: what in
+    the score is for being off, for the order of its pool and for licences that the item does not ask for, by name of the weight."""
 
     host: str
     points: float
     days: float | None
+    minus: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +104,17 @@ def _best(fleet: Fleet, item: Item, members: Mapping[int, int], failed: Ints) ->
     order = rows[np.argsort(-keys[rows], kind="stable")][:BEST]
     empty = np.exp(fleet.columns.gone[order] / LOG_STEPS)
     return tuple(
-        Candidate(fleet.name_in(row), round((int(keys[row]) >> TIE_BITS) / STEPS, 4), _days(item, empty[position]))
+        Candidate(
+            fleet.name_in(row), round((int(keys[row]) >> TIE_BITS) / STEPS, 4), _days(item, empty[position]), _minus(fleet, item, row)
+        )
         for position, row in enumerate(order.tolist())
     )
+
+
+def _minus(fleet: Fleet, item: Item, row: int) -> dict[str, float]:
+    parts = {"off": 0.0 if fleet.columns.flags[row] & ON else WEIGHTS.off}
+    parts |= of_labels(fleet.classes[fleet.columns.classes[row // BLOCK]], item.traits)
+    return {name: points for name, points in parts.items() if points}
 
 
 def _days(item: Item, empty: Floats) -> float | None:

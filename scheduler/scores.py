@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scheduler.columns import HORIZONS, Ints, milli
+from scheduler.labels import Labels
 from scheduler.losses import LEAST, LOG_STEPS
 from scheduler.types import WHOLE_GPU, Item, Resources
 
@@ -34,6 +35,8 @@ class Weights:
     `balance` and `idle_gpus` on hosts that have GPUs.
     `pairs`: for each pair of NUMA cells that is lost (`losses.pair_loss`).
     `stay`: for each day that a host is kept from running empty (`losses.stay`).
+    `pool`: for each step of `Host.order`. Outweighs all of the above, and `licence`.
+    `licence`: for each licence of a host that the item does not ask for. Outweighs all of the above but `pool`.
     """
 
     fit: float = 1.0
@@ -44,13 +47,12 @@ class Weights:
     gpus: float = -0.01
     pairs: float = -0.5
     stay: float = -5.0
+    pool: float = -1024.0
+    licence: float = -128.0
 
 
 WEIGHTS = Weights()
 """For all items. What members of a group add is `choosing.BESIDE`, `choosing.APART` and `choosing.ROOM`."""
-
-ORDER = -256.0
-"""For each step of `Host.order`: outweighs all of the above."""
 
 Shape = tuple[tuple[int, int, int, int], tuple[int, int, int, int], tuple[float, ...]]
 
@@ -61,6 +63,11 @@ def shape_of(item: Item) -> Shape:
     needs = (size.vcpus, size.memory_mib, size.disk_gib, size.gpus * item.gpu_milli)
     extras = (size.gpus, item.gpu_milli if size.gpus else WHOLE_GPU, item.cells, int(bool(item.alive)))
     return needs, extras, item.alive
+
+
+def of_labels(labels: Labels, traits: frozenset[str]) -> dict[str, float]:
+    """What the labels of a host count for an item that asks for these traits, by the name of the weight."""
+    return {"pool": WEIGHTS.pool * labels.order, "licence": WEIGHTS.licence * len(labels.licences - traits)}
 
 
 def needs_of(resources: Resources) -> tuple[Ints, Ints]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,3 +96,24 @@ def test_hosts_that_are_off_or_later_in_order_are_taken_last() -> None:
     assert place(fleet, [[item()]])[0][0].host_id == "on"
     fleet.drop("on")
     assert place(fleet, [[item()]])[0][0].host_id == "off"
+
+
+LICENSED = host("licensed", traits=frozenset({"oracle"}), licences=frozenset({"oracle"}), used=Resources(4, 4096, 50))
+
+
+@pytest.mark.parametrize(
+    ("others", "traits", "chosen"),
+    [
+        ([host("plain")], set(), "plain"),
+        ([host("plain")], {"oracle"}, "licensed"),
+        ([host("off", on=False)], set(), "off"),
+        ([host("later", order=1)], set(), "licensed"),
+        ([host("full", used=Resources(8, 8192, 100))], set(), "licensed"),
+        ([host("both", traits=frozenset({"oracle", "win"}), licences=frozenset({"oracle", "win"}))], {"oracle"}, "licensed"),
+    ],
+)
+def test_a_licence_is_left_to_who_asks_for_it_while_others_of_the_same_order_have_room(
+    others: list[Host], traits: set[str], chosen: str
+) -> None:
+    """The licensed host is the fuller one: without its licence it would be taken each time."""
+    assert place(Fleet([LICENSED, *others]), [[item(traits=frozenset(traits))]])[0][0].host_id == chosen

@@ -23,6 +23,7 @@ TABLE: list[tuple[str, Host, Item]] = [
     ("kind", host("bad", kinds=frozenset()), item()),
     ("up", host("bad", up=False), item()),
     ("cordon", host("bad", cordoned=True), item()),
+    ("off", host("bad", on=False, wakes=False), item()),
     ("pool", host("bad", pool="silver"), item(pools=("gold",))),
     ("pool", host("bad", pool="silver"), item(pools=("lead", "gold"))),
     ("zone", host("bad", zone="a"), item(zones=("b",))),
@@ -67,7 +68,7 @@ def test_gpus_are_a_resource_like_the_others() -> None:
 def test_the_rules_are_all_there_in_their_stable_order() -> None:
     assert [*RULES] == [
         "kind", "pool", "level", "dedicated", "site", "zone", "arch", "baseline", "traits", "gpu_model",
-        "up", "cordon", *SIZES, "cells", "host", "affinity", "anti_affinity",
+        "up", "cordon", "off", *SIZES, "cells", "host", "affinity", "anti_affinity",
     ]  # fmt: skip
 
 

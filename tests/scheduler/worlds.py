@@ -97,6 +97,8 @@ def hosts(draw: st.DrawFn, id_: str) -> Host:
         gpu_model=draw(st.sampled_from(["", "G1"])),
         on=draw(st.booleans()),
         order=draw(st.integers(0, 1)),
+        wakes=draw(st.booleans()),
+        licences=draw(st.sampled_from([frozenset(), frozenset({"ssd"})])),
         emptying=draw(st.sampled_from([(), (-0.5,) * 12, (-8.0,) * 6 + (-0.25,) * 6])),
     )
 
@@ -181,6 +183,7 @@ def _may(one: Host, wish: Item) -> bool:
     return (
         one.up
         and not one.cordoned
+        and (one.on or one.wakes)
         and wish.kind in one.kinds
         and (not wish.pools or one.pool in wish.pools)
         and (not wish.zones or one.zone in wish.zones)
