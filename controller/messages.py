@@ -249,6 +249,15 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "{count} instances are on, or held on, {name}. Move or delete them first.",
         "{name} 上有 {count} 个实例（或预留），请先迁移或删除。",
     ),
+    "power_is_seen": (
+        "The driver of {name} sees that it is {power}. What an operator says counts where nobody sees it: once it is off and silent.",
+        "{name} 的驱动已观测到电源状态为 {power}。只有观测不到时（例如关机失联后）才采用人工填写的状态。",
+    ),
+    "host_off": ("Its host is switched off.", "所在主机已关机。"),
+    "host_to_wake": (
+        "It is off, and {count} instances wait for it: somebody has to switch it on.",
+        "主机已关机，有 {count} 个实例在等待，请人工开机。",
+    ),
     "host_retired": ("{name} is retired.", "{name} 已退役。"),
     "host_not_up": ("Host {name} is not up, so nothing can be moved off it.", "主机 {name} 不在线，无法清空。"),
     "no_log": (
@@ -515,7 +524,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "Host {name} does not answer; its {instances} instances are unknown. Nothing is started elsewhere.",
         "主机 {name} 没有响应，其上 {instances} 个实例状态未知，不会在别处启动。",
     ),
-    "host.labelled": ("{name}: rack or dedication was changed.", "{name} 的机架或专属设置已修改。"),
+    "host.labelled": ("{name}: rack, dedication, power or idle draw was changed.", "{name} 的机架、专属、电源或空载功耗设置已修改。"),
     "host.cordoned": ("Host {name} takes no new instances.", "主机 {name} 停止接收新实例。"),
     "host.uncordoned": ("Host {name} takes new instances again.", "主机 {name} 恢复接收新实例。"),
     "host.retired": ("Host {name} was retired.", "主机 {name} 已退役。"),
@@ -608,6 +617,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     # rules of the scheduler, and changes that would fit
     "rule.kind": ("do not run this kind", "不支持此类实例"),
     "rule.up": ("do not answer, or are retired", "没有响应或已退役"),
+    "rule.off": ("are switched off, and their pool doesn't wake hosts", "已关机，且资源池不唤醒主机"),
     "rule.cordon": ("take no new instances", "停止接收新实例"),
     "rule.pool": ("are in another pool", "不在所需资源池"),
     "rule.spare_hosts": ("are needed to restart what other hosts of the pool run, if those fail", "须留作资源池内其他主机故障时的重启空间"),

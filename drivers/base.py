@@ -48,6 +48,14 @@ class Power(StrEnum):
     STOPPED = "stopped"
 
 
+class HostPower(StrEnum):
+    """Whether a host is switched on."""
+
+    ON = "on"
+    OFF = "off"
+    UNKNOWN = "unknown"  # the backend can't say
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """The bytes that an instance boots from, as the controller's store holds them.
@@ -154,6 +162,7 @@ class HostInventory:
     zone: str = ""
     health: Health = Health.READY
     closed: Reason | None = None
+    power: HostPower = HostPower.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

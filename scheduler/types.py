@@ -40,9 +40,9 @@ class Host:
 
     `baselines`: the CPU baselines that a guest may be promised here. `level`: the protection level of its pool (等保定级; 0: none).
     `tenants`: the projects that alone may use it (none: everybody). `gpu_shares`: thousandths in use, by device; where it is empty,
-    `used.gpus` whole devices are. `on`: powered on, as far as anybody knows. `wakes`: off, it may be switched on for a newcomer. `order`: hosts
-    of a lower one are filled first. `licences`: those of its traits that were paid for, and are left to who asks for them while others have room.
-    `emptying`: the log of the probability that all that is on it has gone by each of `columns.HORIZONS`, where that is known.
+    `used.gpus` whole devices are. `on`: powered on, as far as anybody knows. `wakes`: off, it may be switched on for a newcomer. `order`:
+    hosts of a lower one are filled first. `licences`: those of its traits that were paid for: left to who asks for them while others have
+    room. `emptying`: the log of the probability that all that is on it has gone by each of `columns.HORIZONS`, where that is known.
     """
 
     id: str

@@ -75,7 +75,8 @@ def _placement(app: App, placement: Body) -> None:
     for host in placement.get("best") or []:
         days = host.get("kept_days")
         kept = app.say("explain.kept", days=f"{days:.1f}") if days is not None else ""
-        tell("    " + app.say("explain.best", host=clean(str(host["host"])), points=f"{host['points']:.3f}", kept=kept))
+        minus = "".join(app.say(f"explain.minus.{name}", points=f"{points:g}") for name, points in (host.get("minus") or {}).items())
+        tell("    " + app.say("explain.best", host=clean(str(host["host"])), points=f"{host['points']:.3f}", kept=minus + kept))
     for host in placement.get("nearest") or []:
         short = cell(app.say, "short", host["short"], True)
         tell("    " + app.say("explain.nearest", host=clean(str(host["host"])), rules=", ".join(host["rules"]), short=short))

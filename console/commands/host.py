@@ -19,12 +19,14 @@ COLUMNS = (
     "state",
     "cordoned",
     "+draining",
+    "power",
     "vcpus",
     "memory_mib",
     "disk_gib",
     "gpus",
     "instances",
     "+rack",
+    "+idle_watts",
     "+dedicated_to",
     "+endpoint",
     "+traits",
@@ -61,9 +63,9 @@ def show(app: App, host: str) -> None:
     render.detail(app, app.client().get(at("hosts", host)))
 
 
-def update(app: App, host: str, rack: str | None, dedicated_to: str | None, no_dedication: bool) -> None:
-    """Its rack, and for whom it is."""
-    changes: Body = {} if rack is None else {"rack": rack}
+def update(app: App, host: str, dedicated_to: str | None, no_dedication: bool, **plain: str | int | None) -> None:
+    """Its rack, whether it is on, what it draws, and for whom it is."""
+    changes: Body = {name: value for name, value in plain.items() if value is not None}
     if dedicated_to or no_dedication:
         changes["dedicated_to"] = dedicated_to or None
     if not changes:
@@ -95,6 +97,13 @@ def retire(app: App, host: str, yes: bool) -> None:
 
 
 _HOST = arg("host")
+_SETTINGS = (
+    opt("--rack"),
+    opt("--power", type=click.Choice(("on", "off", "unknown"))),
+    opt("--idle-watts", type=click.IntRange(0, 100_000)),
+    opt("--dedicated-to", metavar="PROJECT"),
+    flag("--no-dedication"),
+)
 
 VERBS = {
     "list": Verb(
@@ -107,7 +116,7 @@ VERBS = {
         ),
     ),
     "show": Verb(show, (_HOST,)),
-    "update": Verb(update, (_HOST, opt("--rack"), opt("--dedicated-to", metavar="PROJECT"), flag("--no-dedication"))),
+    "update": Verb(update, (_HOST, *_SETTINGS)),
     "cordon": Verb(cordon, (_HOST,)),
     "drain": Verb(drain, (_HOST, YES)),
     "uncordon": Verb(uncordon, (_HOST,)),

@@ -80,6 +80,7 @@ def _show(app: App, body: Body) -> int:
     render.victims(app, plan["victims"])
     if plan["places"]:
         tell(app.say("plan.places", hosts=clean(", ".join(dict.fromkeys(plan["places"])))))
+    _switch_off(app, plan)
     _nowhere(app, plan["unsolvable"])
     for lack in plan["lacks"]:
         short = ", ".join(cell(app.say, name, {name: amount}, True) for name, amount in lack["short"].items())
@@ -87,6 +88,16 @@ def _show(app: App, body: Body) -> int:
     if plan["moves"] or plan["victims"]:
         _summaries(app, plan)
     return code
+
+
+def _switch_off(app: App, plan: Body) -> None:
+    """Which hosts could be off, and what that saves as far as anybody said."""
+    idle = plan["switch_off"]
+    if not idle:
+        return
+    tell(app.say("plan.switch_off", count=len(idle), hosts=clean(", ".join(one["host"] for one in idle))))
+    if plan["saves_watts"] is not None:
+        tell(app.say("plan.saves", watts=plan["saves_watts"], known=sum(one["watts"] is not None for one in idle), count=len(idle)))
 
 
 def _nowhere(app: App, those: list[Body]) -> None:

@@ -12,18 +12,19 @@ from console.client import Body, at
 from console.pairs import numbers, ratios
 from console.verbs import LISTING, YES, Verb, arg, opt
 
-COLUMNS = ("name", "zone", "site", "level", "+spare_hosts", "overcommit", "+reserved", "+id")
+COLUMNS = ("name", "zone", "site", "level", "+spare_hosts", "+fill_order", "+licences", "+may_wake", "overcommit", "+reserved", "+id")
 RESOURCES = ("vcpus", "memory_mib", "disk_gib")
+Plain = str | int | tuple[str, ...] | None
 
 
-def create(app: App, name: str, zone: str, overcommit: tuple[str, ...], reserved: tuple[str, ...], **plain: str | int | None) -> None:
+def create(app: App, name: str, zone: str, overcommit: tuple[str, ...], reserved: tuple[str, ...], **plain: Plain) -> None:
     """Make a pool."""
     body: Body = {"name": name, "zone": zone} | _changes(app, overcommit, reserved, plain)
     made = app.client().post(at("pools"), body)
     render.done(app, "message.created", made, name=made["name"], id=made["id"])
 
 
-def update(app: App, name: str, overcommit: tuple[str, ...], reserved: tuple[str, ...], **plain: str | int | None) -> None:
+def update(app: App, name: str, overcommit: tuple[str, ...], reserved: tuple[str, ...], **plain: Plain) -> None:
     """Change a pool; placements already made stay."""
     changes = _changes(app, overcommit, reserved, plain)
     if not changes:
@@ -38,10 +39,13 @@ def update(app: App, name: str, overcommit: tuple[str, ...], reserved: tuple[str
     render.done(app, "message.updated", body, name=name)
 
 
-def _changes(app: App, overcommit: tuple[str, ...], reserved: tuple[str, ...], plain: Mapping[str, str | int | None]) -> Body:
-    """What was given: an option that was not is None, or an empty list of figures."""
+def _changes(app: App, overcommit: tuple[str, ...], reserved: tuple[str, ...], plain: Mapping[str, Plain]) -> Body:
+    """What was given: an option that was not is None, or an empty list. An empty licence is none."""
     figures = {"overcommit": ratios(app, overcommit, RESOURCES), "reserved": numbers(app, reserved, RESOURCES)}
-    return {key: value for key, value in plain.items() if value is not None} | {key: value for key, value in figures.items() if value}
+    said = {
+        key: [one for one in value if one] if isinstance(value, tuple) else value for key, value in plain.items() if value not in (None, ())
+    }
+    return said | {key: value for key, value in figures.items() if value}
 
 
 def list_(app: App, limit: int | None, cursor: str | None, everything: bool, **filters: str | None) -> None:
@@ -65,6 +69,9 @@ _SETTINGS = (
     opt("--site"),
     opt("--spare-hosts", text="pool-spare-hosts", type=click.IntRange(0, 5)),
     opt("--level", text="pool-level", type=click.IntRange(0, 5)),
+    opt("--order", "fill_order", text="pool-order", type=click.IntRange(0, 100)),
+    opt("--licence", "licences", multiple=True, metavar="TRAIT"),
+    opt("--may-wake/--no-may-wake", default=None),
     opt("--overcommit", multiple=True, metavar="RESOURCE=X"),
     opt("--reserved", multiple=True, metavar="RESOURCE=N"),
 )

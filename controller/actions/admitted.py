@@ -111,6 +111,7 @@ def _surroundings(admission: Admission, draft: Draft, unit: Unit, placement: sch
         "zone": host.zone,
         "host_state": "up",
         "host_arch": host.arch,
+        "host_power": "unknown",
         "condition": "absent",
         "addresses": [],
         "protected": False,

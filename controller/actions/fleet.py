@@ -19,8 +19,8 @@ from controller.store.sql import Row
 from drivers.base import HostInventory, Inventory, Reason
 
 _BECAME = {"up": "host.reachable", "unreachable": "host.unreachable", "fenced": "host.fenced"}
-_DISCOVERED = ("id", "arch", "kinds", "traits", "notes", "machine", "own_zone", "closed", "inventory", "state")
-
+_DISCOVERED = ("id", "arch", "kinds", "traits", "notes", "machine", "own_zone", "closed", "power_seen", "inventory", "state")
+_CHANGING = ("zone", "site", "level", "spare_hosts", "fill_order", "licences", "may_wake", "overcommit", "reserved")
 
 # -- pools -----------------------------------------------------------------------------------------------------------------------
 
@@ -45,14 +45,14 @@ def create_pool(conn: Connection, env: Env, identity: Identity, record: Mapping[
 
 
 def update_pool(conn: Connection, identity: Identity, reference: str, generation: int | None, changes: Mapping[str, Any]) -> Row:
-    """Change zone, site, level, spare hosts, overcommit or reserve; the capacity of its hosts follows at once.
+    """Change what is `_CHANGING` of a pool; the capacity of its hosts follows at once.
 
     Raises InvalidState where a host would hold more than it may (capacity promised is never taken back), or somebody of a higher level.
     """
     guard.overall(identity, Right.OPERATE)
     row = find_pool(conn, identity, reference)
     guard.seen(row, generation)
-    merged = {name: changes.get(name, row[name]) for name in ("zone", "site", "level", "spare_hosts", "overcommit", "reserved")}
+    merged = {name: changes.get(name, row[name]) for name in _CHANGING}
     records = []
     for host in fleet.hosts_in(conn, row["id"]):
         room = translate.capacity(host["inventory"], merged["overcommit"], merged["reserved"])
@@ -155,7 +155,7 @@ def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) ->
     there, lost = {found.name for found in inventory.hosts}, "fenced" if inventory.complete else "unreachable"
     for row in known.values():
         if row["backend_name"] not in there and row["state"] not in ("retired", "fenced", lost):
-            fleet.set_host(conn, row["id"], None, state=lost)
+            fleet.set_host(conn, row["id"], None, state=lost, power_seen="unknown")
             facts.append(events.event(_BECAME[lost], "host", row["id"], row["name"], None, "chutian", instances=row["used_instances"]))
     fleet.insert_hosts(conn, fresh)
     fleet.update_hosts(conn, changed)
@@ -220,9 +220,10 @@ def cordon(conn: Connection, identity: Identity, reference: str, cordoned: bool,
 
 
 def change_host(conn: Connection, identity: Identity, reference: str, generation: int | None, changes: Mapping[str, Any]) -> Row:
-    """Say in which rack a host is, or dedicate it to a project and all below it (`dedicated_to`: path or id; null: to nobody).
+    """Say in which rack a host is, whether it is on, what it draws idle, or dedicate it to a project and all below it (`dedicated_to`: path
+    or id; null: to nobody). Nothing is switched.
 
-    Raises InvalidState, with some of them, where somebody is on it who then may not be.
+    Raises InvalidState, with some of them, where somebody is on it who then may not be; and where its driver sees whether it is on.
     """
     row = operable(conn, identity, reference, generation)
     changes = dict(changes)
@@ -231,6 +232,10 @@ def change_host(conn: Connection, identity: Identity, reference: str, generation
         if found is None:
             raise errors.NotFound("project_not_found", project=changes["dedicated_to"])
         changes["dedicated_to"] = found["id"]
+    if "power" in changes:
+        if row["power_seen"] != "unknown":
+            raise errors.InvalidState("power_is_seen", name=row["name"], power=row["power_seen"])
+        changes["power_told"] = changes.pop("power")
     if all(row[name] == value for name, value in changes.items()):
         return row
     fleet.lock_hosts(conn, [row["id"]])

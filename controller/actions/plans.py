@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -69,6 +69,7 @@ class Town:
     pool: str = ""
     host: str = ""
     flavor: Item | None = None
+    watts: Mapping[str, int | None] = field(default_factory=dict)  # what hosts draw with nothing on them, by id; None: not known
 
 
 def why_not(conn: Connection, identity: Identity, instance_id: str, host: str) -> Miss | None:
@@ -94,12 +95,14 @@ def town(conn: Connection, identity: Identity, wish: Wish) -> Town:
         raise errors.InvalidRequest("plan_of_what", kind=wish.kind)
     pool = fleet_actions.find_pool(conn, identity, reference)
     rows = residents.in_pool(conn, pool["id"])
-    hosts = map(translate.host, fleet.placed_in(conn, pool["id"], {row["host_id"] for row in rows}))
+    found = fleet.placed_in(conn, pool["id"], {row["host_id"] for row in rows})
+    hosts = [replace(translate.host(row), wakes=False) for row in found]  # nobody moves to a host that is off
     here = [one if one.pool == pool["name"] else replace(one, cordoned=True) for one in hosts]
+    watts = {row["id"]: row["idle_watts"] for row in found}
     flavor = _flavor(conn, wish.flavor) if wish.flavor else None
     if wish.kind in ("defragment", "preempt") and flavor is None:
         raise errors.InvalidRequest("plan_of_what", kind=wish.kind)
-    return Town(Fleet(here), residents_of(conn, rows), _by_key(rows), pool["name"], host["id"] if host else "", flavor)
+    return Town(Fleet(here), residents_of(conn, rows), _by_key(rows), pool["name"], host["id"] if host else "", flavor, watts)
 
 
 def decide(wish: Wish, there: Town) -> Plan:

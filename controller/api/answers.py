@@ -211,6 +211,9 @@ class PoolOut(Identified):
     site: str = Field(examples=["武汉"])
     level: int = Field(description="The protection level up to which systems may be here.", examples=[3])
     spare_hosts: int = Field(description="So many hosts may be lost, and what they run is restarted on the others.", examples=[1])
+    fill_order: int = Field(description="Pools of a lower number are filled first.", examples=[10])
+    licences: list[str] = Field(description="Traits of all its hosts that are left to who asks for them.", examples=[["oracle"]])
+    may_wake: bool = Field(description="Hosts that are off count as capacity; somebody has to switch them on.", examples=[False])
     overcommit: dict[str, float] = Field(examples=[{"vcpus": 4.0, "memory_mib": 1.0, "disk_gib": 1.0}])
     reserved: dict[str, int] = Field(examples=[{"vcpus": 0, "memory_mib": 512, "disk_gib": 5}])
 
@@ -245,6 +248,8 @@ class HostOut(Identified):
     state: Literal["up", "unreachable", "fenced", "retired"]
     cordoned: bool = Field(examples=[False])
     draining: bool = Field(description="What can be started elsewhere is being moved off it.", examples=[False])
+    power: Literal["on", "off", "unknown"] = Field(description="As its driver sees it, or else as an operator says.", examples=["on"])
+    idle_watts: int | None = Field(description="What it draws with nothing on it, where somebody said so.", examples=[180])
     inventory: dict[str, int] = Field(examples=[{"vcpus": 64, "memory_mib": 262144, "disk_gib": 4000, "gpus": 0}])
     capacity: dict[str, int] = Field(examples=[{"vcpus": 256, "memory_mib": 261632, "disk_gib": 3995, "gpus": 0}])
     used: dict[str, int] = Field(examples=[{"vcpus": 12, "memory_mib": 24576, "disk_gib": 240, "gpus": 0}])
@@ -382,7 +387,7 @@ class PlacementOut(_Out):
     after: list[str] | None = Field(description="Whose places were promised, for when they have gone.", examples=[None])
     best: list[dict[str, Any]] | None = Field(
         description="The best of those that fit: `points`, and in them `kept_days`, for which it alone is expected to keep the host from"
-        " running empty.",
+        " running empty, and `minus`: what it costs that the host is `off`, the order of its `pool`, and each `licence` nobody asked for.",
         examples=[None],
     )
     nearest: list[dict[str, Any]] | None = Field(
@@ -437,6 +442,13 @@ class LackOut(_Out):
     short: dict[str, int] = Field(description="What is lacking even if all that is free were in one piece.", examples=[{"vcpus": 32}])
 
 
+class IdleOut(_Out):
+    """A host that could be switched off. Nobody switches it."""
+
+    host: str = Field(examples=["kvm-01"])
+    watts: int | None = Field(description="`idle_watts` of the host.", examples=[180])
+
+
 class PlanOut(_Out):
     """What should move where, or who should make way. Nothing has been done."""
 
@@ -451,6 +463,10 @@ class PlanOut(_Out):
     lacks: list[LackOut]
     victims: list[VictimOut] = Field(description="Who is preempted, for `preempt`.")
     places: list[str] = Field(description="The hosts that take what comes instead, one for each copy.", examples=[["kvm-01"]])
+    switch_off: list[IdleOut] = Field(description="For `consolidate`: hosts that are on and empty at its end, and not needed to spare.")
+    saves_watts: int | None = Field(
+        description="What those draw with nothing on them, of which it is known; null: of none it is.", examples=[360]
+    )
 
 
 class WhatIfOut(_Out):

@@ -166,6 +166,13 @@ class Reserved(In):
 _SPARE = "N+k: nothing is placed that would leave the pool unable to restart what so many of its hosts run."
 
 
+_ORDER = "Pools of a lower number are filled first."
+_LICENCES = "Traits that were paid for, of all its hosts: left to who asks for them while others of the same order have room."
+_WAKE = "Hosts that are off count as capacity: whoever is placed there waits until somebody switches the host on."
+Order = Annotated[Int, Field(ge=0, le=100)]
+Licences = Annotated[list[Name], Field(max_length=32)]
+
+
 class PoolIn(In):
     """A new pool."""
 
@@ -174,6 +181,9 @@ class PoolIn(In):
     site: Line = Field("", examples=["武汉"])
     spare_hosts: Spare = Field(0, description=_SPARE, examples=[1])
     level: Level = Field(0, description="The protection level (等保定级) up to which systems may be here.", examples=[3])
+    fill_order: Order = Field(0, description=_ORDER, examples=[10])
+    licences: Licences = Field([], description=_LICENCES, examples=[["oracle"]])
+    may_wake: bool = Field(False, description=_WAKE)
     overcommit: Overcommit = Overcommit()
     reserved: Reserved = Reserved()
 
@@ -185,6 +195,9 @@ class PoolChange(In):
     site: Line | None = Field(None, examples=["武汉"])
     level: Level | None = Field(None, examples=[3])
     spare_hosts: Spare | None = Field(None, description=_SPARE, examples=[1])
+    fill_order: Order | None = Field(None, description=_ORDER, examples=[10])
+    licences: Licences | None = Field(None, description=_LICENCES, examples=[["oracle"]])
+    may_wake: bool | None = Field(None, description=_WAKE, examples=[True])
     overcommit: Overcommit | None = None
     reserved: Reserved | None = None
 
@@ -196,6 +209,10 @@ class HostChange(In):
     dedicated_to: Reference | None = Field(
         None, description="Path or id of the project that alone may use it; null: everybody.", examples=["hubei/health"]
     )
+    power: Literal["on", "off", "unknown"] = Field(
+        "unknown", description="Whether it is switched on, where its driver can't say. Nothing is switched.", examples=["off"]
+    )
+    idle_watts: Int | None = Field(None, ge=0, le=100_000, description="What it draws with nothing on it.", examples=[180])
 
 
 _CREDENTIALS = "What the driver proves itself by, such as a kubeconfig; kept sealed, and shown to nobody again."

@@ -29,6 +29,6 @@ def record(names: Sequence[str], flavor: str, item: Item, reasons: Reasons, host
         "fits": reasons.fits,
         "rules": [{"rule": one.rule, "excluded": one.excluded} for one in reasons.rules],
         "chosen": list(hosts),
-        "best": [{"host": one.host, "points": one.points, "kept_days": one.days} for one in reasons.best],
+        "best": [{"host": one.host, "points": one.points, "kept_days": one.days, "minus": dict(one.minus)} for one in reasons.best],
         "nearest": [{"host": one.host, "rules": list(one.rules), "short": dict(one.short)} for one in reasons.nearest],
     }

@@ -18,8 +18,11 @@ _MOST = 1000
 _PERCENT = 100
 
 
-def plan(kind: str, what: str, made: Plan, who: Mapping[str, Row], host: Callable[[str], str], reader: Reader) -> dict[str, Any]:
-    """A plan. `what`: the host or pool that it is about; `who`: rows by key; `host`: a host's name by its id."""
+def plan(
+    kind: str, what: str, made: Plan, who: Mapping[str, Row], host: Callable[[str], str], watts: Mapping[str, int | None], reader: Reader
+) -> dict[str, Any]:
+    """A plan. `what`: the host or pool that it is about; `who`: rows by key; `host`: a host's name by its id; `watts`: its draw, idle."""
+    known = [drawn for one in made.idle if (drawn := watts.get(one)) is not None]
     moves = [
         {"step": one.step, **_named(one.key, who), "source": host(one.source), "target": host(one.target)}
         for one in made.moves
@@ -46,6 +49,8 @@ def plan(kind: str, what: str, made: Plan, who: Mapping[str, Row], host: Callabl
         "lacks": [_lack(one, host) for one in made.lacks],
         "victims": victims(made.victims, who),
         "places": [host(where) for _, where in made.places],
+        "switch_off": [{"host": host(one), "watts": watts.get(one)} for one in made.idle],
+        "saves_watts": sum(known) if known else None,
     }
 
 

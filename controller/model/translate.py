@@ -33,7 +33,8 @@ def capacity(inventory: Mapping[str, int], overcommit: Mapping[str, float], rese
 
 
 def host(row: Mapping[str, Any]) -> scheduler.Host:
-    """A host's row, for the scheduler. A retired or silent host is not `up`."""
+    """A host's row, for the scheduler. A retired or silent host is not `up`; one that is off is silent for a reason that is known."""
+    licences = frozenset(row["licences"])
     return scheduler.Host(
         id=row["id"],
         name=row["name"],
@@ -41,16 +42,20 @@ def host(row: Mapping[str, Any]) -> scheduler.Host:
         zone=row["zone"],
         site=row["site"],
         arch=row["arch"],
-        traits=frozenset(row["traits"]),
+        traits=frozenset(row["traits"]) | licences,
         kinds=frozenset(row["kinds"]),
         capacity=resources(row),
         used=resources(row, "used_"),
         cordoned=row["cordoned"] or row["closed"] is not None,
-        up=row["state"] == "up",
+        up=row["state"] == "up" or (row["state"] == "unreachable" and row["power"] == "off"),
         generation=row["generation"],
         rack=row["rack"],
         level=row["level"],
         tenants=frozenset({row["dedicated_to"]} if row["dedicated_to"] else ()),
+        on=row["power"] != "off",
+        wakes=row["may_wake"],
+        order=row["fill_order"],
+        licences=licences,
     )
 
 
@@ -65,6 +70,7 @@ def host_record(found: HostInventory, overcommit: Mapping[str, float], reserved:
         "machine": found.machine,
         "own_zone": found.zone,
         "closed": reason(found.closed),
+        "power_seen": found.power.value,
         "inventory": inventory,
         **capacity(inventory, overcommit, reserved),
         "state": _STATES[found.health],

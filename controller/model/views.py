@@ -18,6 +18,7 @@ Row = Mapping[str, Any]
 _OPERATORS = ("detail", "node", "host", "endpoint", "where", "for_project", "for_request")
 _UNSEEN: Row = {"code": "host_unreachable", "params": {}}
 _FENCED: Row = {"code": "host_fenced", "params": {}}
+_OFF: Row = {"code": "host_off", "params": {}}
 _SIZES = ("vcpus", "memory_mib", "disk_gib", "gpus")
 
 
@@ -108,7 +109,9 @@ def image(row: Row, reader: Reader) -> dict[str, Any]:
 
 def pool(row: Row) -> dict[str, Any]:
     """A pool."""
-    fields = ("id", "name", "zone", "site", "level", "spare_hosts", "overcommit", "reserved", "generation")
+    fields = (
+        "id", "name", "zone", "site", "level", "spare_hosts", "fill_order", "licences", "may_wake", "overcommit", "reserved", "generation",
+    )  # fmt: skip
     return {**{name: row[name] for name in fields}, "created_at": time(row["created_at"])}
 
 
@@ -143,6 +146,8 @@ def host(row: Row, reader: Reader) -> dict[str, Any]:
                 "state",
                 "cordoned",
                 "draining",
+                "power",
+                "idle_watts",
                 "inventory",
             )
         },
@@ -150,11 +155,17 @@ def host(row: Row, reader: Reader) -> dict[str, Any]:
         "capacity": {name: row[name] for name in _SIZES},
         "used": {name: row["used_" + name] for name in _SIZES},
         "instances": row["used_instances"],
-        "notes": [render(note["code"], note["params"], reader.lang) for note in row["notes"]],
+        "notes": [render(note["code"], note["params"], reader.lang) for note in (*row["notes"], *_to_wake(row))],
         "reason": reason(row["endpoint_reason"] if row["state"] == "unreachable" else row["closed"], reader),
         "generation": row["generation"],
         "created_at": time(row["created_at"]),
     }
+
+
+def _to_wake(row: Row) -> list[Row]:
+    """Somebody waits for the host to be switched on."""
+    waits = row["power"] == "off" and row["used_instances"] > 0
+    return [{"code": "host_to_wake", "params": {"count": row["used_instances"]}}] if waits else []
 
 
 def request(row: Row) -> dict[str, Any]:
@@ -183,9 +194,9 @@ def request(row: Row) -> dict[str, Any]:
 
 
 def instance(row: Row, reader: Reader) -> dict[str, Any]:
-    """An instance. On a host that does not answer its condition is unknown, and on one that is fenced absent, whatever was seen last."""
-    lost = row["host_state"] if row["state"] != "deleted" else "up"
-    why = row.get("host_reason") or _UNSEEN if lost == "unreachable" else row["reason"] or (_FENCED if lost == "fenced" else _kept(row))
+    """An instance. On a host that is off or does not answer its condition is unknown, and on one that is fenced absent, whatever was seen
+    last."""
+    lost = _lost(row)
     return {
         "id": row["id"],
         "name": row["name"],
@@ -198,8 +209,8 @@ def instance(row: Row, reader: Reader) -> dict[str, Any]:
         **{name: row[name] for name in _SIZES},
         "goal": row["goal"],
         "state": row["state"],
-        "condition": {"unreachable": "unknown", "fenced": "absent"}.get(lost, row["condition"]),
-        "reason": reason(why, reader),
+        "condition": {"off": "unknown", "unreachable": "unknown", "fenced": "absent"}.get(lost, row["condition"]),
+        "reason": reason(_why(row, lost), reader),
         "host": row["host"] if reader.fleet else None,
         "zone": row["zone"],
         "addresses": row["addresses"],
@@ -215,6 +226,23 @@ def instance(row: Row, reader: Reader) -> dict[str, Any]:
         "ends": row["ends"],
         "created_at": time(row["created_at"]),
     }
+
+
+def _lost(row: Row) -> str:
+    """How its host is lost to it: off, or the host's state; up where it isn't, or where it does not matter any more."""
+    if row["state"] == "deleted":
+        return "up"
+    state: str = row["host_state"]
+    return "off" if row["host_power"] == "off" and state != "fenced" else state
+
+
+def _why(row: Row, lost: str) -> Row | None:
+    """What is the matter with it, or with its host."""
+    if lost == "off":
+        return _OFF
+    if lost == "unreachable":
+        return row.get("host_reason") or _UNSEEN
+    return row["reason"] or (_FENCED if lost == "fenced" else _kept(row))
 
 
 def _kept(row: Row) -> Row | None:

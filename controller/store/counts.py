@@ -40,12 +40,12 @@ def gather(conn: Connection) -> Found:
             _by(conn, "SELECT 'instances' AS k, count(*) AS v FROM instances WHERE deadline_at < now()"),
         ),
         "vcpus": (
-            "vCPUs of all hosts that are up: what they may promise, and have promised.",
+            "vCPUs of all hosts that are up and not switched off: what they may promise, and have promised.",
             "what",
             _by(
                 conn,
-                "SELECT 'capacity' AS k, coalesce(sum(vcpus), 0) AS v FROM hosts WHERE state = 'up'"
-                " UNION ALL SELECT 'used', coalesce(sum(used_vcpus), 0) FROM hosts WHERE state = 'up'",
+                "SELECT 'capacity' AS k, coalesce(sum(vcpus), 0) AS v FROM hosts WHERE state = 'up' AND power <> 'off'"
+                " UNION ALL SELECT 'used', coalesce(sum(used_vcpus), 0) FROM hosts WHERE state = 'up' AND power <> 'off'",
             ),
         ),
     }

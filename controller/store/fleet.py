@@ -11,7 +11,10 @@ from controller.store import sql
 from controller.store.sql import Row
 
 _ZONE = "coalesce(nullif(h.own_zone, ''), p.zone)"  # where the backend says that a host is, or else its pool
-_POOL = "SELECT id, name, zone, site, level, spare_hosts, overcommit, reserved, generation, created_at FROM pools"
+_POOL = (
+    "SELECT id, name, zone, site, level, spare_hosts, fill_order, licences, may_wake, overcommit, reserved, generation, created_at"
+    " FROM pools"
+)
 _ENDPOINT = (
     "SELECT e.id, e.name, e.driver, e.uri, e.options, e.credentials,"
     " e.pool_id, p.name AS pool, e.state, e.reason, e.since, e.generation, e.created_at"
@@ -27,7 +30,8 @@ _PLACED = (  # what placing looks at
     "SELECT h.id, h.name, h.endpoint_id, h.arch, h.kinds, h.traits, h.state, h.cordoned, h.generation,"
     " h.vcpus, h.memory_mib, h.disk_gib, h.gpus,"
     " h.used_vcpus, h.used_memory_mib, h.used_disk_gib, h.used_gpus, h.closed, h.rack, h.dedicated_to,"
-    f" p.name AS pool, {_ZONE} AS zone, p.site, p.level"
+    f" p.name AS pool, {_ZONE} AS zone, p.site, p.level,"
+    " h.power, h.idle_watts, p.fill_order, p.licences, p.may_wake"
     " FROM hosts h JOIN pools p ON p.id = h.pool_id"
 )
 
@@ -91,8 +95,8 @@ def update_pool(conn: Connection, pool_id: str, record: Mapping[str, Any]) -> No
     """Replace what can change of a pool."""
     sql.run(
         conn,
-        "UPDATE pools SET zone = :zone, site = :site, level = :level, spare_hosts = :spare_hosts, overcommit = CAST(:overcommit AS jsonb),"
-        " reserved = CAST(:reserved AS jsonb),"
+        "UPDATE pools SET zone = :zone, site = :site, level = :level, spare_hosts = :spare_hosts, fill_order = :fill_order,"
+        " licences = :licences, may_wake = :may_wake, overcommit = CAST(:overcommit AS jsonb), reserved = CAST(:reserved AS jsonb),"
         " generation = generation + 1 WHERE id = CAST(:id AS uuid)",
         id=pool_id,
         **record,
@@ -281,12 +285,15 @@ def insert_hosts(conn: Connection, records: Sequence[Mapping[str, Any]]) -> None
 
 
 def update_hosts(conn: Connection, records: Sequence[Mapping[str, Any]]) -> None:
-    """Replace what was discovered of hosts: all that `translate.host_record` names, by id."""
+    """Replace what was discovered of hosts: all that `translate.host_record` names, by id. Seen to be on or off, nothing that an operator
+    said of it is true any more."""
     if records:
         sql.run(
             conn,
             "UPDATE hosts h SET arch = r.arch, kinds = r.kinds, traits = r.traits, notes = r.notes, machine = r.machine,"
             " own_zone = r.own_zone, closed = r.closed, inventory = r.inventory,"
+            " power_seen = r.power_seen,"
+            " power_told = CASE WHEN r.power_seen = 'unknown' THEN h.power_told ELSE 'unknown' END,"
             " vcpus = r.vcpus, memory_mib = r.memory_mib, disk_gib = r.disk_gib, gpus = r.gpus, state = r.state"
             " FROM json_populate_recordset(NULL::hosts, CAST(:records AS json)) r WHERE h.id = r.id",
             records=sql.document(records),
@@ -307,10 +314,11 @@ def set_host(conn: Connection, host_id: str, generation: int | None, **changes: 
 
 
 def set_hosts_state(conn: Connection, endpoint_id: str, old: str, new: str) -> Sequence[Row]:
-    """Move all hosts of an endpoint from one state to another; those that moved."""
+    """Move all hosts of an endpoint from one state to another, of which nobody sees whether they are on; those that moved."""
     return sql.rows(
         conn,
-        "UPDATE hosts SET state = :new WHERE endpoint_id = CAST(:id AS uuid) AND state = :old RETURNING id, name, used_instances",
+        "UPDATE hosts SET state = :new, power_seen = 'unknown' WHERE endpoint_id = CAST(:id AS uuid) AND state = :old"
+        " RETURNING id, name, used_instances",
         id=endpoint_id,
         old=old,
         new=new,

@@ -17,8 +17,9 @@ _FROM = (
     " LEFT JOIN images m ON m.id = i.image_id JOIN endpoints e ON e.id = h.endpoint_id"
 )
 _BESIDE = (
-    " p.path AS project, p.ancestors, h.name AS host, h.arch AS host_arch, h.state AS host_state, e.reason AS host_reason, o.name AS pool,"
-    " coalesce(nullif(h.own_zone, ''), o.zone) AS zone, coalesce(m.name, i.container->>'image') AS image"
+    " p.path AS project, p.ancestors, h.name AS host, h.arch AS host_arch, h.state AS host_state, h.power AS host_power,"
+    " e.reason AS host_reason, o.name AS pool, coalesce(nullif(h.own_zone, ''), o.zone) AS zone,"
+    " coalesce(m.name, i.container->>'image') AS image"
 )
 _VIEW = f"SELECT i.*,{_BESIDE}{_FROM}"
 _LISTED = (  # what lists show: no user data, which may be large
@@ -125,7 +126,8 @@ WITH picked AS (
      WHERE i.id IN (
         SELECT d.id FROM instances d JOIN hosts h ON h.id = d.host_id
          WHERE d.due_at <= now() AND (d.leased_until IS NULL OR d.leased_until < now())
-           AND (h.state = 'up' OR h.state = 'fenced' AND d.goal = 'gone') AND NOT h.endpoint_id = ANY(CAST(:saturated AS uuid[]))
+           AND (h.state = 'up' AND h.power <> 'off' OR h.state = 'fenced' AND d.goal = 'gone')
+           AND NOT h.endpoint_id = ANY(CAST(:saturated AS uuid[]))
            AND NOT EXISTS (SELECT 1 FROM instances v WHERE v.preempted_for = d.request_id AND v.state <> 'deleted')
            AND (d.goal = 'gone' OR ((d.starts_at IS NULL OR d.starts_at <= now())
                 AND NOT EXISTS (SELECT 1 FROM allocations a WHERE a.instance_id = d.id AND a.after IS NOT NULL)))

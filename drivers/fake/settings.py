@@ -26,6 +26,7 @@ class Knobs:
     arch: tuple[str, ...] = ("x86_64",)  # dealt to the hosts in turn
     kinds: tuple[str, ...] = ("vm",)
     traits: tuple[str, ...] = ()
+    off: int = 0  # so many of the hosts, the last ones, are switched off
     build_s: float = 0.0  # a new or rebuilt instance is BUSY for so long
     stop_s: float = 0.0  # a polite shutdown is BUSY for so long
     ignores_shutdown: bool = False  # guests never stop politely
@@ -65,6 +66,7 @@ PARSERS: Mapping[str, Callable[[str], object]] = {
     "arch": _words,
     "kinds": _words,
     "traits": _words,
+    "off": int,
     "build_s": float,
     "stop_s": float,
     "ignores_shutdown": _flag,

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from drivers.base import Health, HostInventory, Observation
+from drivers.base import Health, HostInventory, HostPower, Observation
 from drivers.errors import HostUnreachable, InvalidSpec, Transient
 from drivers.fake.audit import Audit, Claim, Violation
 from drivers.fake.lifecycle import Act, Record, cut_power, power_on, settle
@@ -280,4 +280,5 @@ def _hosts(knobs: Knobs) -> Iterator[HostInventory]:
     traits, kinds = frozenset(knobs.traits), frozenset(knobs.kinds)
     for i in range(knobs.hosts):
         arch = knobs.arch[i % len(knobs.arch)]
-        yield HostInventory(f"host-{i + 1:04}", arch, knobs.vcpus, knobs.memory_mib, knobs.disk_gib, knobs.gpus, traits, kinds)
+        power = HostPower.OFF if i >= knobs.hosts - knobs.off else HostPower.ON
+        yield HostInventory(f"host-{i + 1:04}", arch, knobs.vcpus, knobs.memory_mib, knobs.disk_gib, knobs.gpus, traits, kinds, power=power)

@@ -15,7 +15,7 @@ from typing import Final
 
 import libvirt
 
-from drivers.base import Condition, HostInventory, Reason
+from drivers.base import Condition, HostInventory, HostPower, Reason
 from drivers.libvirt.domain import agent_connected
 from drivers.libvirt.volumes import GIB
 
@@ -121,6 +121,7 @@ def inventory(
         traits=frozenset(_traits(root, virt)),
         notes=notes if pool is not None else (*notes, Reason("pool_missing")),
         machine="" if connection.getType() == "TEST" else root.findtext("host/uuid") or "",  # libvirt's own test driver is all of one uuid
+        power=HostPower.ON,  # it answers
     )
 
 

@@ -1,7 +1,8 @@
 """Emptying as many hosts as possible, so that they can be switched off, given away or taken in for maintenance.
 
-In: a fleet and its residents. Out: a plan; its benefit is the number of hosts that it leaves empty. A host is emptied wholly or not
-touched, the smallest and least full first, into hosts that are in use already: never into an empty one, and never out of its pool. A host
+In: a fleet and its residents. Out: a plan; its benefit is the number of hosts that it leaves empty, and it names all that could be off at
+its end. A host is emptied wholly or not touched, the smallest and least full first, into hosts that are in use already: never into an empty
+one, and never out of its pool. A host
 that took somebody in is not emptied any more, since nobody moves twice; so those that are to be emptied, as many as the others' free room
 allows by its sums, take nobody in from the start, and one that turns out not to empty opens again. Hosts with something on them that is
 no resident, or that must not move, stay. With `k`, each pool is N+k with the emptied hosts counted as no room at all: they may be switched
@@ -23,13 +24,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.columns import BLOCK, READY, TAKEN, UP, Ints
+from scheduler.columns import BLOCK, ON, OPEN, READY, TAKEN, UP, Ints
 from scheduler.fleet import Fleet
 from scheduler.plans.ejecting import Looks, make_way
 from scheduler.plans.outcome import Judge
@@ -42,6 +43,7 @@ from scheduler.types import Item, NoValidHost
 LIMITS = Limits(moves=5000, least=1.0, looks=4000, tries=3000)
 """Seconds at a thousand hosts. With `k`, more tries may empty a few hosts more."""
 _LOOKS_EACH = 40  # for one host
+_RUNNING = TAKEN | UP | ON
 _SIZES = 2  # vcpus and memory_mib
 _BATCH = 64  # hosts between two looks at N+k
 _FEW = 64  # hosts of a pool in use: of so many a solver is asked
@@ -72,8 +74,24 @@ def consolidate(
         by_pool[scene.pool(host)].append(host)
     freed = sum(work.empty_pool(pool, some, [host for host in some if host in aims]) for pool, some in by_pool.items())
     freed += work.empty_all([host for host in hosts if scene.running[host]], 1, make_way=True)
+    worth = freed >= limits.least and freed > 0
+    if not worth:
+        scene.undo(0)
+        scene.reopen(flags)
+    idle = _idle(scene, judge, pools)
     scene.reopen(flags)
-    return judge.improved(freed >= limits.least and freed > 0, float(freed), lacks)
+    return replace(judge.improved(worth, float(freed), lacks), idle=idle)
+
+
+def _idle(scene: Scene, judge: Judge, pools: Collection[str]) -> tuple[str, ...]:
+    """Hosts that are on and have nothing on them. Those that were empty before count only where their pool is N+k without their room."""
+    columns = scene.fleet.columns
+    empty = ((columns.flags & _RUNNING) == _RUNNING) & (columns.free == scene.fleet.whole()).all(axis=1)
+    ids = sorted(id_ for id_, _ in scene.fleet.in_rows(np.flatnonzero(empty)))
+    found = [id_ for id_ in ids if not pools or scene.pool(id_) in pools]
+    with scene.shut(found):
+        needed = {lack.pool for lack in judge.lacks({scene.pool(id_) for id_ in found})}
+    return tuple(id_ for id_ in found if scene.pool(id_) not in needed or not columns.flags[scene.fleet.rows[id_]] & OPEN)
 
 
 def _candidates(scene: Scene, pools: Collection[str]) -> list[str]:

@@ -111,6 +111,7 @@ class Plan:
     """What to do, and what it is good for. `after` is read off the simulation; where nothing is to be done it is `before`.
 
     `reason` is one of REASONS. `unsolvable`: which instances have no place, and why; `lacks`: the pools that would not be resilient.
+    `idle`: hosts that are on and empty at its end, and that N+k does not need: they could be switched off (`plans.consolidating`).
     `victims`: who is preempted, and `places`: key and host of what comes instead (`plans.preempting`).
     """
 
@@ -123,6 +124,7 @@ class Plan:
     lacks: tuple[Survival, ...] = ()
     victims: tuple[Resident, ...] = ()
     places: tuple[tuple[str, str], ...] = ()
+    idle: tuple[str, ...] = ()
 
 
 def lies_apart(item: Item) -> bool:

@@ -19,6 +19,7 @@ MOVE = {"step": 0, "id": "i", "name": "web-1", "project": "hubei/health", "sourc
 PLAN = {
     "kind": "drain", "reason": "done", "text": "1 moves empty kvm-1.", "benefit": 1.0, "moves": [MOVE], "before": SUMMARY,
     "after": {**SUMMARY, "in_use": 1}, "unsolvable": [], "lacks": [], "victims": [], "places": [],
+    "switch_off": [], "saves_watts": None,
 }  # fmt: skip
 VICTIM = {
     "id": "v", "name": "batch-7", "project": "hubei/his", "host": "kvm-1", "priority": "batch", "frees": {"vcpus": 4, "memory_mib": 8192},
@@ -67,6 +68,15 @@ def test_a_plan_is_shown_move_by_move_with_what_it_is_good_for(chutian: Run, ser
     assert "hosts in use" in shown
     assert "75.0%" in shown
     assert json.loads(chutian("plan", "drain", "kvm-1", "-o", "json").out) == PLAN
+
+
+def test_what_could_be_off_is_named_and_what_it_saves_only_as_far_as_it_is_known(chutian: Run, server: Any) -> None:
+    idle = [{"host": "kvm-1", "watts": 180}, {"host": "kvm-3", "watts": None}]
+    server.on("POST /v1/plans", {**PLAN, "kind": "consolidate", "switch_off": idle, "saves_watts": 180})
+    shown = chutian("plan", "consolidate", "general").out
+    assert "2 hosts could be switched off: kvm-1, kvm-3\nThat saves 180 W, by the 1 of 2 whose idle draw is known." in shown
+    server.on("POST /v1/plans", {**PLAN, "kind": "consolidate", "switch_off": idle[1:]})
+    assert "saves" not in chutian("plan", "consolidate", "general").out
 
 
 def test_who_would_make_way_is_shown_with_what_it_frees(chutian: Run, server: Any) -> None:

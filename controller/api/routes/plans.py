@@ -22,7 +22,7 @@ def make_plan(call: TheCall, given: PlanIn) -> Json:
     there = call.services.database.run(lambda conn: actions.town(conn, identity, wish))
     made = actions.decide(wish, there)
     what = there.fleet.host_name(there.host) if there.host else there.pool
-    return Json(plan_views.plan(wish.kind, what, made, there.who, there.fleet.host_name, reader))
+    return Json(plan_views.plan(wish.kind, what, made, there.who, there.fleet.host_name, there.watts, reader))
 
 
 @router.post("/what-if", responses=responses(WhatIfOut), response_model=None)

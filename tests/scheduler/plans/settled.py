@@ -108,10 +108,10 @@ def carry_out(world_: World, moves: Sequence[Move]) -> dict[str, str]:
 def assert_rules(world_: World, at: dict[str, str], moved: set[str]) -> None:
     """Everybody's rules hold; what says that a host takes something now is asked for those alone that just came."""
     by_id = {one.id: one for one in world_.hosts}
-    now = {id_: replace(one, up=True, cordoned=False) for id_, one in by_id.items()}
+    now = {id_: replace(one, up=True, cordoned=False, on=True) for id_, one in by_id.items()}
     known = [one for one in world_.residents if at[one.key] in by_id]
     assert allowed(list(now.values()), [_named(one) for one in known], [now[at[one.key]] for one in known])
-    assert all(by_id[at[key]].up and not by_id[at[key]].cordoned for key in moved)
+    assert all(by_id[at[key]].up and not by_id[at[key]].cordoned and (by_id[at[key]].on or by_id[at[key]].wakes) for key in moved)
 
 
 def _named(one: Resident) -> Item:

@@ -85,6 +85,18 @@ def test_consolidating_empties_hosts_and_fills_no_empty_one(small: World) -> Non
 
 @given(worlds(plain=True, roomy=True))
 @MANY
+def test_what_could_be_off_is_on_and_empty_at_the_end_and_not_needed_to_restart_others(small: World) -> None:
+    plan = consolidate(small.fleet(), small.residents, k=1)
+    at = small.at() | {move.key: move.target for move in plan.moves}
+    by_id = {one.id: one for one in small.hosts}
+    assert all(by_id[idle].on and by_id[idle].up and idle not in at.values() for idle in plan.idle)
+    left = [replace(one, on=one.on and one.id not in plan.idle) for one in small.hosts]
+    after = World(left, [replace(one, host_id=at[one.key]) for one in small.residents])
+    assert all(resilient(after, pool, 1) for pool in {by_id[idle].pool for idle in plan.idle} if resilient(small, pool, 1))
+
+
+@given(worlds(plain=True, roomy=True))
+@MANY
 def test_rebalancing_never_makes_the_fullest_fuller(small: World) -> None:
     plan = rebalance(small.fleet(), small.residents)
     assert plan.after.peak <= plan.before.peak
