@@ -5,7 +5,11 @@ over the pools (0.1: e.g. the fullest host goes from 90 % to 80 %). The fullest 
 that takes it end lowest; where that lowers the higher of both by less than `step`, the host is left and the next one is looked at. Each
 move so lowers the fills of the pool in the order of the fullest first, so that it can't go in circles; moves after the state with the
 lowest sum are taken back. Nobody leaves his pool; members that must be together stay. With `k`, each pool is N+k after every move, and one
-that is not to begin with is left alone. Rejected: exchanging two instances (each would have to fit beside the other first).
+that is not to begin with is left alone.
+
+Rejected: exchanging two instances (each would have to fit beside the other first); the search of `scheduler.reassign` before these moves,
+with room taken on both hosts at once. On 200 unevenly full hosts (`bench.plans`) these moves alone come within 0.03 of the mean fill in a
+third of a second; 8 s of search before them add 2 % to the benefit, for 2.8 times as many migrations.
 """
 
 from __future__ import annotations
