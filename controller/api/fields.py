@@ -62,7 +62,18 @@ Number = Annotated[float, BeforeValidator(_number)]
 Flag = Annotated[bool, Strict()]
 Amount = Annotated[Int, Field(ge=0, le=_MOST)]
 Level = Annotated[Int, Field(ge=0, le=5)]
-Spare = Annotated[Int, Field(ge=0, le=5)]
+Spare = Annotated[
+    Int, Field(ge=0, le=5, description="N+k: nothing is placed that would leave the pool unable to restart what so many of its hosts run.")
+]
+Order = Annotated[Int, Field(ge=0, le=100, description="Pools of a lower number are filled first.")]
+Licences = Annotated[
+    list[Trait], Field(max_length=32, description="Traits of all its hosts that were paid for: left to who asks for them.")
+]
+Wakes = Annotated[
+    Flag, Field(description="Hosts that are off are capacity: who is placed there waits until somebody switches the host on.")
+]
+Watts = Annotated[Int, Field(ge=0, le=100_000)]
+HostPower = Literal["on", "off", "unknown"]
 
 
 class In(BaseModel):

@@ -17,14 +17,17 @@ from controller.api.fields import (
     Credentials,
     Flag,
     Hex64,
+    HostPower,
     In,
     Int,
     Kind,
     Label,
     Level,
+    Licences,
     Line,
     Name,
     Number,
+    Order,
     Prefix,
     Priority,
     Reference,
@@ -34,6 +37,8 @@ from controller.api.fields import (
     Trait,
     Url,
     UserData,
+    Wakes,
+    Watts,
     moment,
 )
 
@@ -163,27 +168,17 @@ class Reserved(In):
     disk_gib: Amount = 5
 
 
-_SPARE = "N+k: nothing is placed that would leave the pool unable to restart what so many of its hosts run."
-
-
-_ORDER = "Pools of a lower number are filled first."
-_LICENCES = "Traits that were paid for, of all its hosts: left to who asks for them while others of the same order have room."
-_WAKE = "Hosts that are off count as capacity: whoever is placed there waits until somebody switches the host on."
-Order = Annotated[Int, Field(ge=0, le=100)]
-Licences = Annotated[list[Name], Field(max_length=32)]
-
-
 class PoolIn(In):
     """A new pool."""
 
     name: Name = Field(examples=["general"])
     zone: Name = Field(examples=["wuhan-a"])
     site: Line = Field("", examples=["武汉"])
-    spare_hosts: Spare = Field(0, description=_SPARE, examples=[1])
+    spare_hosts: Spare = Field(0, examples=[1])
     level: Level = Field(0, description="The protection level (等保定级) up to which systems may be here.", examples=[3])
-    fill_order: Order = Field(0, description=_ORDER, examples=[10])
-    licences: Licences = Field([], description=_LICENCES, examples=[["oracle"]])
-    may_wake: bool = Field(False, description=_WAKE)
+    fill_order: Order = Field(0, examples=[10])
+    licences: Licences = Field([], examples=[["oracle"]])
+    may_wake: Wakes = False
     overcommit: Overcommit = Overcommit()
     reserved: Reserved = Reserved()
 
@@ -194,10 +189,10 @@ class PoolChange(In):
     zone: Name | None = Field(None, examples=["wuhan-a"])
     site: Line | None = Field(None, examples=["武汉"])
     level: Level | None = Field(None, examples=[3])
-    spare_hosts: Spare | None = Field(None, description=_SPARE, examples=[1])
-    fill_order: Order | None = Field(None, description=_ORDER, examples=[10])
-    licences: Licences | None = Field(None, description=_LICENCES, examples=[["oracle"]])
-    may_wake: bool | None = Field(None, description=_WAKE, examples=[True])
+    spare_hosts: Spare | None = Field(None, examples=[1])
+    fill_order: Order | None = Field(None, examples=[10])
+    licences: Licences | None = Field(None, examples=[["oracle"]])
+    may_wake: Wakes | None = Field(None, examples=[True])
     overcommit: Overcommit | None = None
     reserved: Reserved | None = None
 
@@ -209,10 +204,8 @@ class HostChange(In):
     dedicated_to: Reference | None = Field(
         None, description="Path or id of the project that alone may use it; null: everybody.", examples=["hubei/health"]
     )
-    power: Literal["on", "off", "unknown"] = Field(
-        "unknown", description="Whether it is switched on, where its driver can't say. Nothing is switched.", examples=["off"]
-    )
-    idle_watts: Int | None = Field(None, ge=0, le=100_000, description="What it draws with nothing on it.", examples=[180])
+    power: HostPower = Field("unknown", description="Whether it is on, where its driver can't say. Nothing is switched.", examples=["off"])
+    idle_watts: Watts | None = Field(None, description="What it draws with nothing on it.", examples=[180])
 
 
 _CREDENTIALS = "What the driver proves itself by, such as a kubeconfig; kept sealed, and shown to nobody again."

@@ -54,7 +54,7 @@ def show_pool(call: TheCall, pool: str) -> Json:
 
 @router.patch("/pools/{pool}", responses=responses(PoolOut), response_model=None)
 def change_pool(call: TheCall, pool: str, given: PoolChange) -> Json:
-    """Change zone, site, level, overcommit or reserve; refused where a host would hold more than it may."""
+    """Change what is named of a pool; refused where a host would hold more than it may."""
     changes = given.model_dump(exclude_none=True)
     return call.change(lambda conn: views.pool(actions.update_pool(conn, call.identity, pool, call.seen, changes)))
 
@@ -199,7 +199,7 @@ def show_host(call: TheCall, host: str) -> Json:
 
 @router.patch("/hosts/{host}", responses=responses(HostOut), response_model=None)
 def change_host(call: TheCall, host: str, given: HostChange) -> Json:
-    """Say in which rack it is, or dedicate it to a project; refused, with the list, where somebody is on it who then may not be."""
+    """Say its rack, its power, its idle draw, or whose it is; refused, with the list, where somebody is on it who then may not be."""
     changes = given.model_dump(exclude_unset=True)
     return call.change(lambda conn: views.host(actions.change_host(conn, call.identity, host, call.seen, changes), call.reader))
 
