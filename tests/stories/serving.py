@@ -1,0 +1,58 @@
+"""A controller process that a test kills and starts again, on one database and one port."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import httpx2
+
+from tests.api.outside import Caller
+from tests.api.server import ROOT, command, free_port
+
+
+class Serving:
+    """The controller; `admin` asks it."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.folder, self.database_url, self.log = folder, database_url, folder / "controller.log"
+        self._port, self._settings = free_port(), folder / "chutian.toml"
+        values = {"data_dir": str(folder / "data"), "database_url": database_url, "listen": f"127.0.0.1:{self._port}", "tls": "off"}
+        numbers = "auto_migrate = true\nobserve_interval_s = 3.0\nretry_max_s = 2.0\nlease_s = 3.0\n"
+        self._settings.write_text(numbers + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
+        line, environment = command("bootstrap", self._settings, "--project", ROOT)
+        made = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
+        http = httpx2.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=30, trust_env=False)
+        self.admin = Caller(http, json.loads(made.stdout)["token"], "admin")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; returns when it is ready."""
+        line, environment = command("serve", self._settings)
+        with self.log.open("a") as out:
+            self._process = subprocess.Popen(line, env=environment, stdout=out, stderr=out)
+        end = time.monotonic() + 60
+        while True:
+            assert self._process.poll() is None, f"the controller ended: {self.log.read_text()[-2000:]}"
+            assert time.monotonic() < end, f"the controller did not become ready: {self.log.read_text()[-2000:]}"
+            try:
+                if self.admin.http.get("/readyz").status_code == 200:
+                    return
+            except httpx2.TransportError:
+                pass
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """As kill -9 does."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def again(self) -> None:
+        """Kill it and start it."""
+        self.kill()
+        self.start()
