@@ -15,9 +15,10 @@ import math
 from collections import defaultdict, deque
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-Amounts = Mapping[Any, int]
+Amounts = Mapping[Any, int | Decimal]
 """By resource; the caller says what a resource is."""
 
 
@@ -40,7 +41,7 @@ class Waiting:
 
 def share(used: Amounts, limits: Amounts) -> float:
     """The dominant share: the largest part of a limit that is used; infinite where something is used that may not be."""
-    parts = (used.get(resource, 0) / limit if limit else math.inf for resource, limit in limits.items() if used.get(resource, 0))
+    parts = (float(used.get(resource, 0) / limit) if limit else math.inf for resource, limit in limits.items() if used.get(resource, 0))
     return max(parts, default=0.0)
 
 
@@ -49,7 +50,7 @@ def order(waiting: Sequence[Waiting], accounts: Mapping[str, Account]) -> list[i
 
     `accounts` by project; one that is not named has nothing and is bounded in nothing.
     """
-    used: dict[str, dict[Hashable, int]] = {id_: dict(account.used) for id_, account in accounts.items()}
+    used: dict[str, dict[Hashable, int | Decimal]] = {id_: dict(account.used) for id_, account in accounts.items()}
     classes: dict[int, dict[str, deque[int]]] = defaultdict(lambda: defaultdict(deque))
     for number, one in enumerate(waiting):
         classes[one.rank][one.path[-1]].append(number)
@@ -60,7 +61,10 @@ def order(waiting: Sequence[Waiting], accounts: Mapping[str, Account]) -> list[i
 
 
 def _in_turn(
-    waiting: Sequence[Waiting], queues: Mapping[str, deque[int]], accounts: Mapping[str, Account], used: dict[str, dict[Hashable, int]]
+    waiting: Sequence[Waiting],
+    queues: Mapping[str, deque[int]],
+    accounts: Mapping[str, Account],
+    used: dict[str, dict[Hashable, int | Decimal]],
 ) -> list[int]:
     """One class: project by project, the lowest share first. Counts in `used` what is served."""
 

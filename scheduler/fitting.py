@@ -180,15 +180,9 @@ def touch(columns: Columns, row: int) -> None:
 @kernel
 def take(columns: Columns, row: int, needs: Ints, extras: Ints, lasting: Ints) -> tuple[int, int]:
     """Count an item as placed; its devices and cells, as bits. Checks nothing: where there is no room, what is free goes below zero."""
-    for size in range(len(needs)):
-        columns.free[row, size] -= needs[size]
     device_bits = devices(columns.gpus, row, extras[0], extras[1]) if extras[0] > 0 else 0
     cell_bits = cells_of(columns, row, needs, extras) if extras[2] > 0 else 0
-    _move(columns, row, needs, extras, max(device_bits, 0), max(cell_bits, 0), -1)
-    if extras[3] > 0:
-        for horizon in range(len(lasting)):
-            columns.gone[row, horizon] += lasting[horizon]
-    touch(columns, row)
+    _count(columns, row, needs, extras, lasting, device_bits, cell_bits, -1)
     return device_bits, cell_bits
 
 
@@ -200,26 +194,35 @@ def take_all(columns: Columns, rows: Ints, needs: Ints, extras: Ints, lasting: I
 
 
 @kernel
+def take_at(columns: Columns, rows: Ints, needs: Ints, extras: Ints, lasting: Ints, device_bits: Ints, cell_bits: Ints) -> None:
+    """Count many as placed on the very devices and cells that were found for them."""
+    for number in range(len(rows)):
+        row, shape, logs = rows[number], extras[number], lasting[number]
+        _count(columns, row, needs[number], shape, logs, device_bits[number], cell_bits[number], -1)
+
+
+@kernel
 def give(columns: Columns, row: int, needs: Ints, extras: Ints, lasting: Ints, device_bits: int, cell_bits: int) -> None:
     """Count an item as gone."""
-    for size in range(len(needs)):
-        columns.free[row, size] += needs[size]
-    _move(columns, row, needs, extras, max(device_bits, 0), max(cell_bits, 0), 1)
-    if extras[3] > 0:
-        for horizon in range(len(lasting)):
-            columns.gone[row, horizon] -= lasting[horizon]
-    touch(columns, row)
+    _count(columns, row, needs, extras, lasting, device_bits, cell_bits, 1)
 
 
 @part
-def _move(columns: Columns, row: int, needs: Ints, extras: Ints, device_bits: int, cell_bits: int, sign: int) -> None:
+def _count(columns: Columns, row: int, needs: Ints, extras: Ints, lasting: Ints, device_bits: int, cell_bits: int, sign: int) -> None:
+    """Add to what is free (`sign` 1) or take from it (-1); NEVER for bits stands for none."""
+    for size in range(len(needs)):
+        columns.free[row, size] += sign * needs[size]
     for device in range(columns.gpus.shape[1]):
-        if (device_bits >> device) & 1:
+        if device_bits > 0 and (device_bits >> device) & 1:
             columns.gpus[row, device] += sign * extras[1]
     for cell in range(columns.cells.shape[1]):
-        if (cell_bits >> cell) & 1:
+        if cell_bits > 0 and (cell_bits >> cell) & 1:
             columns.cells[row, cell, 0] += sign * -(-needs[0] // extras[2])
             columns.cells[row, cell, 1] += sign * -(-needs[1] // extras[2])
+    if extras[3] > 0:
+        for horizon in range(len(lasting)):
+            columns.gone[row, horizon] -= sign * lasting[horizon]
+    touch(columns, row)
 
 
 @compiled

@@ -109,8 +109,30 @@ class Fleet:
         needs, extras = needs_of(resources)
         fitting.take(self.columns, self.rows[host_id], needs, extras, lasting(()))
 
+    def claim_at(self, claims: Iterable[tuple[Item, Placement]]) -> None:
+        """Count items as used where they were placed, on the very devices and cells."""
+        pairs = [
+            (self.rows[to.host_id], *shape_of(item)[:2], lasting(item.alive), _bits(to.devices), _bits(to.cells)) for item, to in claims
+        ]
+        if pairs:
+            fitting.take_at(self.columns, *(np.array(column, np.int64) for column in zip(*pairs, strict=True)))
+
+    def have_room(self, claims: Sequence[tuple[Item, Placement]]) -> bool:
+        """Whether all of these would fit together where they were placed, on the very devices and cells."""
+        self.claim_at(claims)
+        fit = all(self._within(item, to) for item, to in claims)
+        for item, to in claims:
+            self.release_item(item, to)
+        return fit
+
+    def _within(self, item: Item, to: Placement) -> bool:
+        """Whether nothing that the item asks for is below zero where it is."""
+        row, needs = self.rows[to.host_id], np.array(shape_of(item)[0])
+        free, gpus, cells = (column[row] for column in (self.columns.free, self.columns.gpus, self.columns.cells))
+        return bool((free[needs > 0] >= 0).all() and (gpus[[*to.devices]] >= 0).all() and (cells[[*to.cells]] >= 0).all())
+
     def claim_all(self, claims: Iterable[tuple[str, Item]]) -> None:
-        """Count items as used on hosts."""
+        """Count items as used on hosts, on devices and cells as placing them now would choose."""
         pairs = [(self.rows[host_id], *shape_of(item)[:2], lasting(item.alive)) for host_id, item in claims]
         if pairs:
             rows, needs, extras, logs = (np.array(column, np.int64) for column in zip(*pairs, strict=True))
@@ -127,9 +149,8 @@ class Fleet:
     def release_item(self, item: Item, placement: Placement) -> None:
         """Count what was placed as free again, on the very devices and cells that it had."""
         needs, extras, alive = shape_of(item)
-        bits = [sum(1 << number for number in numbers) for numbers in (placement.devices, placement.cells)]
         row, shape = self.rows[placement.host_id], (np.array(needs, np.int64), np.array(extras, np.int64), lasting(alive))
-        fitting.give(self.columns, row, *shape, *bits)
+        fitting.give(self.columns, row, *shape, _bits(placement.devices), _bits(placement.cells))
 
     def expect(self, host_ids: Sequence[str], emptying: Floats) -> None:
         """[hosts, H] when hosts will be empty, as it is thought now (`Host.emptying`): those on them have grown older, or some left."""
@@ -185,6 +206,7 @@ class Fleet:
         capacity, free = self._capacity[row].tolist(), self.columns.free[row].tolist()
         used = [total - left for total, left in zip(capacity, free, strict=True)]
         shares = tuple(WHOLE_GPU - left for left in self.columns.gpus[row].tolist() if left != NEVER)
+        whole = tuple(WHOLE_GPU if device < used[GPUS] // WHOLE_GPU else 0 for device in range(len(shares)))
         return Host(
             id=host_id,
             name=self._names[row],
@@ -205,7 +227,8 @@ class Fleet:
             tenants=labels.tenants,
             cells=self._cells_now(row),
             gpu_model=labels.gpu_model,
-            gpu_shares=shares if any(0 < share < WHOLE_GPU for share in shares) else (),
+            gpu_shares=() if shares == whole else shares,
+            gpu_sharing=labels.gpu_sharing,
             on=bool(flags & ON),
             order=labels.order,
             wakes=labels.wakes,
@@ -365,6 +388,10 @@ class Fleet:
         self._generations = np.pad(self._generations, (0, more))
         self._capacity = np.pad(self._capacity, ((0, more), (0, 0)))
         self._forget_derived()
+
+
+def _bits(numbers: Iterable[int]) -> int:
+    return sum(1 << number for number in numbers)
 
 
 def _resources(sizes: list[int]) -> Resources:

@@ -27,6 +27,7 @@ class Labels:
     level: int
     tenants: frozenset[str]
     gpu_model: str
+    gpu_sharing: bool
     order: int
     wakes: bool
     licences: frozenset[str]
@@ -45,6 +46,7 @@ def labels_of(host: Host) -> Labels:
         host.level,
         host.tenants,
         host.gpu_model,
+        host.gpu_sharing,
         host.order,
         host.wakes,
         host.licences,
@@ -76,6 +78,7 @@ LABEL_RULES: Mapping[str, LabelRule] = {
     "gpu_model": LabelRule(
         lambda item: bool(item.gpu_models) and item.resources.gpus > 0, lambda labels, item: labels.gpu_model in item.gpu_models
     ),
+    "gpu_share": LabelRule(lambda item: item.shares_gpus, lambda labels, _: labels.gpu_sharing),
 }
 """By the code under which a refusal counts them. `kind` and `dedicated` ask something of every item."""
 
@@ -93,6 +96,7 @@ def wish_of(item: Item) -> tuple[object, ...]:
         item.baseline,
         item.traits,
         item.gpu_models if item.resources.gpus else (),
+        item.shares_gpus,
     )
 
 

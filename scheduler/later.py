@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 from scheduler.fleet import Fleet
 from scheduler.place import place, propose
-from scheduler.types import SIZES, Host, Item, NoValidHost, Placement, Resources
+from scheduler.types import SIZES, WHOLE_GPU, Cell, Host, Item, NoValidHost, Placement, Resources
 
 _SEAT = "slot:"  # no host's id begins so
 _HARD = ("affinity", "anti_affinity")
@@ -32,6 +32,8 @@ class Slot:
     """The room that somebody on a host leaves at `ends` (seconds on the caller's clock, whole).
 
     `like`: where newcomers may be no harder to place than who is there now, for that one's restart was promised (N+k); None: anybody.
+    `devices`: the thousandths that are left of GPUs (none: `size.gpus` whole ones, whichever), and `cells`: the vcpus and memory_mib that
+    are left in NUMA cells, by their number on the host.
     """
 
     key: str
@@ -39,14 +41,17 @@ class Slot:
     size: Resources
     ends: int
     like: Item | None = None
+    devices: tuple[tuple[int, int], ...] = ()
+    cells: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Arrangement:
-    """Where each item of a gang goes, by its key: a host now, or a slot."""
+    """Where each item of a gang goes, by its key: a host now, or a slot, and what `then` will be its place."""
 
     now: Mapping[str, Placement]
     slots: Mapping[str, Slot]
+    then: Mapping[str, Placement]
 
 
 def arrange(fleet: Fleet, gang: Sequence[Item], slots: Sequence[Slot], held: Sequence[Item] | None = None) -> Arrangement | None:
@@ -86,6 +91,7 @@ def no_harder(item: Item, than: Item) -> bool:
         and item.level <= than.level
         and set(than.tenants) <= set(item.tenants)
         and (not item.gpu_models or item.gpu_models == than.gpu_models)
+        and (not item.shares_gpus or than.shares_gpus)
         and item.cells in (0, than.cells)
         and not item.hosts
         and not (item.spread and item.spread.mode in _HARD)
@@ -106,7 +112,7 @@ def _arrange(fleet: Fleet, gang: Sequence[Item], slots: Sequence[Slot], now: Map
         rest = [_beside(item, gang, held) for item in gang if item.key not in held]
         seats = _seats(fleet, rest, slots)
         if seats is not None:
-            return Arrangement(held, seats)
+            return Arrangement(held, {key: slot for key, (slot, _) in seats.items()}, {key: to for key, (_, to) in seats.items()})
     return None
 
 
@@ -118,8 +124,8 @@ def _beside(item: Item, gang: Sequence[Item], held: Mapping[str, Placement]) -> 
     return replace(item, members=Counter(item.members) + Counter(peers))
 
 
-def _seats(fleet: Fleet, rest: Sequence[Item], slots: Sequence[Slot]) -> dict[str, Slot] | None:
-    """A slot for each item, all rules held; None where none was found."""
+def _seats(fleet: Fleet, rest: Sequence[Item], slots: Sequence[Slot]) -> dict[str, tuple[Slot, Placement]] | None:
+    """A slot for each item, and its place in it, all rules held; None where none was found."""
     domains = {item.spread.domain for item in rest if item.spread}
     if not slots or {"host", "rack"} <= domains:
         return {} if not rest else None
@@ -132,7 +138,13 @@ def _seats(fleet: Fleet, rest: Sequence[Item], slots: Sequence[Slot]) -> dict[st
     if found is None or isinstance(found, NoValidHost):
         return None
     of = {_SEAT + slot.key: slot for slot in slots}
-    return {one.key: of[one.host_id] for one in found}
+    return {one.key: (of[one.host_id], _truly(one, of[one.host_id])) for one in found}
+
+
+def _truly(place: Placement, slot: Slot) -> Placement:
+    """A place in a slot as one on the slot's host."""
+    devices = tuple(slot.devices[number][0] for number in place.devices) if slot.devices else ()
+    return place._replace(host_id=slot.host_id, devices=devices, cells=tuple(slot.cells[number][0] for number in place.cells))
 
 
 def _host(fleet: Fleet, host_id: str, by_host: bool) -> Host:
@@ -143,7 +155,10 @@ def _host(fleet: Fleet, host_id: str, by_host: bool) -> Host:
 
 def _seat(host: Host, slot: Slot) -> Host:
     """A slot as a host of its own, empty."""
-    bare = replace(host, cells=(), gpu_shares=(), emptying=(), used=Resources(), capacity=slot.size)
+    size = replace(slot.size, gpus=len(slot.devices)) if slot.devices else slot.size
+    shares = tuple(WHOLE_GPU - milli for _, milli in slot.devices)
+    cells = tuple(Cell(vcpus, memory_mib) for _, vcpus, memory_mib in slot.cells)
+    bare = replace(host, cells=cells, gpu_shares=shares, emptying=(), used=Resources(), capacity=size)
     return replace(bare, id=_SEAT + slot.key, name=slot.key)
 
 

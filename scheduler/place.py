@@ -72,7 +72,7 @@ def apply(fleet: Fleet, items: Sequence[Item], placements: Sequence[Placement]) 
     """Count placements as used, once they are claimed for good. Raises ValueError where they are not the items'."""
     if [item.key for item in items] != [placement.key for placement in placements]:
         raise ValueError("placements belong to other items")
-    fleet.claim_all((placement.host_id, item) for item, placement in zip(items, placements, strict=True))
+    fleet.claim_at(zip(items, placements, strict=True))
 
 
 def capacity(fleet: Fleet, item: Item) -> int:

@@ -40,9 +40,10 @@ class Host:
 
     `baselines`: the CPU baselines that a guest may be promised here. `level`: the protection level of its pool (等保定级; 0: none).
     `tenants`: the projects that alone may use it (none: everybody). `gpu_shares`: thousandths in use, by device; where it is empty,
-    `used.gpus` whole devices are. `on`: powered on, as far as anybody knows. `wakes`: off, it may be switched on for a newcomer. `order`:
-    hosts of a lower one are filled first. `licences`: those of its traits that were paid for: left to who asks for them while others have
-    room. `emptying`: the log of the probability that all that is on it has gone by each of `columns.HORIZONS`, where that is known.
+    the first `used.gpus` devices are, whole. `gpu_sharing`: whether less than a whole one is given out. `on`: powered on, as far as anybody
+    knows. `wakes`: off, it may be switched on for a newcomer. `order`: hosts of a lower one are filled first. `licences`: those of its
+    traits that were paid for: left to who asks for them while others have room. `emptying`: the log of the probability that all that is on
+    it has gone by each of `columns.HORIZONS`, where that is known.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Host:
     cells: tuple[Cell, ...] = ()
     gpu_model: str = ""
     gpu_shares: tuple[int, ...] = ()
+    gpu_sharing: bool = True
     on: bool = True
     order: int = 0
     wakes: bool = True
@@ -120,6 +122,11 @@ class Item:
     gpu_milli: int = 1000
     gpu_models: tuple[str, ...] = ()
     alive: tuple[float, ...] = ()
+
+    @property
+    def shares_gpus(self) -> bool:
+        """Whether it asks for less than a whole GPU."""
+        return self.resources.gpus > 0 and self.gpu_milli < WHOLE_GPU
 
 
 class Placement(NamedTuple):

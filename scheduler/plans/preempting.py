@@ -33,7 +33,7 @@ from scheduler.plans.outcome import Judge
 from scheduler.plans.scene import Scene
 from scheduler.plans.types import DONE, FITS, NO_ROOM, NOT_RESILIENT, Plan, Reserve, Resident
 from scheduler.scores import shape_of
-from scheduler.types import SIZES, WHOLE_GPU, Item, NoValidHost, Placement, Resources
+from scheduler.types import SIZES, Item, NoValidHost, Placement
 
 MOST = 64  # victims of one plan
 SETS = 20_000  # of one host's residents that are tried for one number of victims
@@ -100,8 +100,8 @@ def preempt(fleet: Fleet, residents: Sequence[Resident], gang: Sequence[Item], r
     then = fleet.copy()
     for victim in found.victims:
         _leave(then, victim)
-    then.claim_all((to.host_id, item) for item, to in zip(gang, found.placements, strict=True))
-    come = [Resident(f"new {to.key}", to.host_id, item, rank=rank) for item, to in zip(gang, found.placements, strict=True)]
+    then.claim_at(zip(gang, found.placements, strict=True))
+    come = [Resident(f"new {to.key}", "", item, rank=rank).at(to) for item, to in zip(gang, found.placements, strict=True)]
     end = Judge(Scene(then, [*(one for one in residents if one.key not in gone), *come]), k)
     lacks = end.lacks({fleet.labels(to.host_id).pool for to in found.placements})
     if lacks:
@@ -218,10 +218,10 @@ def _spare(
     """Without those who needn't leave, higher ranks and larger ones asked about first. They are back in the fleet."""
     victims = {one.key: one for one in leaving}
     for one in sorted(leaving, key=lambda one: (-one.rank, [-size for size in _given(one)], one.key)):
-        fleet.claim(one.host_id, _sizes(one))
+        _stay(fleet, one)
         (found,) = place(fleet, [gang])
         if isinstance(found, NoValidHost):
-            fleet.release(one.host_id, _sizes(one))
+            _leave(fleet, one)
         else:
             places = found
             del victims[one.key]
@@ -229,16 +229,22 @@ def _spare(
 
 
 def _leave(fleet: Fleet, one: Resident) -> None:
-    fleet.release(one.host_id, _sizes(one))
+    item = one.certain
+    if item is None:
+        fleet.release(one.host_id, one.item.resources)
+    else:
+        fleet.release_item(replace(item, alive=()), one.place)
 
 
-def _sizes(one: Resident) -> Resources:
-    """What it gives back for certain: nobody knows which devices it has a share of (as in `scene`)."""
-    size = one.item.resources
-    return size if one.item.gpu_milli == WHOLE_GPU else replace(size, gpus=0)
+def _stay(fleet: Fleet, one: Resident) -> None:
+    """Back to where it was."""
+    item = one.certain
+    if item is None:
+        fleet.claim(one.host_id, one.item.resources)
+    else:
+        fleet.claim_at([(replace(item, alive=()), one.place)])
 
 
 def _given(one: Resident) -> tuple[int, ...]:
-    """The same, as rows of the fleet count it."""
-    size = _sizes(one)
-    return size.vcpus, size.memory_mib, size.disk_gib, size.gpus * WHOLE_GPU
+    """What it gives back, as rows of the fleet count it."""
+    return shape_of(one.certain or one.item)[0]

@@ -2,9 +2,8 @@
 
 In: a fleet and its residents. Out: `moves`, each of them simulated: its target is taken before its source is given back, as a live
 migration holds both until it ends. Invariants: the fleet that came in is never touched; `undo` leaves the copy bit by bit as it was; no
-resident moves twice. Which devices and NUMA cells an instance holds is not known to the fleet. Whole GPUs are alike, so that giving back
-any busy ones is right; shares of GPUs and cells that a leaving instance held are not given back at all, so that a plan may waste some but
-never promises what is not there. Rejected: planning on the sums of hosts in plain Python (every rule would be written a second time).
+resident moves twice; whoever leaves gives back the devices and NUMA cells that it is known to hold (`Resident.certain`). Rejected:
+planning on the sums of hosts in plain Python (every rule would be written a second time).
 """
 
 from __future__ import annotations
@@ -262,14 +261,14 @@ class Scene:
         return np.array(needs, np.int64), np.array(extras, np.int64), lasting(alive)
 
     def _leave(self, key: str, row: int) -> None:
+        one = self.residents[key]
+        if (item := one.certain) is not None:
+            self.fleet.release_item(item, one.place)
+            return
         needs, extras, logs = self._sizes(key)
-        devices = 0
-        if extras[0] > 0 and extras[1] == WHOLE_GPU:
-            busy = [device for device, free in enumerate(self.fleet.columns.gpus[row].tolist()) if free == 0]
-            devices = sum(1 << device for device in busy[: int(extras[0])])
-            needs[GPUS] = WHOLE_GPU * devices.bit_count()
-        elif extras[0] > 0:
-            needs[GPUS] = 0
+        busy = [device for device, free in enumerate(self.fleet.columns.gpus[row].tolist()) if free == 0]
+        devices = sum(1 << device for device in busy[: int(extras[0])])
+        needs[GPUS] = WHOLE_GPU * devices.bit_count()
         fitting.give(self.fleet.columns, row, needs, extras, logs, devices, 0)
 
     def _put(self, key: str, target: str) -> None:

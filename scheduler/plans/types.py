@@ -7,9 +7,9 @@ fleet with it (it would be out of date before anybody looked at it; whoever want
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from scheduler.types import Item, NoValidHost, Resources
+from scheduler.types import WHOLE_GPU, Item, NoValidHost, Placement, Resources
 
 Reserve = int | Mapping[str, int]
 """How many hosts of each pool may be lost at once (N+k): for all pools, or by pool (0 where a pool is not named)."""
@@ -34,7 +34,8 @@ class Resident:
     group are the residents that name it, so all of them have to be there, those that nobody may move included.
 
     `rank`: of its class; where not all can be had, higher ones are restarted first. `preemptible`: it agreed to leave for a higher one.
-    The fleet counts it in `used` already.
+    The fleet counts it in `used` already. `devices`, `cells`: numbers of the GPUs and NUMA cells of its host that it holds, where that is
+    known.
     """
 
     key: str
@@ -43,6 +44,29 @@ class Resident:
     movable: bool = True
     rank: int = 0
     preemptible: bool = False
+    devices: tuple[int, ...] = ()
+    cells: tuple[int, ...] = ()
+
+    @property
+    def place(self) -> Placement:
+        """Where it is."""
+        return Placement(self.key, self.host_id, 0, self.devices, self.cells)
+
+    def at(self, to: Placement) -> Resident:
+        """The same where it was placed."""
+        return replace(self, host_id=to.host_id, devices=to.devices, cells=to.cells)
+
+    @property
+    def certain(self) -> Item | None:
+        """What certainly is free when it leaves `place`; None: all of its sizes, and any busy GPUs, since whole ones are alike.
+
+        Where it is not known which devices it has shares of, or which cells it is in, those are not given back at all: a plan may waste
+        some, but never promises what is not there.
+        """
+        size, known = self.item.resources, self.item if self.cells or not self.item.cells else replace(self.item, cells=0)
+        if not size.gpus or self.devices:
+            return known
+        return None if self.item.gpu_milli == WHOLE_GPU else replace(known, resources=replace(size, gpus=0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,12 +54,12 @@ def whatif(fleet: Fleet, residents: Sequence[Resident], change: Change, k: Reser
     restarted, stranded = _restart(then, residents, gone)
     staying = [*(one for one in residents if one.host_id not in gone), *restarted]
     approved, refused = _approve(then, staying, change.approve)
-    fresh = [Resident(f"approved {number}", host, item) for number, (item, host) in enumerate(approved)]
+    fresh = [Resident(f"approved {number}", "", item).at(to) for number, (item, to) in enumerate(approved)]
     end = Scene(then, [*staying, *fresh])
     return Outcome(
         restarted=tuple(sorted((one.key, one.host_id) for one in restarted)),
         stranded=tuple(sorted(stranded, key=lambda one: one[0])),
-        approved=tuple((item.key, host) for item, host in approved),
+        approved=tuple((item.key, to.host_id) for item, to in approved),
         refused=tuple(refused),
         before=before,
         after=summarize(end, flavor, Watch(end, k)),
@@ -88,17 +88,17 @@ def _restart(then: Fleet, residents: Sequence[Resident], gone: set[str]) -> tupl
             stranded += [(key, result) for key in unit]
         else:
             found += _moved(scene, unit, result)
-    then.claim_all((one.host_id, one.item) for one in found)
+    then.claim_at((one.item, one.place) for one in found)
     return found, stranded
 
 
 def _moved(scene: Scene, unit: Unit, placements: Sequence[Placement]) -> list[Resident]:
-    return [replace(scene.residents[key], host_id=one.host_id) for key, one in zip(unit, placements, strict=True)]
+    return [scene.residents[key].at(one) for key, one in zip(unit, placements, strict=True)]
 
 
 def _approve(
     then: Fleet, staying: Iterable[Resident], gangs: Sequence[Sequence[Item]]
-) -> tuple[list[tuple[Item, str]], list[tuple[int, NoValidHost]]]:
+) -> tuple[list[tuple[Item, Placement]], list[tuple[int, NoValidHost]]]:
     """Places for gangs, claimed. Members of their groups count where they are by now."""
     members: dict[str, dict[str, int]] = {}
     for one in staying:
@@ -109,12 +109,12 @@ def _approve(
         [replace(item, members=members[item.spread.group]) if item.spread and item.spread.group in members else item for item in gang]
         for gang in gangs
     ]
-    approved: list[tuple[Item, str]] = []
+    approved: list[tuple[Item, Placement]] = []
     refused: list[tuple[int, NoValidHost]] = []
     for number, (gang, result) in enumerate(zip(wanted, place(then, wanted), strict=True)):
         if isinstance(result, NoValidHost):
             refused.append((number, result))
         else:
-            approved += [(item, one.host_id) for item, one in zip(gang, result, strict=True)]
-    then.claim_all((host, item) for item, host in approved)
+            approved += zip(gang, result, strict=True)
+    then.claim_at(approved)
     return approved, refused

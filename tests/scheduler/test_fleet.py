@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scheduler.fleet import Fleet
 from scheduler.place import capacity, place
-from scheduler.types import Host, Resources
+from scheduler.types import Cell, Host, Placement, Resources
 from tests.scheduler.worlds import gangs, host, hosts, item, lessons, state
 
 ONE = Resources(1, 1024, 10, 1)
@@ -94,3 +94,29 @@ def test_what_is_kept_between_looks_never_changes_an_answer(data: st.DataObject,
     fresh = Fleet(state(fleet).values())
     fresh.teach(fleet.learnt)
     assert place(fleet, asked) == place(fresh, asked)
+
+
+def test_a_claim_takes_the_very_devices_and_cells_that_were_found_whatever_became_free_since() -> None:
+    there = host("a", capacity=Resources(8, 8192, 100, 3), cells=(Cell(4, 4096), Cell(4, 4096)))
+    fleet = Fleet([there])
+    first, second = (item(key, resources=Resources(1, 1024, 1, 1), gpu_milli=400, cells=1) for key in "ab")
+    fleet.claim_at([(first, Placement("a", "a", 1, (2,), (1,))), (second, Placement("b", "a", 1, (0,), (1,)))])
+    assert fleet.host("a").gpu_shares == (400, 0, 400)
+    assert [cell.used_vcpus for cell in fleet.host("a").cells] == [0, 2]
+    assert fleet.have_room([(first, Placement("c", "a", 1, (2,), (0,)))])
+    assert not fleet.have_room([(first, Placement(key, "a", 1, (2,), (0,))) for key in "cd"]), "two more would share one device"
+    assert not fleet.have_room([(first, Placement(str(n), "a", 1, (1,), (1,))) for n in range(3)]), "one cell would be too full"
+    assert state(fleet) == state(fleet.copy())
+    for one, device in ((first, 2), (second, 0)):
+        fleet.release_item(one, Placement("", "a", 1, (device,), (1,)))
+    assert fleet.host("a") == there
+
+
+def test_which_whole_devices_are_taken_is_not_forgotten_by_a_copy() -> None:
+    fleet = Fleet([host("a", capacity=Resources(8, 8192, 100, 3))])
+    one = item(resources=Resources(1, 1024, 1, 1))
+    fleet.claim_at([(one, Placement("i", "a", 1, (2,)))])
+    copy = fleet.copy()
+    assert copy.host("a").gpu_shares == (0, 0, 1000)
+    copy.release_item(one, Placement("i", "a", 1, (2,)))
+    assert copy.host("a").gpu_shares == ()

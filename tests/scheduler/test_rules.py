@@ -9,10 +9,12 @@ import pytest
 from scheduler.constraints import RULES
 from scheduler.fleet import Fleet
 from scheduler.place import place
-from scheduler.types import SIZES, Host, Item, Resources, Spread
+from scheduler.types import SIZES, Cell, Host, Item, Resources, Spread
 from tests.scheduler.worlds import counts, host, item, refused
 
-GOOD = host("good", zone="b")
+ONE_GPU = Resources(2, 2048, 10, 1)
+WHOLE = {"capacity": Resources(8, 8192, 100, 1), "gpu_model": "a100", "baselines": frozenset({"x86-64-v2", "x86-64-v3"})}
+GOOD = host("good", zone="b", cells=(Cell(8, 8192),), **WHOLE)
 TOGETHER = Spread("g", "affinity")
 APART = Spread("g", "anti_affinity")
 FULL = Resources(8, 8192, 100, 0)
@@ -30,6 +32,10 @@ TABLE: list[tuple[str, Host, Item]] = [
     ("zone", host("bad", zone="a"), item(zones=("b", "c"))),
     ("arch", host("bad", arch="aarch64"), item(arch="x86_64")),
     ("traits", host("bad", traits=frozenset()), item(traits=frozenset({"ssd"}))),
+    ("baseline", host("bad", baselines=frozenset({"x86-64-v2"})), item(baseline="x86-64-v3")),
+    ("gpu_model", host("bad", **WHOLE | {"gpu_model": "t4"}), item(resources=ONE_GPU, gpu_models=("a100",))),
+    ("gpu_share", host("bad", gpu_sharing=False, **WHOLE), item(resources=ONE_GPU, gpu_milli=250)),
+    ("cells", host("bad", cells=(Cell(1, 8192), Cell(7, 1024))), item(cells=1)),
     ("host", host("bad"), item(hosts=("good",))),
     ("host", host("bad"), item(hosts=("good", "gone"))),
     ("vcpus", host("bad", used=Resources(vcpus=7)), item()),
@@ -67,7 +73,7 @@ def test_gpus_are_a_resource_like_the_others() -> None:
 
 def test_the_rules_are_all_there_in_their_stable_order() -> None:
     assert [*RULES] == [
-        "kind", "pool", "level", "dedicated", "site", "zone", "arch", "baseline", "traits", "gpu_model",
+        "kind", "pool", "level", "dedicated", "site", "zone", "arch", "baseline", "traits", "gpu_model", "gpu_share",
         "up", "cordon", "off", *SIZES, "cells", "host", "affinity", "anti_affinity",
     ]  # fmt: skip
 
