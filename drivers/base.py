@@ -72,6 +72,36 @@ class Image:
     sm3: str
 
 
+BASELINES: Mapping[str, tuple[str, ...]] = {"x86_64": ("x86-64-v1", "x86-64-v2", "x86-64-v3", "x86-64-v4")}
+"""CPU baselines by architecture, the lowest first: levels of features that a guest can be promised; of x86-64 those of its psABI."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One NUMA cell of a host: its number there, its hardware threads, its memory."""
+
+    number: int
+    cpus: tuple[int, ...]
+    memory_mib: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU of a host. `id` is stable there (its PCI address). `shared`: several instances may have parts of it, in thousandths."""
+
+    id: str
+    model: str = ""
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GpuPart:
+    """What an instance has of one GPU: 1000 thousandths are all of it."""
+
+    id: str
+    milli: int = 1000
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
     """One instance as it should be. Equal specs ask for the same end state.
@@ -84,6 +114,9 @@ class InstanceSpec:
 
     A container has `container`, anything else an `image`. `overcommit`: by size (`vcpus`, `memory_mib`, `disk_gib`), how many times what
     its host has is promised there, for backends that count by themselves what is set aside; 1 where nothing is said.
+
+    `cpu_baseline`: the guest sees a CPU of exactly this level, the same on every host that promises it. `cells`: the NUMA cells that it is
+    bound to, in equal parts (none: wherever). `devices`: its GPUs; empty with `gpus` above zero: any of the host's.
     """
 
     instance_id: str  # a UUID in canonical form; also the domain's uuid where the backend has one
@@ -107,6 +140,19 @@ class InstanceSpec:
     ssh_keys: tuple[str, ...] = ()  # OpenSSH public keys for the image's default user
     container: Container | None = None
     overcommit: Mapping[str, float] = field(default_factory=dict)
+    cpu_baseline: str | None = None
+    cells: tuple[Cell, ...] = ()
+    devices: tuple[GpuPart, ...] = ()
+
+    @property
+    def binding(self) -> str:
+        """CPU, cells and GPUs as one text, equal for equal ones and empty where nothing is asked: to be kept on the backend's object."""
+        parts = {
+            "cpu": self.cpu_baseline or "",
+            "cells": ",".join(str(cell.number) for cell in self.cells),
+            "gpus": ",".join(f"{part.id}={part.milli}" for part in self.devices),
+        }
+        return " ".join(f"{name}:{value}" for name, value in parts.items() if value)
 
     @property
     def boots_from(self) -> Image:
@@ -146,7 +192,9 @@ class HostInventory:
 
     `machine` tells the machine itself apart from others, whatever address it is reached by; empty where the backend can't say.
     `notes` are things an operator should know (for instance that KVM does not work and guests are emulated). `closed`: why the backend's
-    own people want nothing new there. `zone`: where the backend says that it is; empty: as its pool.
+    own people want nothing new there. `zone`: where the backend says that it is; empty: as its pool. `cpu_baselines`: the levels of
+    `InstanceSpec.cpu_baseline` that a guest can be given. `cells`: none where the backend can't say, or can't bind guests to them.
+    `devices`: which GPUs the `gpus` are; none where the backend gives them out itself.
     """
 
     name: str
@@ -163,6 +211,9 @@ class HostInventory:
     health: Health = Health.READY
     closed: Reason | None = None
     power: HostPower = HostPower.UNKNOWN
+    cpu_baselines: frozenset[str] = frozenset()
+    cells: tuple[Cell, ...] = ()
+    devices: tuple[Gpu, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

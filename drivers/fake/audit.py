@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
 
+from drivers.base import GpuPart
 from drivers.fake.lifecycle import Act
 
 HISTORY = frozenset({"define", "resize", "rebuild", "boot", "stop", "gone"})
 RESOURCES = ("vcpus", "memory_mib", "disk_gib", "gpus")
+WHOLE = GpuPart("").milli
 
 Claim = tuple[int, int, int, int]
 
@@ -37,6 +39,7 @@ class Audit:
         self.violations: list[Violation] = []
         self._ceiling = ceiling
         self._claims: dict[str, tuple[str, Claim]] = {}
+        self._parts: dict[str, dict[str, tuple[tuple[str, int], ...]]] = {}  # of GPUs, by host and instance
         self._used: dict[str, list[int]] = {}
         self._history: dict[str, tuple[tuple[float, str, str], ...]] = {}
 
@@ -69,11 +72,22 @@ class Audit:
             if amount and used[i] > self._ceiling[i]:
                 detail = f"{RESOURCES[i]}: {used[i]} of {self._ceiling[i]:g}"
                 self.violations.append(Violation(act.at, "over_capacity", act.instance_id, act.host, detail))
+        if act.devices:
+            self._parts.setdefault(act.host, {})[act.instance_id] = act.devices
+            for id_, _ in act.devices:
+                held = self.milli(act.host, id_)
+                if held > WHOLE:
+                    self.violations.append(Violation(act.at, "over_capacity", act.instance_id, act.host, f"GPU {id_}: {held} of {WHOLE}"))
+
+    def milli(self, host: str, gpu: str) -> int:
+        """The thousandths of one GPU that instances hold together."""
+        return sum(milli for parts in self._parts.get(host, {}).values() for id_, milli in parts if id_ == gpu)
 
     def _release(self, instance_id: str) -> None:
         held = self._claims.pop(instance_id, None)
         if held is not None:
             host, claim = held
+            self._parts.get(host, {}).pop(instance_id, None)
             used = self._used[host]
             for i, amount in enumerate(claim):
                 used[i] -= amount

@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from drivers.base import Condition, Driver, Image, InstanceSpec, Inventory, Observation, Reason
+from drivers.base import Condition, Driver, HostInventory, Image, InstanceSpec, Inventory, Observation, Reason
 from drivers.errors import HostUnreachable, ImageCorrupt, ImageNotFound, InvalidSpec
+from drivers.fake.audit import WHOLE
 from drivers.fake.lifecycle import Record, advance, console, cut_power, needs_image, refuse, view, violations
 from drivers.fake.world import World, gone, world
 
@@ -155,7 +156,21 @@ class FakeDriver:
             raise InvalidSpec(
                 detail=f"{host.name} is {host.arch} for {', '.join(sorted(host.kinds))}: no place for {spec.arch} {spec.kind}"
             )
+        _check_binding(host, spec)
         self._world.reach(spec.host)
+
+
+def _check_binding(host: HostInventory, spec: InstanceSpec) -> None:
+    gpus = {gpu.id: gpu for gpu in host.devices}
+    for part in spec.devices:
+        if part.id not in gpus or not (0 < part.milli <= WHOLE) or (part.milli < WHOLE and not gpus[part.id].shared):
+            raise InvalidSpec(detail=f"{host.name} can't give {part.milli} thousandths of a GPU {part.id}")
+    if spec.devices and len(spec.devices) != spec.gpus:
+        raise InvalidSpec(detail=f"{len(spec.devices)} devices for {spec.gpus} GPUs")
+    if not set(spec.cells) <= set(host.cells):
+        raise InvalidSpec(detail=f"{host.name} has no such NUMA cells: {spec.cells}")
+    if spec.cpu_baseline and spec.cpu_baseline not in host.cpu_baselines:
+        raise InvalidSpec(detail=f"{host.name} does not promise {spec.cpu_baseline}")
 
 
 def verify_image(image: Image) -> None:

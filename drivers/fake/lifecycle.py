@@ -47,11 +47,13 @@ class Record:
     boots: int = 0
     until: float = 0.0  # BUSY until then; 0: not busy
     leaving: bool = False  # what it is busy with is shutting down
+    binding: str = ""  # as `InstanceSpec.binding`
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that happened to an instance. `claim` is what its host holds for it from then on: vcpus, memory, disk, gpus."""
+    """Something that happened to an instance. `claim` is what its host holds for it from then on: vcpus, memory, disk, gpus; and of those
+    GPUs that are known, `devices` which, and how many thousandths."""
 
     at: float
     instance_id: str
@@ -59,6 +61,7 @@ class Act:
     host: str
     claim: tuple[int, int, int, int] | None = None
     detail: str = ""
+    devices: tuple[tuple[str, int], ...] = ()
 
 
 def settle(record: Record, now: float) -> Record:
@@ -130,7 +133,7 @@ def digest(spec: InstanceSpec) -> int:
     """Of all that a new generation is needed to change. `force` and the host may differ between two calls for one generation."""
     size = f"{spec.vcpus} {spec.memory_mib} {spec.disk_gib} {spec.gpus}"
     what = spec.image.sha256 if spec.image else f"{spec.container} {spec.container and spec.container.secrets}"
-    asked = f"{spec.power} {size} {spec.build} {spec.reboots} {what} {spec.name} {spec.ssh_keys}\n{spec.user_data}"
+    asked = f"{spec.power} {size} {spec.build} {spec.reboots} {what} {spec.name} {spec.ssh_keys} {spec.binding}\n{spec.user_data}"
     return zlib.crc32(asked.encode())
 
 
@@ -196,20 +199,28 @@ def _create(spec: InstanceSpec, owner: str, now: float, knobs: Knobs) -> tuple[R
         digest=digest(spec),
         boots=1 if on else 0,
         until=0.0 if built else now + knobs.build_s,
+        binding=spec.binding,
     )
-    acts = [Act(now, spec.instance_id, "define", spec.host, _claim(spec))]
+    acts = [_act(now, spec, "define")]
     if on:
         acts.append(Act(now, spec.instance_id, "boot", spec.host))
     return record, acts
 
 
-def _claim(spec: InstanceSpec) -> tuple[int, int, int, int]:
-    return (spec.vcpus, spec.memory_mib, spec.disk_gib, spec.gpus)
+def _act(now: float, spec: InstanceSpec, what: str) -> Act:
+    """That its host holds so much for it from now on."""
+    devices = tuple((part.id, part.milli) for part in spec.devices)
+    claim = (spec.vcpus, spec.memory_mib, spec.disk_gib, 0 if devices else spec.gpus)
+    return Act(now, spec.instance_id, what, spec.host, claim, devices=devices)
+
+
+def _same_size(record: Record, spec: InstanceSpec) -> bool:
+    size = (spec.vcpus, spec.memory_mib, spec.disk_gib, spec.gpus, spec.binding)
+    return size == (record.vcpus, record.memory_mib, record.disk_gib, record.gpus, record.binding)
 
 
 def _same_shape(record: Record, spec: InstanceSpec) -> bool:
-    size = (record.vcpus, record.memory_mib, record.disk_gib, record.gpus)
-    return size == _claim(spec) and record.build == spec.build and record.host == spec.host
+    return _same_size(record, spec) and record.build == spec.build and record.host == spec.host
 
 
 def _may_stay_on(record: Record, spec: InstanceSpec) -> bool:
@@ -243,13 +254,12 @@ def _power_off(record: Record, spec: InstanceSpec, now: float, knobs: Knobs) -> 
 def _apply(record: Record, spec: InstanceSpec, now: float, knobs: Knobs) -> tuple[Record, list[Act]]:
     """The guest is off: change what differs, then start it if that is asked."""
     acts: list[Act] = []
-    claim = _claim(spec)
     until = 0.0
     if record.host != spec.host:
         acts.append(Act(now, spec.instance_id, "gone", record.host))
-        acts.append(Act(now, spec.instance_id, "define", spec.host, claim))
-    elif (record.vcpus, record.memory_mib, record.disk_gib, record.gpus) != claim:
-        acts.append(Act(now, spec.instance_id, "resize", spec.host, claim))
+        acts.append(_act(now, spec, "define"))
+    elif not _same_size(record, spec):
+        acts.append(_act(now, spec, "resize"))
     if record.build != spec.build:
         acts.append(Act(now, spec.instance_id, "rebuild", spec.host))
         until = now + knobs.build_s if knobs.build_s > 0 else 0.0
@@ -271,5 +281,6 @@ def _apply(record: Record, spec: InstanceSpec, now: float, knobs: Knobs) -> tupl
         generation=record.generation if until else spec.generation,
         promised=spec.generation,
         until=until,
+        binding=spec.binding,
     )
     return after, acts

@@ -19,10 +19,14 @@ class Knobs:
     """The shape of the hosts and of their faults."""
 
     hosts: int = 1
-    vcpus: int = 64  # of every host, as are the next three
+    vcpus: int = 64  # of every host, as are those down to its CPU baselines
     memory_mib: int = 262_144
     disk_gib: int = 4_000
     gpus: int = 0
+    gpu_model: str = ""
+    gpu_shared: bool = False  # parts of a GPU may be given out
+    cells: int = 0  # NUMA cells that share vcpus and memory equally
+    cpu_baselines: tuple[str, ...] = ()
     arch: tuple[str, ...] = ("x86_64",)  # dealt to the hosts in turn
     kinds: tuple[str, ...] = ("vm",)
     traits: tuple[str, ...] = ()
@@ -63,6 +67,10 @@ PARSERS: Mapping[str, Callable[[str], object]] = {
     "memory_mib": int,
     "disk_gib": int,
     "gpus": int,
+    "gpu_model": str,
+    "gpu_shared": _flag,
+    "cells": int,
+    "cpu_baselines": _words,
     "arch": _words,
     "kinds": _words,
     "traits": _words,
@@ -91,8 +99,8 @@ def read_knobs(given: Mapping[str, str]) -> Knobs:
         except (ValueError, KeyError) as error:
             raise InvalidSpec(detail=f"option {key} of a fake endpoint can't be {text!r}") from error
     knobs = Knobs(**values)  # type: ignore[arg-type]  # PARSERS gives each key its type
-    if knobs.hosts < 0 or not knobs.arch:
-        raise InvalidSpec(detail="a fake endpoint needs hosts >= 0 and at least one arch")
+    if min(knobs.hosts, knobs.cells, knobs.gpus) < 0 or not knobs.arch:
+        raise InvalidSpec(detail="a fake endpoint needs hosts, cells and gpus >= 0 and at least one arch")
     return knobs
 
 

@@ -174,8 +174,9 @@ class DirectoryStore:
                 if not line.endswith(b"\n"):
                     break
                 self._read += len(line)
-                at, instance_id, what, host, claim, detail = json.loads(line)
-                self._audit.apply(Act(at, instance_id, what, host, tuple(claim) if claim else None, detail))
+                at, instance_id, what, host, claim, detail, devices = json.loads(line)
+                parts = tuple((id_, milli) for id_, milli in devices)
+                self._audit.apply(Act(at, instance_id, what, host, tuple(claim) if claim else None, detail, parts))
             return self._audit
 
     def silent(self) -> Set[str]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from drivers.base import Health, HostInventory, HostPower, Observation
+from drivers.base import Cell, Gpu, Health, HostInventory, HostPower, Observation
 from drivers.errors import HostUnreachable, InvalidSpec, Transient
 from drivers.fake.audit import Audit, Claim, Violation
 from drivers.fake.lifecycle import Act, Record, cut_power, power_on, settle
@@ -281,4 +281,16 @@ def _hosts(knobs: Knobs) -> Iterator[HostInventory]:
     for i in range(knobs.hosts):
         arch = knobs.arch[i % len(knobs.arch)]
         power = HostPower.OFF if i >= knobs.hosts - knobs.off else HostPower.ON
-        yield HostInventory(f"host-{i + 1:04}", arch, knobs.vcpus, knobs.memory_mib, knobs.disk_gib, knobs.gpus, traits, kinds, power=power)
+        host = HostInventory(f"host-{i + 1:04}", arch, knobs.vcpus, knobs.memory_mib, knobs.disk_gib, knobs.gpus, traits, kinds, power=power)
+        yield replace(host, cpu_baselines=frozenset(knobs.cpu_baselines), cells=tuple(_cells(knobs)), devices=tuple(_gpus(knobs)))
+
+
+def _cells(knobs: Knobs) -> Iterator[Cell]:
+    for number in range(knobs.cells):
+        first, last = (knobs.vcpus * at // knobs.cells for at in (number, number + 1))
+        yield Cell(number, tuple(range(first, last)), knobs.memory_mib // knobs.cells)
+
+
+def _gpus(knobs: Knobs) -> Iterator[Gpu]:
+    for number in range(knobs.gpus):
+        yield Gpu(f"0000:{number + 1:02x}:00.0", knobs.gpu_model, knobs.gpu_shared)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from drivers.base import InstanceSpec
+from drivers.base import Cell, InstanceSpec
+from drivers.libvirt import cpus, devices
 
 NAMESPACE: Final = "urn:chutian:instance:1"
 PREFIX: Final = "chutian"
@@ -27,13 +28,14 @@ ET.register_namespace(PREFIX, NAMESPACE)
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What we stamp on a domain. `generation` is the last one whose whole spec held; None before the first."""
+    """What we stamp on a domain. `generation` is the last one whose whole spec held; None before the first. `binding`: as the spec's."""
 
     owner: str
     project: str
     build: int
     reboots: int
     generation: int | None = None
+    binding: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ def read_mark(xml: str) -> Mark | None:
             build=int(element.attrib["build"]),
             reboots=int(element.attrib["reboots"]),
             generation=None if generation is None else int(generation),
+            binding=element.get("binding", ""),
         )
     except (ET.ParseError, KeyError, ValueError):
         return None
@@ -126,31 +129,75 @@ def domain_xml(spec: InstanceSpec, mark: Mark, machine: Machine, paths: Paths, n
     _add(root, "uuid", spec.instance_id)
     ET.SubElement(root, "metadata").append(_mark(mark, f"{{{NAMESPACE}}}instance"))
     _add(root, "memory", str(spec.memory_mib), unit="MiB")
-    _add(root, "vcpu", str(spec.vcpus))
+    _add(root, "vcpu", str(spec.vcpus), **({"placement": "static", "cpuset": _cpuset(spec.cells)} if spec.cells else {}))
+    _bind(root, spec)
     system = _add(root, "os", **({"firmware": machine.firmware} if machine.firmware else {}))
     _add(system, "type", "hvm", arch=machine.arch, **({"machine": machine.machine} if machine.machine else {}))
     features = _add(root, "features")
     _add(features, "acpi")
     if machine.arch == "x86_64":
         _add(features, "apic")
-    if machine.cpu_mode:
-        _add(root, "cpu", mode=machine.cpu_mode)
+    _cpu(root, spec, machine)
     _add(root, "clock", offset="utc")
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
         _add(root, event, action)
-    devices = _add(root, "devices")
-    _disks(devices, paths)
-    _interface(devices, spec.instance_id, network)
-    _lines(devices, paths)
-    _rest(devices)
+    inside = _add(root, "devices")
+    _disks(inside, paths)
+    _interface(inside, spec.instance_id, network)
+    _lines(inside, paths)
+    _rest(inside)
+    inside.extend(element for part in spec.devices if (element := devices.hostdev(part.id)) is not None)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode") + "\n"
 
 
 def _mark(mark: Mark, tag: str) -> ET.Element:
     generation = {} if mark.generation is None else {"generation": str(mark.generation)}
+    generation |= {"binding": mark.binding} if mark.binding else {}
     fields = {"owner": mark.owner, "project": mark.project, "build": str(mark.build), "reboots": str(mark.reboots)}
     return ET.Element(tag, fields | generation)
+
+
+def _parts(total: int, number: int) -> list[int]:
+    """A whole in so many parts that differ by one at most, the larger ones first."""
+    return [total // number + (part < total % number) for part in range(number)]
+
+
+def _cpuset(cells: Sequence[Cell]) -> str:
+    return ",".join(str(cpu) for cell in cells for cpu in cell.cpus)
+
+
+def _bind(root: ET.Element, spec: InstanceSpec) -> None:
+    """To its NUMA cells: memory strictly, and where it has several, each part's vCPUs to the CPUs of its cell."""
+    if not spec.cells:
+        return
+    if len(spec.cells) > 1:
+        tune, first = _add(root, "cputune"), 0
+        for cell, count in zip(spec.cells, _parts(spec.vcpus, len(spec.cells)), strict=True):
+            for vcpu in range(first, first + count):
+                _add(tune, "vcpupin", vcpu=str(vcpu), cpuset=_cpuset([cell]))
+            first += count
+    numa = _add(root, "numatune")
+    _add(numa, "memory", mode="strict", nodeset=",".join(str(cell.number) for cell in spec.cells))
+    for number, cell in enumerate(spec.cells if len(spec.cells) > 1 else ()):
+        _add(numa, "memnode", cellid=str(number), mode="strict", nodeset=str(cell.number))
+
+
+def _cpu(root: ET.Element, spec: InstanceSpec, machine: Machine) -> None:
+    """The CPU that the guest sees, and its own NUMA cells where it has several."""
+    cpu = cpus.element(machine.arch, spec.cpu_baseline) if spec.cpu_baseline else None
+    if cpu is None and (machine.cpu_mode or len(spec.cells) > 1):
+        cpu = ET.Element("cpu", {"mode": machine.cpu_mode} if machine.cpu_mode else {})
+    if cpu is None:
+        return
+    root.append(cpu)
+    if len(spec.cells) > 1:
+        numa, first = _add(cpu, "numa"), 0
+        sizes = zip(_parts(spec.vcpus, len(spec.cells)), _parts(spec.memory_mib, len(spec.cells)), strict=True)
+        for number, (vcpus, memory_mib) in enumerate(sizes):
+            last = first + vcpus - 1
+            _add(numa, "cell", id=str(number), cpus=f"{first}-{last}" if vcpus > 1 else str(first), memory=str(memory_mib), unit="MiB")
+            first += vcpus
 
 
 def _disks(devices: ET.Element, paths: Paths) -> None:

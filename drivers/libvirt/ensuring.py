@@ -14,15 +14,16 @@ from typing import Final
 
 import libvirt
 
-from drivers.base import Condition, InstanceSpec
+from drivers.base import BASELINES, Condition, GpuPart, InstanceSpec
 from drivers.errors import DiskMissing, InvalidSpec, NotSupported
-from drivers.libvirt import base_image, facts, volumes
+from drivers.libvirt import base_image, devices, facts, volumes
 from drivers.libvirt.domain import NAMESPACE, PREFIX, Machine, Mark, Paths, domain_xml, mark_xml, read_mark, read_size
 from drivers.libvirt.plan import Body, Seen, Step, steps
 
 CANONICAL_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
+WHOLE: Final = GpuPart("").milli
 NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -54,12 +55,25 @@ def refuse(spec: InstanceSpec, host: str, arch: str) -> None:
         raise InvalidSpec(detail=f"image {spec.boots_from.id} is not one of {', '.join(base_image.FORMATS)} with a SHA-256 digest")
     if spec.host != host:
         raise InvalidSpec(detail=f"no host {spec.host!r} behind this endpoint, only {host}")
-    if spec.kind != "vm" or spec.gpus:
-        raise NotSupported(detail=f"{spec.kind} with {spec.gpus} GPUs")
     if spec.arch != arch:
         raise InvalidSpec(detail=f"{host} is {arch}, not {spec.arch}")
     if min(spec.vcpus, spec.memory_mib, spec.disk_gib) < 1:
         raise InvalidSpec(detail="an instance needs vcpus, memory and disk")
+    _refuse_binding(spec, arch)
+
+
+def _refuse_binding(spec: InstanceSpec, arch: str) -> None:
+    if spec.kind != "vm" or not _whole_gpus(spec):
+        raise NotSupported(detail=f"{spec.kind} with {spec.gpus} GPUs {spec.binding}".rstrip())
+    if spec.cpu_baseline and spec.cpu_baseline not in BASELINES.get(arch, ()):
+        raise NotSupported(detail=f"the CPU baseline {spec.cpu_baseline}")
+    if len(spec.cells) > spec.vcpus:
+        raise InvalidSpec(detail=f"{spec.vcpus} vcpus in {len(spec.cells)} NUMA cells")
+
+
+def _whole_gpus(spec: InstanceSpec) -> bool:
+    """Whether it asks for whole GPUs with PCI addresses, or none: there is nothing else to hand over."""
+    return len(spec.devices) == spec.gpus and all(part.milli == WHOLE and devices.hostdev(part.id) is not None for part in spec.devices)
 
 
 def mark_of(domain: libvirt.virDomain) -> Mark | None:
@@ -161,6 +175,7 @@ def _define(work: Work) -> None:
         build=spec.build,
         reboots=spec.reboots if before is None else before.reboots,
         generation=None if before is None else before.generation,
+        binding=spec.binding,
     )
     paths = Paths(
         disk=disk.path(),
@@ -190,7 +205,7 @@ def _tidy(work: Work) -> None:
 
 def _stamp(work: Work) -> None:
     spec, domain = work.spec, _there(work)
-    mark = Mark(work.owner, spec.project_id, spec.build, spec.reboots, spec.generation)
+    mark = Mark(work.owner, spec.project_id, spec.build, spec.reboots, spec.generation, spec.binding)
     flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG | (libvirt.VIR_DOMAIN_AFFECT_LIVE if domain.isActive() else 0)
     domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, mark_xml(mark), PREFIX, NAMESPACE, flags)
 

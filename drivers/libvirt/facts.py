@@ -16,6 +16,7 @@ from typing import Final
 import libvirt
 
 from drivers.base import Condition, HostInventory, HostPower, Reason
+from drivers.libvirt import cpus, devices
 from drivers.libvirt.domain import agent_connected
 from drivers.libvirt.volumes import GIB
 
@@ -112,16 +113,21 @@ def inventory(
     """The one host behind the connection."""
     info = connection.getInfo()
     root = ET.fromstring(connection.getCapabilities())  # noqa: S314  # from libvirtd
+    arch, gpus = str(info[0]), devices.gpus(connection)
     return HostInventory(
         name=name,
-        arch=str(info[0]),
+        arch=arch,
         vcpus=int(info[2]),
         memory_mib=_memory_mib(connection, int(info[1])),
         disk_gib=0 if pool is None else int(pool.info()[1]) // GIB,
+        gpus=len(gpus),
         traits=frozenset(_traits(root, virt)),
         notes=notes if pool is not None else (*notes, Reason("pool_missing")),
         machine="" if connection.getType() == "TEST" else root.findtext("host/uuid") or "",  # libvirt's own test driver is all of one uuid
         power=HostPower.ON,  # it answers
+        cpu_baselines=cpus.promised(connection, arch, virt),
+        cells=devices.cells(root),
+        devices=gpus,
     )
 
 

@@ -95,7 +95,7 @@ def _rouse(seen: Seen) -> tuple[Step, ...]:
 
 def _change(spec: InstanceSpec, seen: Seen, disk_bytes: int) -> tuple[Step, ...]:
     grow = seen.disk_bytes is not None and seen.disk_bytes < disk_bytes
-    define = seen.size != Size(spec.vcpus, spec.memory_mib)
+    define = seen.size != Size(spec.vcpus, spec.memory_mib) or seen.mark.binding != spec.binding
     return (*((Step.GROW_DISK,) if grow else ()), *((Step.DEFINE,) if define else ()))
 
 

@@ -3,11 +3,14 @@
 One lab host, the tiny guest, software emulation. Faults are real: a flipped byte, a killed daemon, a cut cable, a hung or crashed host.
 """
 
+# ruff: noqa: S314  # XML from libvirtd
+
 from __future__ import annotations
 
 import subprocess
 import threading
 import time
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -347,3 +350,43 @@ def test_a_broken_connection_leaves_no_socket_behind(host: Host, driver: Libvirt
         host.start_libvirtd()
         driver.observe_all()
     until(lambda: sockets() <= before, f"no more than {before} sockets", 10)
+
+
+# -- CPU baselines and NUMA cells --------------------------------------------------------------------------------------------------------
+
+
+def test_a_host_promises_what_its_hypervisor_can_give_and_knows_its_cells(driver: LibvirtDriver) -> None:
+    (host,) = driver.inventory().hosts
+    assert host.cpu_baselines >= {"x86-64-v1", "x86-64-v2"}, "QEMU emulates these since long"
+    assert sum(len(cell.cpus) for cell in host.cells) == host.vcpus
+    assert 0.9 * host.memory_mib <= sum(cell.memory_mib for cell in host.cells) <= 1.1 * host.memory_mib
+
+
+def test_a_guest_with_a_baseline_in_a_cell_boots_and_moves_to_other_ones_when_asked(
+    host: Host, driver: LibvirtDriver, guest: Guest
+) -> None:
+    (there,) = driver.inventory().hosts
+    spec = guest(cpu_baseline="x86-64-v2", cells=there.cells[:1])
+    driver.ensure(spec)
+    is_up(driver, spec)
+    xml = ET.fromstring(domain_xml_of(host, spec))
+    assert xml.findtext("cpu/model") == "kvm64"
+    assert {one.get("name") for one in xml.iterfind("cpu/feature[@policy='require']")} >= {"popcnt", "sse4.1", "sse4.2", "ssse3"}
+    assert xml.find("numatune/memory[@mode='strict']") is not None
+    driver.ensure(spec)
+    assert driver.observe(spec.instance_id).generation == 1, "asked again, nothing is to be done"
+    other = replace(spec, cpu_baseline=None, cells=(), generation=2, force=True)
+    driver.ensure(other)
+    is_up(driver, other)
+    plain = ET.fromstring(domain_xml_of(host, spec))
+    assert plain.find("numatune") is None
+    assert driver.observe(spec.instance_id).generation == 2
+
+
+def domain_xml_of(host: Host, spec: InstanceSpec) -> str:
+    """The live definition."""
+    connection = libvirt.open(host.unix)
+    try:
+        return str(connection.lookupByUUIDString(spec.instance_id).XMLDesc(0))
+    finally:
+        connection.close()
