@@ -190,6 +190,22 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "starts_too_late": ("It can start at most {days} days from now.", "开始时间最多可在 {days} 天之内。"),
     "starts_in_past": ("Its start lies in the past. Leave it out to start at once.", "开始时间已过，如需立即开始请不要填写。"),
     "reboot_stopped": ("{name} is to be stopped; start it instead.", "{name} 应处于停止状态，请改用启动。"),
+    "unknown_baseline": (
+        "There is no CPU baseline '{baseline}' for the architecture {arch}; there are: {there}.",
+        "架构 {arch} 没有 CPU 基线“{baseline}”，可选：{there}。",
+    ),
+    "numa_too_many": (
+        "{vcpus} vCPUs can't be in {numa_nodes} NUMA nodes: each needs one at least.",
+        "{vcpus} 个 vCPU 不能分布到 {numa_nodes} 个 NUMA 节点：每个节点至少一个 vCPU。",
+    ),
+    "gpu_fields_alone": (
+        "A GPU model or a share is asked for, and no GPU: say gpus as well.",
+        "指定了 GPU 型号或份额，但 GPU 数为 0：请同时指定 gpus。",
+    ),
+    "gpu_share_of_one": (
+        "{gpu_milli} thousandths of each of {gpus} GPUs can't be had: a share is of one GPU (gpus 1).",
+        "不能申请 {gpus} 个 GPU 各 {gpu_milli}‰：份额只能取自一个 GPU（gpus 为 1）。",
+    ),
     "disk_shrinks": ("A disk can't shrink: it has {have} GiB, the flavor {want}.", "磁盘不能缩小：现为 {have} GiB，规格为 {want} GiB。"),
     "image_in_use": (
         "Image {name} is on record for {uses} instances or requests and stays.",
@@ -455,6 +471,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "已到期，因受保护而保留；解除保护后将立即释放。如需继续使用，请延期。",
     ),
     "deadline_passed": ("It was not done within {seconds} seconds.", "未能在 {seconds} 秒内完成。"),
+    "gpu_models_mixed": (
+        "This host has GPUs of several models; only those of model '{model}' are given out.",
+        "此主机有多种型号的 GPU，仅分配型号“{model}”。",
+    ),
     "kvm_unavailable": (
         "KVM does not work on this host; guests run under software emulation, many times slower. {detail}",
         "此主机无法使用 KVM，客户机以软件模拟运行，速度慢很多。{detail}",
@@ -630,6 +650,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "rule.arch": ("have another architecture", "架构不符"),
     "rule.baseline": ("can't promise the CPU baseline", "CPU 基线不符"),
     "rule.gpu_model": ("have another GPU model", "GPU 型号不符"),
+    "rule.gpu_share": ("give out whole GPUs alone", "仅整卡分配 GPU"),
     "rule.traits": ("lack a trait", "缺少所需特性"),
     "rule.host": ("are not the host asked for", "不是指定主机"),
     "rule.vcpus": ("have too few free vCPUs", "空闲 vCPU 不足"),
@@ -650,6 +671,9 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "change.split_pool": ("{count} as asked and the others in pool {pool} would fit", "{count} 个不变、其余改到资源池 {pool} 即可"),
     "change.preempt": ("preempting instances of lower classes would make room (preempt)", "抢占较低优先级的实例即可（preempt）"),
     "change.fewer_instances": ("{count} instances would fit", "改为 {count} 个实例即可"),
+    "change.other_gpu_model": ("GPUs of model {gpu_model} would fit", "改用 {gpu_model} 型号的 GPU 即可"),
+    "change.drop_baseline": ("without the CPU baseline {baseline} it would fit", "不要求 CPU 基线 {baseline} 即可"),
+    "change.drop_cells": ("without being in {cells} NUMA nodes it would fit", "不要求分布到 {cells} 个 NUMA 节点即可"),
     "change.drop_trait": ("without the trait {trait} it would fit", "去掉特性 {trait} 即可"),
     "change.later": ("a start at {starts_at} would fit", "推迟到 {starts_at} 开始即可"),
     "change.smaller": (

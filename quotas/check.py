@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 RESOURCES = ("instances", "vcpus", "memory_mib", "disk_gib", "gpus")
 KINDS = ("vm", "container", "bare_metal")
 ANY = "any"
 
-Amounts = Mapping[tuple[str, str], int]
-"""(kind, resource) → amount; kind is one of `KINDS`. Units are in the resource's name; instances are counted."""
+Amount = int | Decimal
+Amounts = Mapping[tuple[str, str], Amount]
+"""(kind, resource) → amount; kind is one of `KINDS`. Units are in the resource's name; instances are counted, GPUs too, parts of them
+exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,9 @@ class Over:
     kind: str
     resource: str
     limit: int
-    used: int
-    held: int
-    asked: int
+    used: Amount
+    held: Amount
+    asked: Amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,12 @@ class QuotaRow:
     kind: str
     resource: str
     limit: int | None
-    used: int
-    held: int
-    free: int | None
+    used: Amount
+    held: Amount
+    free: Amount | None
 
 
-def amount(amounts: Amounts, kind: str, resource: str) -> int:
+def amount(amounts: Amounts, kind: str, resource: str) -> Amount:
     """The amount of a resource for one kind, or for all kinds together."""
     if kind != ANY:
         return amounts.get((kind, resource), 0)
@@ -88,7 +91,7 @@ def tightest(path: Sequence[Node]) -> dict[tuple[str, str], int]:
     return found
 
 
-def add(used: Amounts, asked: Amounts) -> dict[tuple[str, str], int]:
+def add(used: Amounts, asked: Amounts) -> dict[tuple[str, str], Amount]:
     """The sums after an ask was accepted."""
     total = dict(used)
     for key, more in asked.items():

@@ -78,6 +78,9 @@ _EDITS: Mapping[str, Callable[[Item, Params], Item]] = {
     "other_pool": lambda item, params: replace(item, pools=(str(params["pool"]),)),
     "split_zone": lambda item, params: replace(item, zones=(str(params["zone"]),)),
     "split_pool": lambda item, params: replace(item, pools=(str(params["pool"]),)),
+    "other_gpu_model": lambda item, params: replace(item, gpu_models=(str(params["gpu_model"]),)),
+    "drop_baseline": lambda item, _: replace(item, baseline=None),
+    "drop_cells": lambda item, _: replace(item, cells=0),
     "drop_trait": lambda item, params: replace(item, traits=item.traits - {str(params["trait"])}),
     "relax_spread": _soften,
 }
@@ -93,10 +96,15 @@ def _places(fleet: Fleet, gang: Sequence[Item], refused: Item, change: Change) -
 
 def _elsewhere(label: str, fleet: Fleet, gang: Sequence[Item], refused: Item) -> Iterator[Change]:
     """Another value of a label, where the item names one: the one with most room that places."""
-    asked = {"zone": refused.zones, "pool": refused.pools, "arch": (refused.arch,) if refused.arch else ()}[label]
+    asked = {
+        "zone": refused.zones,
+        "pool": refused.pools,
+        "arch": (refused.arch,) if refused.arch else (),
+        "gpu_model": refused.gpu_models if refused.resources.gpus else (),
+    }[label]
     if not asked:
         return
-    offers = [Change(f"other_{label}", {label: name}) for name in fleet.names(label) if name not in asked]
+    offers = [Change(f"other_{label}", {label: name}) for name in fleet.names(label) if name and name not in asked]
     for offer in sorted(offers, key=lambda offer: -capacity(fleet, _edit(refused, offer))):
         if _places(fleet, gang, refused, offer):
             yield offer
@@ -121,6 +129,13 @@ def _drop_trait(fleet: Fleet, gang: Sequence[Item], refused: Item) -> Iterator[C
     """Each trait without which, alone, it would fit."""
     offers = (Change("drop_trait", {"trait": trait}) for trait in sorted(refused.traits))
     yield from (offer for offer in offers if _places(fleet, gang, refused, offer))
+
+
+def _drop_binding(fleet: Fleet, gang: Sequence[Item], refused: Item) -> Iterator[Change]:
+    """Without its CPU baseline, or wherever in NUMA cells, if that alone would do."""
+    baseline = [Change("drop_baseline", {"baseline": refused.baseline})] if refused.baseline else []
+    cells = [Change("drop_cells", {"cells": refused.cells})] if refused.cells else []
+    yield from (offer for offer in (*baseline, *cells) if _places(fleet, gang, refused, offer))
 
 
 def _relax_spread(fleet: Fleet, gang: Sequence[Item], refused: Item) -> Iterator[Change]:
@@ -199,9 +214,11 @@ _OFFERS: Sequence[Callable[[Fleet, Sequence[Item], Item], Iterator[Change]]] = (
     partial(_elsewhere, "zone"),
     partial(_elsewhere, "pool"),
     partial(_elsewhere, "arch"),
+    partial(_elsewhere, "gpu_model"),
     partial(_split, "zone"),
     partial(_split, "pool"),
     _drop_trait,
+    _drop_binding,
     _relax_spread,
     _fewer_instances,
     partial(_one_size, "vcpus"),

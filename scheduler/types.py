@@ -165,7 +165,10 @@ class Change:
     other_pool        pool
     split_zone        count (of that shape that stay as asked), zone (for the others)
     split_pool        count, pool
+    other_gpu_model   gpu_model
     drop_trait        trait
+    drop_baseline     baseline
+    drop_cells        cells
     relax_spread      mode (the soft mode to ask for instead), domain
     fewer_instances   count (of that shape)
     later             starts_at (the whole gang; found by `scheduler.later`, where the caller knows who leaves)

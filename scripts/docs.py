@@ -49,6 +49,7 @@ ADVICE: Mapping[str, str] = {
     "starts_later": "Nothing.",
     "waiting_for_room": "See “Terms, and starts that lie ahead” above.",
     "kept_past_term": "The department extends its term, or takes its protection away.",
+    "gpu_models_mixed": "Put GPUs of one model into a host, or leave the others out of `vfio-pci` and IOMMU groups of their own.",
     "kvm_unavailable": "Turn on virtualisation in the host's firmware; for nested hosts, pass it through. Guests run, slowly.",
     "guest_crashed": "Read its console; start the instance again.",
     "guest_asleep": "The guest suspended itself; reboot it, and turn suspending off in the guest.",

@@ -9,13 +9,14 @@ from console.app import App, sure
 from console.client import Body, at
 from console.verbs import LISTING, YES, Verb, arg, opt
 
-COLUMNS = ("name", "vcpus", "memory_mib", "disk_gib", "gpus", "kind", "+arch", "+traits", "+id")
+ASKED = ("cpu_baseline", "numa_nodes", "gpu_model", "gpu_milli")
+COLUMNS = ("name", "vcpus", "memory_mib", "disk_gib", "gpus", "kind", *(f"+{name}" for name in ASKED), "+arch", "+traits", "+id")
 
 
-def create(app: App, name: str, trait: tuple[str, ...], arch: str | None, kind: str | None, **figures: int) -> None:
+def create(app: App, name: str, trait: tuple[str, ...], **fields: str | int | None) -> None:
     """Make a flavor."""
-    body: Body = {"name": name, **figures} | ({"traits": list(trait)} if trait else {})
-    body |= {key: value for key, value in (("arch", arch), ("kind", kind)) if value}
+    body: Body = {"name": name} | ({"traits": list(trait)} if trait else {})
+    body |= {key: value for key, value in fields.items() if value is not None}
     made = app.client().post(at("flavors"), body)
     render.done(app, "message.created", made, name=made["name"], id=made["id"])
 
@@ -49,6 +50,10 @@ VERBS = {
             opt("--memory-mib", type=click.IntRange(min=1), required=True),
             opt("--disk-gib", type=_COUNT, required=True),
             opt("--gpus", type=_COUNT, default=0),
+            opt("--gpu-model", metavar="MODEL"),
+            opt("--gpu-milli", type=click.IntRange(1, 1000)),
+            opt("--cpu-baseline", metavar="LEVEL"),
+            opt("--numa-nodes", type=_COUNT),
             opt("--arch"),
             opt("--trait", multiple=True),
             opt("--kind", text="flavor-kind", type=click.Choice(KINDS)),

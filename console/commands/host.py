@@ -30,6 +30,8 @@ COLUMNS = (
     "+dedicated_to",
     "+endpoint",
     "+traits",
+    "+cpu_baselines",
+    "+gpu_model",
     "+id",
 )
 SHARED = ("vcpus", "memory_mib", "disk_gib", "gpus")
@@ -50,11 +52,11 @@ def _with_usage(item: Body) -> Body:
     return {**item, **{name: _part(name, used.get(name), capacity.get(name)) for name in SHARED}}
 
 
-def _part(name: str, used: int | None, capacity: int | None) -> str:
+def _part(name: str, used: float | None, capacity: int | None) -> str:
     if not capacity:
         return NONE
     if name == "memory_mib":
-        return f"{mib(used or 0)} / {mib(capacity)}"
+        return f"{mib(int(used or 0))} / {mib(capacity)}"
     return f"{used or 0} / {capacity}"
 
 

@@ -33,7 +33,7 @@ from controller.actions.lifetimes import kin
 from controller.actions.refusals import no_capacity, no_spare, quota_exceeded
 from controller.actions.spare import Results
 from controller.actions.turns import in_turn
-from controller.model import container, naming, translate
+from controller.model import container, devices, naming, translate
 from controller.model.identity import Right
 from controller.model.request import RANKS, Item, Submission, in_force, within
 from controller.store import answers, catalogue, fleet, placements, projects, requests, sql
@@ -155,7 +155,7 @@ def _add_units(draft: Draft, number: int, item: Item, meaning: _Meaning, new_id:
     group = f"{draft.request_id}/{number}"
     wish: dict[str, Any] = {
         "kind": item.kind,
-        "resources": translate.resources(flavor),
+        **devices.wish(flavor),
         "arch": image["arch"] or None,
         "traits": frozenset(flavor["traits"]),
         "pools": (meaning.pools[item.pool]["name"],) if item.pool else (),
@@ -166,7 +166,7 @@ def _add_units(draft: Draft, number: int, item: Item, meaning: _Meaning, new_id:
     for name in naming.instance_names(item.name or f"{_SHORT.get(item.kind, item.kind)}-{draft.request_id[-8:]}", item.count):
         id_ = new_id()
         draft.units.append(Unit(id_, number, name, flavor, image, scheduler.Item(key=id_, **wish)))
-    for resource, amount in (("instances", 1), *((size, flavor[size]) for size in translate.SIZES)):
+    for resource, amount in (("instances", 1), *((size, flavor[size]) for size in devices.SIZES[:3]), ("gpus", devices.gpus(flavor))):
         key = (item.kind, resource)
         draft.asked[key] = draft.asked.get(key, 0) + amount * item.count
 
@@ -308,7 +308,7 @@ def _place(
             draft.placements = found
             firsts = {unit.item: unit.id for unit in reversed(draft.units)}
             draft.records = [placement_row(view, draft, admission.new_id, key) for key in reversed(firsts.values())]
-            view.claim_all((to.host_id, wish) for wish, to in held(draft, found))
+            view.claim_at(held(draft, found))
             placed.append(draft)
     return placed, refused > 0
 
@@ -360,23 +360,14 @@ def _found(conn: Connection, view: Fleet, drafts: Sequence[Draft]) -> Results:
         labels = {id_: view.labels(id_) for id_ in chosen}
         _, changed = lock(conn, view, chosen)
         alike = all(view.labels(row["id"]) == labels[row["id"]] for row in changed)
-        if not changed or (alike and _still_fits(changed, drafts, results)):
+        if not changed or (alike and _still_fits(view, changed, drafts, results)):
             return results
     raise errors.Unavailable("fleet_restless")
 
 
-def _still_fits(changed: Sequence[Row], drafts: Sequence[Draft], results: Sequence[Any]) -> bool:
-    """Whether hosts that changed still have room for all that was decided to go there."""
-    asked: dict[str, dict[str, int]] = {row["id"]: dict.fromkeys(translate.SIZES, 0) for row in changed}
-    for draft, result in zip(drafts, results, strict=True):
-        for unit, placement in zip(draft.units, result if isinstance(result, list) else [], strict=False):
-            if placement.host_id in asked:
-                for size in translate.SIZES:
-                    asked[placement.host_id][size] += unit.flavor[size]
-    return all(
-        row["state"] == "up"
-        and not row["cordoned"]
-        and row["closed"] is None
-        and all(asked[row["id"]][size] == 0 or row["used_" + size] + asked[row["id"]][size] <= row[size] for size in translate.SIZES)
-        for row in changed
-    )
+def _still_fits(view: Fleet, changed: Sequence[Row], drafts: Sequence[Draft], results: Results) -> bool:
+    """Whether hosts that changed still have room for all that was decided to go there, on the very devices and in the very cells."""
+    hosts = {row["id"] for row in changed if row["state"] == "up" and not row["cordoned"] and row["closed"] is None}
+    placed = [(draft, result) for draft, result in zip(drafts, results, strict=True) if not isinstance(result, scheduler.NoValidHost)]
+    coming = [one for draft, result in placed for one in held(draft, result) if one[1].host_id in {row["id"] for row in changed}]
+    return all(to.host_id in hosts for _, to in coming) and view.have_room(coming)

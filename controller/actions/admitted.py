@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from controller.actions.draft import Accepted, Admission, Draft, NewId, Row, Unit, pairs
-from controller.model import container, translate
+from controller.model import container, devices
 from controller.model.instance import begin
 from controller.model.placement import record
 from controller.model.request import Item
@@ -130,7 +130,8 @@ def _allocation_row(draft: Draft, unit: Unit, placement: scheduler.Placement) ->
         "instance_id": unit.id if draft.auto else None,
         "name": unit.name,
         "kind": draft.submission.items[unit.item].kind,
-        **{size: unit.flavor[size] for size in translate.SIZES},
+        **{name: unit.flavor[name] for name in devices.SHAPE},
+        **devices.held(unit.wish, placement),
         "counted": True,
         "spread_group": unit.wish.spread.group if unit.wish.spread else None,
         "after": draft.after[unit.id]["id"] if unit.id in draft.after else None,

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from controller import errors
 from controller.actions import guard
 from controller.actions.env import Env
+from controller.model import devices
 from controller.model.identity import Identity, Right
 from controller.store import catalogue, events
 from controller.store.sql import Row
@@ -22,6 +23,8 @@ def create(conn: Connection, env: Env, identity: Identity, table: str, record: M
     """A new flavor or image."""
     guard.overall(identity, Right.OPERATE)
     noun = _NOUN[table]
+    if table == "flavors":
+        devices.check(record)
     if catalogue.get(conn, table, record["name"]):
         raise errors.AlreadyExists(f"{noun}_exists", name=record["name"])
     id_ = env.new_id()

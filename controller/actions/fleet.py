@@ -12,14 +12,13 @@ from sqlalchemy import Connection
 from controller import errors
 from controller.actions import guard
 from controller.actions.env import Env
-from controller.model import translate
+from controller.model import devices, translate
 from controller.model.identity import Identity, Right
 from controller.store import events, fleet, instances, projects
 from controller.store.sql import Row
 from drivers.base import HostInventory, Inventory, Reason
 
 _BECAME = {"up": "host.reachable", "unreachable": "host.unreachable", "fenced": "host.fenced"}
-_DISCOVERED = ("id", "arch", "kinds", "traits", "notes", "machine", "own_zone", "closed", "power_seen", "inventory", "state")
 _CHANGING = ("zone", "site", "level", "spare_hosts", "fill_order", "licences", "may_wake", "overcommit", "reserved")
 
 # -- pools -----------------------------------------------------------------------------------------------------------------------
@@ -55,11 +54,13 @@ def update_pool(conn: Connection, identity: Identity, reference: str, generation
     merged = {name: changes.get(name, row[name]) for name in _CHANGING}
     records = []
     for host in fleet.hosts_in(conn, row["id"]):
-        room = translate.capacity(host["inventory"], merged["overcommit"], merged["reserved"])
-        over = [name for name in translate.SIZES if host["used_" + name] > room[name]]
+        room = devices.capacity(host["inventory"], merged["overcommit"], merged["reserved"])
+        cells = devices.cells_of(host["cells"], merged["overcommit"], merged["reserved"])
+        over = [name for name in devices.SIZES[:3] if host["used_" + name] > room[name]]
+        over += ["numa_nodes"] if devices.overfull({**host, "cells": cells}) else []
         if over and host["state"] != "retired":
             raise errors.InvalidState("pool_too_full", host=host["name"], resources=", ".join(over), name=row["name"])
-        records.append({**{name: host[name] for name in _DISCOVERED}, **room})
+        records.append({**{name: host[name] for name in ("id", "state", *fleet.DISCOVERED)}, **room, "gpus": host["gpus"], "cells": cells})
     dumped = {name: orjson.dumps(merged[name]).decode() for name in ("overcommit", "reserved")}
     fleet.update_pool(conn, row["id"], merged | dumped)
     fleet.update_hosts(conn, records)
@@ -140,7 +141,7 @@ def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) ->
     for found in inventory.hosts:
         row = known.get(found.name)
         pool = pools[row["pool_id"] if row else endpoint["pool_id"]]
-        record = translate.host_record(_alone(found, twice), pool["overcommit"], pool["reserved"])
+        record = translate.host_record(_alone(found, twice), pool["overcommit"], pool["reserved"], row)
         if row is None:
             name = found.name if found.name not in taken else f"{endpoint['name']}-{found.name}"
             id_ = env.new_id()
@@ -173,7 +174,10 @@ def _told(value: Any) -> Any:
     """A fact as it is compared: of notes without the backend's own words, which it may choose anew each time."""
     if not isinstance(value, list):
         return value
-    return [{**one, "params": {k: v for k, v in one["params"].items() if k != "detail"}} if isinstance(one, dict) else one for one in value]
+    return [
+        {**one, "params": {k: v for k, v in one["params"].items() if k != "detail"}} if isinstance(one, dict) and "params" in one else one
+        for one in value
+    ]
 
 
 def forget_endpoint(conn: Connection, identity: Identity, reference: str, generation: int | None) -> Row:

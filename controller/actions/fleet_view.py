@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from controller.actions import lifetimes
-from controller.model import translate
+from controller.model import devices, translate
 from controller.store import fleet as store
 from controller.store import instances
 from controller.store.sql import Row
@@ -51,7 +51,7 @@ class FleetView:
         if self._arrivals is None:
             self._arrivals = Arrivals()
             for row in instances.gpu_work(conn):
-                self._arrivals.count(Item("", "", translate.resources(row)), row["number"])
+                self._arrivals.count(Item("", "", **devices.wish(row)), row["number"])
         if fresh:
             self._teach()
         return self.fleet

@@ -6,6 +6,7 @@ Each verb writes what is wanted (`goal`, sizes, counters) and bumps the generati
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -16,7 +17,7 @@ from controller.actions import guard, spare, terms
 from controller.actions.admit import check_fit
 from controller.actions.env import Env
 from controller.actions.refusals import no_spare, quota_exceeded
-from controller.model import container, translate
+from controller.model import container, devices, translate
 from controller.model.identity import Identity, Right
 from controller.model.lifecycle import Goal, State
 from controller.model.naming import is_oci_image
@@ -95,7 +96,7 @@ def resize(conn: Connection, env: Env, identity: Identity, instance_id: str, fla
         "instance.resize_asked",
         params={"flavor": size["name"]},
         flavor=size["name"],
-        **{name: size[name] for name in translate.SIZES},
+        **{name: size[name] for name in devices.SHAPE},
     )
 
 
@@ -104,17 +105,16 @@ def _take_growth(conn: Connection, identity: Identity, row: Row, size: Mapping[s
     nodes = projects.nodes(conn, row["ancestors"], lock=True)
     (host,) = fleet.lock_hosts(conn, [row["host_id"]])
     current = requests.allocation(conn, row["id"])
-    larger = {name: max(current[name], size[name]) for name in translate.SIZES}
-    growth = {(row["kind"], name): larger[name] - current[name] for name in translate.SIZES}
+    found = devices.grown(translate.host(host), current, size)
+    growth = {(row["kind"], name): found.shape[name] - current[name] for name in devices.SIZES[:3]}
+    growth[row["kind"], "gpus"] = devices.exact(Decimal(sum(found.held["held_gpus"]) - sum(current["held_gpus"])) / devices.WHOLE)
     over = quota.check([nodes[id_] for id_ in row["ancestors"]], growth)
     if over:
         raise quota_exceeded(identity, over, row)
-    short = [
-        name for name in translate.SIZES if growth[row["kind"], name] and host["used_" + name] + growth[row["kind"], name] > host[name]
-    ]
-    if short:
-        details = {"hosts": 1, "rules": [{"rule": name, "excluded": 1} for name in short], "alone": [], "changes": []}
-        raise errors.NoCapacity("no_room_to_grow", details=details, resources=", ".join(short))
+    if found.short:
+        details = {"hosts": 1, "rules": [{"rule": name, "excluded": 1} for name in found.short], "alone": [], "changes": []}
+        raise errors.NoCapacity("no_room_to_grow", details=details, resources=", ".join(found.short))
+    larger = found.shape | found.held
     if any(growth.values()) and not spare.room_to_grow(conn, row["id"], host, larger):
         raise no_spare(1)
     requests.resize_allocation(conn, row["id"], larger)

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from controller import errors
 from controller.actions import fleet as fleet_actions
 from controller.actions import guard
-from controller.model import translate
+from controller.model import devices, translate
 from controller.model.identity import Identity, Right
 from controller.model.request import PRIORITIES, RANKS
 from controller.store import catalogue, fleet, projects, residents
@@ -162,7 +162,7 @@ def _flavor(conn: Connection, reference: str) -> Item:
     row = catalogue.find(conn, "flavors", [reference]).get(reference)
     if row is None:
         raise errors.NotFound("flavor_not_found", name=reference)
-    return Item(row["name"], row["kind"], translate.resources(row), arch=row["arch"], traits=frozenset(row["traits"]))
+    return Item(row["name"], row["kind"], arch=row["arch"], traits=frozenset(row["traits"]), **devices.wish(row))
 
 
 def _gang(conn: Connection, number: int, wanted: Mapping[str, Any]) -> tuple[Item, ...]:

@@ -29,7 +29,7 @@ from controller.actions import spare
 from controller.actions.draft import Admission, Draft, Row
 from controller.actions.fleet_view import lock
 from controller.actions.plans import residents_of
-from controller.model import plan_views, translate
+from controller.model import devices, plan_views, translate
 from controller.model.identity import Right
 from controller.model.lifecycle import Goal
 from controller.model.request import PRIORITIES
@@ -37,7 +37,7 @@ from controller.model.views import Reader
 from controller.store import events, fleet, instances, requests, residents
 from scheduler.fleet import Fleet
 from scheduler.plans.preempting import Preemption, make_room
-from scheduler.types import Placement, Resources
+from scheduler.types import Placement
 
 _LOOKS = 5  # how often it is decided anew when hosts or victims change under it
 
@@ -124,25 +124,42 @@ def _hand_over(conn: Connection, admission: Admission, draft: Draft, room: Room,
         return None
     nested.commit()
     events.add(conn, [_fact(draft, row) for row in victims])
-    for row in victims:
-        view.release(row["host_id"], Resources(*(row[size] - left[row["id"]][size] for size in translate.SIZES)))
+    lock(conn, view, {row["host_id"] for row in victims})  # the view learns what they gave up
     draft.victims = victims
     return places
 
 
-def _left(draft: Draft, places: Sequence[Placement], victims: Sequence[Row], hosts: Mapping[str, Row]) -> dict[str, dict[str, int]]:
-    """What stays with each victim until it is gone: all that the newcomers do not lack."""
-    lack = {id_: {size: row["used_" + size] - row[size] for size in translate.SIZES} for id_, row in hosts.items()}
+def _left(draft: Draft, places: Sequence[Placement], victims: Sequence[Row], hosts: Mapping[str, Row]) -> dict[str, dict[str, Any]]:
+    """What stays with each victim until it is gone: all that the newcomers do not lack, on the very devices and in the very cells."""
+    lack = {id_: _over(row) for id_, row in hosts.items()}
     for unit, to in zip(draft.units, places, strict=True):
-        for size in translate.SIZES:
-            lack[to.host_id][size] += unit.flavor[size]
+        asked = {name: [unit.flavor[name]] for name in _SUMS} | devices.held(unit.wish, to)
+        lack[to.host_id] = {name: devices.plus(short, asked[name]) for name, short in lack[to.host_id].items()}
     left = {}
     for row in victims:
         short = lack[row["host_id"]]
-        given = {size: min(row[size], max(0, short[size])) for size in translate.SIZES}
-        lack[row["host_id"]] = {size: short[size] - given[size] for size in translate.SIZES}
-        left[row["id"]] = {size: row[size] - given[size] for size in translate.SIZES}
+        mine = {name: [row[name]] for name in _SUMS} | {name: row[name] for name in devices.HELD}
+        given = {name: [min(has, max(0, want)) for has, want in zip(mine[name], short[name], strict=False)] for name in mine}
+        less = {name: [-amount for amount in amounts] for name, amounts in given.items()}
+        lack[row["host_id"]] = {name: devices.plus(short[name], less[name]) for name in short}
+        kept = {name: devices.plus(mine[name], less[name]) for name in mine}
+        left[row["id"]] = {**kept, **{name: kept[name][0] for name in _SUMS}, "gpus": len(devices.places(kept["held_gpus"]))}
     return left
+
+
+_SUMS = devices.SIZES[:3]
+
+
+def _over(row: Row) -> dict[str, list[int]]:
+    """How much more than it can hold a host has in use, below zero where it has room: of each size, and of each device and cell."""
+    host = translate.host(row)
+    shares = host.gpu_shares or [0] * host.capacity.gpus
+    return {
+        **{name: [row["used_" + name] - row[name]] for name in _SUMS},
+        "held_gpus": [share - devices.WHOLE for share in shares],
+        "held_cell_vcpus": [cell.used_vcpus - cell.vcpus for cell in host.cells],
+        "held_cell_memory_mib": [cell.used_memory_mib - cell.memory_mib for cell in host.cells],
+    }
 
 
 def _fact(draft: Draft, victim: Row) -> events.Event:

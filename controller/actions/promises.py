@@ -31,7 +31,7 @@ from controller.actions import spare
 from controller.actions.draft import Draft, Row
 from controller.actions.fleet_view import lock
 from controller.actions.plans import residents_of
-from controller.model import translate
+from controller.model import devices
 from controller.model.term import AHEAD_DAYS
 from controller.store import fleet, residents, terms
 from scheduler import later
@@ -60,7 +60,7 @@ def take(conn: Connection, view: Fleet, draft: Draft, now: datetime) -> list[Pla
         again = _leaving(conn, draft, until)
         if all(again.get(key) == rows[key] for key in chosen):
             draft.after = {key: rows[slot.key] for key, slot in found.slots.items()}
-            return [found.now.get(unit.id) or _promise(view, unit.id, found.slots[unit.id]) for unit in draft.units]
+            return [found.now.get(unit.id) or found.then[unit.id] for unit in draft.units]
     return None
 
 
@@ -76,10 +76,6 @@ def offer(conn: Connection, view: Fleet, draft: Draft, now: datetime) -> datetim
     return None
 
 
-def _promise(view: Fleet, key: str, slot: Slot) -> Placement:
-    return Placement(key, slot.host_id, view.generation(slot.host_id))
-
-
 def _wishes(draft: Draft) -> list[Item]:
     return [unit.wish for unit in draft.units]
 
@@ -87,7 +83,7 @@ def _wishes(draft: Draft) -> list[Item]:
 def _leaving(conn: Connection, draft: Draft, until: datetime) -> dict[str, Row]:
     """Who leaves by then and may be of use to the draft, by id."""
     wishes = _wishes(draft)
-    least = {size: min(getattr(wish.resources, size) for wish in wishes) for size in translate.SIZES}
+    least = {size: min(getattr(wish.resources, size) for wish in wishes) for size in devices.SIZES}
     pools = {name for wish in wishes for name in wish.pools} if all(wish.pools for wish in wishes) else set()
     arches = {wish.arch for wish in wishes}
     return {
@@ -105,9 +101,10 @@ def _slots(conn: Connection, rows: Any) -> list[Slot]:
         Slot(
             row["id"],
             row["host_id"],
-            translate.resources(row),
+            devices.resources(row if row["even"] else row | {"gpus": 0}),
             math.ceil(row["term_ends_at"].timestamp()),
             like[row["id"]] if row["pool"] in careful else None,
+            *devices.left_by(row),
         )
         for row in leaving
     ]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -20,13 +21,14 @@ from controller import errors
 from controller.actions import fleet as fleet_actions
 from controller.actions.env import Env
 from controller.actions.plans import residents_of
-from controller.model import translate
+from controller.model import devices, translate
 from controller.model.identity import Identity
 from controller.store import events, fleet, instances, projects, relocations, residents
 from controller.store.sql import Row
 from scheduler.fleet import Fleet
+from scheduler.place import place
 from scheduler.plans.evacuating import Evacuation, evacuate
-from scheduler.types import NoValidHost
+from scheduler.types import NoValidHost, Placement
 
 RESTARTABLE = frozenset({"container"})
 """Kinds that can be started on another host from nothing."""
@@ -70,28 +72,36 @@ def relocate(conn: Connection, env: Env, host: Row, kind: str, actor: str) -> tu
     still = relocations.lock(conn, host["id"], list(targets))
     targets = {key: target for key, target in targets.items() if key in still}
     projects.nodes(conn, {id_ for key in targets for id_ in there.who[key]["ancestors"]}, lock=True)
-    targets = _still_fit(conn, there, targets)
-    moved = [there.who[key] for key in sorted(targets) if there.who[key]["instance_id"]]
-    relocations.move(conn, targets, env.settings.build_deadline_s)
+    found = _still_fit(conn, there, targets)
+    moved = [there.who[key] for key in sorted(found) if there.who[key]["instance_id"]]
+    relocations.move(conn, _moved(conn, there, found), env.settings.build_deadline_s)
     facts = [events.event(kind, "instance", row["id"], row["name"], row["ancestors"][-1], actor, host=row["host"]) for row in moved]
     events.add(conn, facts)
     return [row["id"] for row in moved], dict(there.found.refused)
 
 
-def _still_fit(conn: Connection, there: Leaving, targets: Mapping[str, str]) -> dict[str, str]:
-    """Those whose target, locked from here on, still takes them."""
-    left = {
-        row["id"]: {size: row[size] - row["used_" + size] for size in translate.SIZES}
-        for row in fleet.lock_hosts(conn, targets.values())
-        if row["state"] == "up" and not row["cordoned"] and row["closed"] is None
-    }
+def _still_fit(conn: Connection, there: Leaving, targets: Mapping[str, str]) -> dict[str, Placement]:
+    """Those whose target, locked from here on, still takes them, and on which devices and in which cells of it."""
+    hosts = Fleet(map(translate.host, fleet.lock_hosts(conn, targets.values())))
     kept = {}
     for key, target in sorted(targets.items()):
-        room, asked = left.get(target), {size: there.who[key][size] for size in translate.SIZES}
-        if room is not None and all(asked[size] <= room[size] for size in translate.SIZES):
-            left[target] = {size: room[size] - asked[size] for size in translate.SIZES}
-            kept[key] = target
+        row = there.who[key]
+        item = replace(devices.holder(row)[0], hosts=(target,), tenants=tuple(row["ancestors"]))
+        (found,) = place(hosts, [[item]])
+        if not isinstance(found, NoValidHost):
+            hosts.claim_at([(item, found[0])])
+            kept[key] = found[0]
     return kept
+
+
+def _moved(conn: Connection, there: Leaving, found: Mapping[str, Placement]) -> list[dict[str, Any]]:
+    """What becomes of the rows of the ledger: theirs, and of those to whom their places are promised."""
+    rows = [({**there.who[key], "after": None}, key) for key in sorted(found)]
+    rows += [({**row}, row["after"]) for row in relocations.heirs(conn, sorted(found))]
+    return [
+        {"id": row["id"], "host_id": found[key].host_id, "after": row["after"], **devices.moved(row, there.who[key], found[key])}
+        for row, key in rows
+    ]
 
 
 def off(conn: Connection, env: Env, endpoint_id: str) -> list[str]:

@@ -9,14 +9,14 @@ free room instead of proving (says yes where room is in pieces), and a backgroun
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from controller.actions.draft import Draft
 from controller.actions.plans import residents_of
-from controller.model import translate
+from controller.model import devices, translate
 from controller.store import fleet as store
 from controller.store import residents
 from controller.store.sql import Row
@@ -86,17 +86,20 @@ def _read(conn: Connection, row: Row) -> _Pool:
     return _Pool(row["name"], row["spare_hosts"], Fleet(map(translate.host, hosts)), residents_of(conn, rows))
 
 
-def room_to_grow(conn: Connection, instance_id: str, host: Row, larger: Mapping[str, int]) -> bool:
+def room_to_grow(conn: Connection, instance_id: str, host: Row, larger: Row) -> bool:
     """Whether the pool of an instance's host stays N+k with the instance so large."""
     kept = store.spare_pools(conn).get(host["pool"])
     if kept is None:
         return True
     store.lock_pools(conn, [kept["id"]])
-    pool, size = _read(conn, kept), translate.resources(larger)
+    pool = _read(conn, kept)
     mine = next(one for one in pool.residents if one.key == instance_id)
-    grown = {name: getattr(size, name) - getattr(mine.item.resources, name) for name in translate.SIZES}
-    pool.fleet.claim(mine.host_id, translate.resources(grown))
-    after = [replace(one, item=replace(one.item, resources=size)) if one is mine else one for one in pool.residents]
+    as_it_is, place = devices.holder({**larger, "id": mine.key, "kind": mine.item.kind, "host_id": mine.host_id})
+    asked = {"baseline": larger["cpu_baseline"], "gpu_models": (larger["gpu_model"],) if larger["gpu_model"] else ()}
+    item = replace(mine.item, resources=as_it_is.resources, gpu_milli=as_it_is.gpu_milli, cells=as_it_is.cells, **asked)
+    pool.fleet.release_item(mine.item, mine.place)
+    pool.fleet.claim_at([(item, place)])
+    after = [replace(one, item=item).at(place) if one is mine else one for one in pool.residents]
     return all(verdict.ok for verdict in survives(pool.fleet, after, {pool.name: pool.spare_hosts}))
 
 

@@ -120,9 +120,9 @@ class QuotaRowOut(_Out):
     kind: Literal["any", "vm", "container", "bare_metal"]
     resource: Literal["instances", "vcpus", "memory_mib", "disk_gib", "gpus"]
     limit: int | None = Field(examples=[64])
-    used: int = Field(examples=[12])
-    held: int = Field(description="Held by requests that wait for approval.", examples=[4])
-    free: int | None = Field(examples=[48])
+    used: int | float = Field(description="Parts of GPUs count as what they are: four quarters are one.", examples=[12])
+    held: int | float = Field(description="Held by requests that wait for approval.", examples=[4])
+    free: int | float | None = Field(examples=[48])
 
 
 class QuotaOut(_Out):
@@ -181,6 +181,10 @@ class FlavorOut(Identified):
     memory_mib: int = Field(examples=[4096])
     disk_gib: int = Field(examples=[40])
     gpus: int = Field(examples=[0])
+    cpu_baseline: str | None = Field(description="The CPU that the guest sees.", examples=["x86-64-v2"])
+    numa_nodes: int = Field(description="In how many NUMA nodes, in equal parts; 0: wherever.", examples=[1])
+    gpu_model: str | None = Field(examples=[None])
+    gpu_milli: int = Field(description="Thousandths of each of its GPUs.", examples=[1000])
     arch: str | None = Field(examples=["x86_64"])
     traits: list[str] = Field(examples=[["ssd"]])
 
@@ -232,6 +236,27 @@ class EndpointOut(Identified):
     since: datetime = Field(examples=[AT])
 
 
+class NodeOut(_Out):
+    """A NUMA node of a host: what it may promise, and has promised to instances that ask for their place in nodes."""
+
+    number: int = Field(examples=[0])
+    cpus: list[int] = Field(examples=[[0, 1, 2, 3]])
+    memory_mib: int = Field(examples=[131072])
+    there: bool = Field(description="Whether it was found when the host was looked at last.")
+    capacity: dict[str, int] = Field(examples=[{"vcpus": 128, "memory_mib": 130816}])
+    used: dict[str, int] = Field(examples=[{"vcpus": 8, "memory_mib": 16384}])
+
+
+class GpuOut(_Out):
+    """A GPU of a host."""
+
+    id: str = Field(description="Its address.", examples=["0000:65:00.0"])
+    model: str = Field(examples=["a100-pcie-40gb"])
+    shared: bool = Field(description="Whether parts of it may be given out.")
+    there: bool = Field(description="Whether it was found when the host was looked at last.")
+    used_milli: int = Field(description="Thousandths that instances hold.", examples=[250])
+
+
 class HostOut(Identified):
     """A host: what it has (`inventory`), may promise (`capacity`) and has promised (`used`)."""
 
@@ -252,7 +277,11 @@ class HostOut(Identified):
     idle_watts: int | None = Field(description="What it draws with nothing on it, where somebody said so.", examples=[180])
     inventory: dict[str, int] = Field(examples=[{"vcpus": 64, "memory_mib": 262144, "disk_gib": 4000, "gpus": 0}])
     capacity: dict[str, int] = Field(examples=[{"vcpus": 256, "memory_mib": 261632, "disk_gib": 3995, "gpus": 0}])
-    used: dict[str, int] = Field(examples=[{"vcpus": 12, "memory_mib": 24576, "disk_gib": 240, "gpus": 0}])
+    used: dict[str, int | float] = Field(examples=[{"vcpus": 12, "memory_mib": 24576, "disk_gib": 240, "gpus": 0}])
+    cpu_baselines: list[str] = Field(description="What guests can be promised of its CPU.", examples=[["x86-64-v1", "x86-64-v2"]])
+    gpu_model: str = Field(description="The model of the GPUs that it gives out.", examples=["a100-pcie-40gb"])
+    gpu_devices: list[GpuOut]
+    numa_nodes: list[NodeOut]
     instances: int = Field(description="How many are on it, or held on it.", examples=[6])
     notes: list[str] = Field(
         description="What an operator should know of it.",
@@ -307,6 +336,10 @@ class InstanceOut(Identified):
     memory_mib: int = Field(examples=[4096])
     disk_gib: int = Field(examples=[40])
     gpus: int = Field(examples=[0])
+    cpu_baseline: str | None = Field(description="The CPU that the guest sees.", examples=["x86-64-v2"])
+    numa_nodes: int = Field(description="In how many NUMA nodes, in equal parts; 0: wherever.", examples=[1])
+    gpu_model: str | None = Field(examples=[None])
+    gpu_milli: int = Field(description="Thousandths of each of its GPUs.", examples=[1000])
     goal: Literal["running", "stopped", "gone"]
     state: Literal["pending", "building", "active", "stopped", "migrating", "deleting", "deleted", "error"] = Field(examples=["active"])
     condition: Literal["running", "stopped", "busy", "absent", "failed", "finished", "unknown"]

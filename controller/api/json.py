@@ -17,4 +17,4 @@ class Json(Response):
     def __init__(self, content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         if isinstance(content, dict) and "generation" in content:
             headers = {**(headers or {}), "ETag": f'"{content["generation"]}"'}
-        super().__init__(orjson.dumps(content), status, dict(headers or {}))
+        super().__init__(orjson.dumps(content, default=float), status, dict(headers or {}))  # parts of GPUs are exact decimals

@@ -134,6 +134,16 @@ class FlavorIn(In):
     memory_mib: Int = Field(ge=1, le=1 << 26, examples=[4096])
     disk_gib: Int = Field(ge=0, le=1 << 20, examples=[40])
     gpus: Int = Field(0, ge=0, le=64)
+    gpu_model: Name | None = Field(None, description="GPUs of this model alone, as hosts show it; null: any.", examples=[None])
+    gpu_milli: Int = Field(1000, ge=1, le=1000, description="Thousandths of its GPU: 250 is a quarter. Below 1000 for one GPU alone.")
+    cpu_baseline: Name | None = Field(
+        None,
+        description="The CPU that the guest sees, the same on every host that promises it; null: whatever its host has.",
+        examples=["x86-64-v2"],
+    )
+    numa_nodes: Int = Field(
+        0, ge=0, le=64, description="In how many NUMA nodes of its host, in equal parts; 1: all in one; 0: wherever.", examples=[1]
+    )
     arch: Name | None = Field(None, description="Null: as the image.", examples=["x86_64"])
     traits: list[Trait] = Field([], max_length=32, description="What a host must have.", examples=[["ssd"]])
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from controller.model.devices import SHAPE
 from controller.model.lifecycle import Goal, State
 from controller.model.term import span
-from controller.model.translate import SIZES
 
 Row = Mapping[str, Any]
 
@@ -17,7 +17,7 @@ def begin(request: Row, allocation: Row, now: datetime) -> dict[str, Any]:
     """The row of a new instance, placed and counted; building begins when the reconciler sees it. It takes its allocation's id."""
     item = request["items"][allocation["item"]]
     return {
-        **{name: allocation[name] for name in ("id", "project_id", "request_id", "name", "kind", "host_id", *SIZES)},
+        **{name: allocation[name] for name in ("id", "project_id", "request_id", "name", "kind", "host_id", *SHAPE)},
         **{name: item[name] for name in ("flavor", "arch", "image_id", "spread", "user_data", "ssh_keys")},
         "container": item.get("container"),  # requests handed in before there was such a thing don't say
         "created_by": request["created_by"],

@@ -5,12 +5,12 @@ Each leaf owns its small types, so that it stands alone; what one calls a thing 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Container, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from controller.model import container
+from controller.model import container, devices
 from controller.model.lifecycle import Goal
 from controller.model.request import RANKS, SpreadRule
 from drivers.base import Health, HostInventory, Image, InstanceSpec, Power, Reason
@@ -18,23 +18,12 @@ from drivers.container import Tenant
 from scheduler import types as scheduler
 from scheduler.plans.types import Resident
 
-SIZES = ("vcpus", "memory_mib", "disk_gib", "gpus")
 _STATES = {Health.READY: "up", Health.SILENT: "unreachable", Health.FENCED: "fenced"}
-
-
-def resources(row: Mapping[str, Any], prefix: str = "") -> scheduler.Resources:
-    """The size in a row, for the scheduler."""
-    return scheduler.Resources(*(int(row[prefix + name]) for name in SIZES))
-
-
-def capacity(inventory: Mapping[str, int], overcommit: Mapping[str, float], reserved: Mapping[str, int]) -> dict[str, int]:
-    """What a host can hold: (inventory − reserved for the host itself) × overcommit, never negative."""
-    return {name: max(0, math.floor((inventory[name] - reserved.get(name, 0)) * overcommit.get(name, 1.0))) for name in SIZES}
 
 
 def host(row: Mapping[str, Any]) -> scheduler.Host:
     """A host's row, for the scheduler. A retired or silent host is not `up`; one that is off is silent for a reason that is known."""
-    licences = frozenset(row["licences"])
+    licences, size = frozenset(row["licences"]), devices.resources(row)
     return scheduler.Host(
         id=row["id"],
         name=row["name"],
@@ -44,8 +33,8 @@ def host(row: Mapping[str, Any]) -> scheduler.Host:
         arch=row["arch"],
         traits=frozenset(row["traits"]) | licences,
         kinds=frozenset(row["kinds"]),
-        capacity=resources(row),
-        used=resources(row, "used_"),
+        capacity=replace(size, gpus=len(row["devices"])),
+        used=devices.resources(row, "used_"),
         cordoned=row["cordoned"] or row["closed"] is not None,
         up=row["state"] == "up" or (row["state"] == "unreachable" and row["power"] == "off"),
         generation=row["generation"],
@@ -56,23 +45,31 @@ def host(row: Mapping[str, Any]) -> scheduler.Host:
         wakes=row["may_wake"],
         order=row["fill_order"],
         licences=licences,
+        **devices.of_host(row),
     )
 
 
-def host_record(found: HostInventory, overcommit: Mapping[str, float], reserved: Mapping[str, int]) -> dict[str, Any]:
-    """What a driver discovered of a host, for its row."""
-    inventory = {name: getattr(found, name) for name in SIZES}
+def host_record(
+    found: HostInventory, overcommit: Mapping[str, float], reserved: Mapping[str, int], known: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What a driver discovered of a host, for its row; `known`: the row so far."""
+    inventory = {name: getattr(found, name) for name in devices.SIZES}
+    parts = devices.found_on(found, known)
+    given, mixed = parts.pop("given"), parts.pop("mixed")
+    notes = (*found.notes, *((Reason("gpu_models_mixed", {"model": parts["gpu_model"]}),) if mixed else ()))
     return {
+        **parts,
+        "cells": devices.cells_of(parts["cells"], overcommit, reserved),
         "arch": found.arch,
         "kinds": sorted(found.kinds),
         "traits": sorted(found.traits),
-        "notes": [reason(note) for note in found.notes],
+        "notes": [reason(note) for note in notes],
         "machine": found.machine,
         "own_zone": found.zone,
         "closed": reason(found.closed),
         "power_seen": found.power.value,
         "inventory": inventory,
-        **capacity(inventory, overcommit, reserved),
+        **devices.capacity(inventory | {"gpus": given}, overcommit, reserved),
         "state": _STATES[found.health],
     }
 
@@ -89,6 +86,7 @@ def spread(rule: SpreadRule | None, group: str) -> scheduler.Spread | None:
 
 def spec(row: Mapping[str, Any], image_dir: Path, force: bool, secret: str) -> InstanceSpec:
     """An instance picked by the reconciler, for its driver; `secret`: its user data or, of a container, its secrets, opened."""
+    cells, gpus = devices.bound(row)
     return InstanceSpec(
         instance_id=row["id"],
         project_id=row["project_id"],
@@ -111,6 +109,9 @@ def spec(row: Mapping[str, Any], image_dir: Path, force: bool, secret: str) -> I
         ssh_keys=tuple(row["ssh_keys"]),
         container=container.opened(row["container"], secret) if row["container"] else None,
         overcommit=row["overcommit"],
+        cpu_baseline=row["cpu_baseline"],
+        cells=cells,
+        devices=gpus,
     )
 
 
@@ -132,7 +133,7 @@ def tenant(row: Mapping[str, Any], services: Iterable[Mapping[str, Any]]) -> Ten
         project_id=row["project_id"],
         project=row["path"],
         instances=int(row["instances"]),
-        **{name: int(row[name]) for name in SIZES},
+        **{name: int(row[name]) for name in devices.SIZES},
         services={one["name"]: container.ports(one) for one in services},
     )
 
@@ -140,10 +141,9 @@ def tenant(row: Mapping[str, Any], services: Iterable[Mapping[str, Any]]) -> Ten
 def resident(row: Mapping[str, Any], pools: Mapping[str, str], level: int, dedicated: Container[str]) -> Resident:
     """An allocation with what was asked for, for plans. `pools`: names by what requests call them; `dedicated`: projects with hosts."""
     rule = SpreadRule(**row["spread"]) if row["spread"] else None
-    item = scheduler.Item(
-        key=row["id"],
-        kind=row["kind"],
-        resources=resources(row),
+    bare, place = devices.holder(row)
+    item = replace(
+        bare,
         arch=row["arch"] or None,
         traits=frozenset(row["traits"] or ()),
         pools=(pools[row["pool"]],) if row["pool"] in pools else (),
@@ -152,5 +152,7 @@ def resident(row: Mapping[str, Any], pools: Mapping[str, str], level: int, dedic
         spread=spread(rule, row["spread_group"]) if row["spread_group"] else None,
         level=level,
         tenants=tuple(id_ for id_ in row["ancestors"] if id_ in dedicated),
+        baseline=row["cpu_baseline"],
+        gpu_models=(row["gpu_model"],) if row["gpu_model"] else (),
     )
-    return Resident(row["id"], row["host_id"], item, rank=RANKS[row["priority"]], preemptible=row["preemptible"])
+    return Resident(row["id"], row["host_id"], item, rank=RANKS[row["priority"]], preemptible=row["preemptible"]).at(place)

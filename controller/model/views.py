@@ -5,12 +5,13 @@ Pure; the API's response schemas (`controller.api.schemas`) describe the same sh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from controller.messages import render
+from controller.model.devices import SHAPE, SIZES, exact
 from controller.model.request import POLICY
 from scheduler.reasons import Miss
 
@@ -19,7 +20,6 @@ _OPERATORS = ("detail", "node", "host", "endpoint", "where", "for_project", "for
 _UNSEEN: Row = {"code": "host_unreachable", "params": {}}
 _FENCED: Row = {"code": "host_fenced", "params": {}}
 _OFF: Row = {"code": "host_off", "params": {}}
-_SIZES = ("vcpus", "memory_mib", "disk_gib", "gpus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def token(row: Row) -> dict[str, Any]:
 
 def flavor(row: Row) -> dict[str, Any]:
     """A flavor."""
-    fields = ("id", "name", "kind", *_SIZES, "arch", "traits", "generation")
+    fields = ("id", "name", "kind", *SHAPE, "arch", "traits", "generation")
     return {**{name: row[name] for name in fields}, "created_at": time(row["created_at"])}
 
 
@@ -152,8 +152,14 @@ def host(row: Row, reader: Reader) -> dict[str, Any]:
             )
         },
         "dedicated_to": row["dedicated_path"],
-        "capacity": {name: row[name] for name in _SIZES},
-        "used": {name: row["used_" + name] for name in _SIZES},
+        "capacity": {name: row[name] for name in SIZES},
+        "used": {name: exact(row["used_" + name]) for name in SIZES},
+        "cpu_baselines": row["cpu_baselines"],
+        "gpu_model": row["gpu_model"],
+        "gpu_devices": [{**one, "used_milli": _at(row["used_devices"], number)} for number, one in enumerate(row["devices"])],
+        "numa_nodes": [
+            {**one, "used": {name: _at(row["used_cell_" + name], number) for name in SIZES[:2]}} for number, one in enumerate(row["cells"])
+        ],
         "instances": row["used_instances"],
         "notes": [render(note["code"], note["params"], reader.lang) for note in (*row["notes"], *_to_wake(row))],
         "reason": reason(row["endpoint_reason"] if row["state"] == "unreachable" else row["closed"], reader),
@@ -166,6 +172,11 @@ def _to_wake(row: Row) -> list[Row]:
     """Somebody waits for the host to be switched on."""
     waits = row["power"] == "off" and row["used_instances"] > 0
     return [{"code": "host_to_wake", "params": {"count": row["used_instances"]}}] if waits else []
+
+
+def _at(vector: Sequence[int], number: int) -> int:
+    """What is in use of one device or cell: the array ends with the last that is."""
+    return vector[number] if number < len(vector) else 0
 
 
 def request(row: Row) -> dict[str, Any]:
@@ -206,7 +217,7 @@ def instance(row: Row, reader: Reader) -> dict[str, Any]:
         "image": row["image"],
         "container": row["container"],
         "arch": row["arch"] or row["host_arch"],
-        **{name: row[name] for name in _SIZES},
+        **{name: row[name] for name in SHAPE},
         "goal": row["goal"],
         "state": row["state"],
         "condition": {"off": "unknown", "unreachable": "unknown", "fenced": "absent"}.get(lost, row["condition"]),

@@ -7,11 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from controller.model.devices import SHAPE
 from controller.store import sql
 from controller.store.sql import Row
 
 _COLUMNS = {
-    "flavors": "id, name, kind, vcpus, memory_mib, disk_gib, gpus, arch, traits, generation, created_at",
+    "flavors": f"id, name, kind, {', '.join(SHAPE)}, arch, traits, generation, created_at",
     "images": "id, name, arch, format, os, min_disk_gib, min_memory_mib, state, reason, url, want_sha256, want_sm3,"
     " size_bytes, virtual_size_bytes, sha256, sm3, generation, created_at",
 }

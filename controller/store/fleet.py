@@ -26,10 +26,27 @@ HOST = (
     " LEFT JOIN projects d ON d.id = h.dedicated_to"
 )
 
+DISCOVERED = (
+    "arch",
+    "kinds",
+    "traits",
+    "notes",
+    "machine",
+    "own_zone",
+    "closed",
+    "power_seen",
+    "inventory",
+    "cpu_baselines",
+    "gpu_model",
+    "devices",
+    "cells",
+)
+"""What a driver says of a host, capacity and state apart."""
 _PLACED = (  # what placing looks at
     "SELECT h.id, h.name, h.endpoint_id, h.arch, h.kinds, h.traits, h.state, h.cordoned, h.generation,"
     " h.vcpus, h.memory_mib, h.disk_gib, h.gpus,"
     " h.used_vcpus, h.used_memory_mib, h.used_disk_gib, h.used_gpus, h.closed, h.rack, h.dedicated_to,"
+    " h.cpu_baselines, h.gpu_model, h.devices, h.cells, h.used_devices, h.used_cell_vcpus, h.used_cell_memory_mib,"
     f" p.name AS pool, {_ZONE} AS zone, p.site, p.level,"
     " h.power, h.idle_watts, p.fill_order, p.licences, p.may_wake"
     " FROM hosts h JOIN pools p ON p.id = h.pool_id"
@@ -285,14 +302,12 @@ def insert_hosts(conn: Connection, records: Sequence[Mapping[str, Any]]) -> None
 
 
 def update_hosts(conn: Connection, records: Sequence[Mapping[str, Any]]) -> None:
-    """Replace what was discovered of hosts: all that `translate.host_record` names, by id. Seen to be on or off, nothing that an operator
-    said of it is true any more."""
+    """Replace what was discovered of hosts: id, `DISCOVERED`, capacity, state. Seen to be on or off, nothing that an operator said of it is
+    true any more."""
     if records:
         sql.run(
             conn,
-            "UPDATE hosts h SET arch = r.arch, kinds = r.kinds, traits = r.traits, notes = r.notes, machine = r.machine,"
-            " own_zone = r.own_zone, closed = r.closed, inventory = r.inventory,"
-            " power_seen = r.power_seen,"
+            f"UPDATE hosts h SET {', '.join(f'{name} = r.{name}' for name in DISCOVERED)},"
             " power_told = CASE WHEN r.power_seen = 'unknown' THEN h.power_told ELSE 'unknown' END,"
             " vcpus = r.vcpus, memory_mib = r.memory_mib, disk_gib = r.disk_gib, gpus = r.gpus, state = r.state"
             " FROM json_populate_recordset(NULL::hosts, CAST(:records AS json)) r WHERE h.id = r.id",

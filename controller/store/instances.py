@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from controller.model.devices import HELD, SHAPE, fitted
 from controller.model.naming import is_id
 from controller.store import sql
+from controller.store.requests import resize_allocation
 from controller.store.sql import Row
 
 _FROM = (
@@ -24,7 +26,8 @@ _BESIDE = (
 _VIEW = f"SELECT i.*,{_BESIDE}{_FROM}"
 _LISTED = (  # what lists show: no user data, which may be large
     "SELECT i.id, i.name, i.kind, i.container, i.flavor, i.arch, i.vcpus, i.memory_mib, i.disk_gib, i.gpus, i.goal, i.state, i.condition,"
-    " i.reason, i.addresses, i.protected, i.priority, i.preemptible, i.starts_at, i.ends, i.term_due_at,"
+    " i.reason, i.cpu_baseline, i.numa_nodes, i.gpu_model, i.gpu_milli,"
+    " i.addresses, i.protected, i.priority, i.preemptible, i.starts_at, i.ends, i.term_due_at,"
     f" i.request_id, i.generation, i.observed_generation, i.since, i.term_ends_at, i.created_at,{_BESIDE}{_FROM}"
 )
 ZERO, TOP = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
@@ -137,10 +140,11 @@ SELECT i.*, now() AS now, h.name AS host, h.arch AS host_arch, h.backend_name, h
        m.format AS image_format, m.size_bytes AS image_size,
        m.virtual_size_bytes AS image_virtual_size, m.sha256 AS image_sha256, m.sm3 AS image_sm3,
        coalesce(m.name, i.container->>'image') AS image_name,
+       a.held_gpus, a.held_cell_vcpus, h.devices AS host_devices, h.cells AS host_cells,
        json_build_object('id', e.id, 'driver', e.driver, 'uri', e.uri, 'options', e.options,
        'credentials', e.credentials) AS endpoint
   FROM picked i JOIN hosts h ON h.id = i.host_id JOIN pools o ON o.id = h.pool_id JOIN endpoints e ON e.id = h.endpoint_id
-       LEFT JOIN images m ON m.id = i.image_id
+       LEFT JOIN images m ON m.id = i.image_id LEFT JOIN allocations a ON a.instance_id = i.id AND a.counted
 """.format(begins="state = 'pending' AND goal <> 'gone' AND starts_at IS NOT NULL")
 
 
@@ -206,15 +210,18 @@ def free(conn: Connection, ids: Iterable[str]) -> None:
 
 
 def fit_allocations(conn: Connection, ids: Iterable[str]) -> None:
-    """Shrink allocations to their instances' sizes, where a resize downwards has come to its end."""
-    sql.run(
+    """Shrink allocations to their instances' shapes, where a resize downwards has come to its end."""
+    shapes = [", ".join(f"{table}.{name}" for name in SHAPE) for table in "ai"]
+    found = sql.rows(
         conn,
-        "UPDATE allocations a SET vcpus = i.vcpus, memory_mib = i.memory_mib, disk_gib = i.disk_gib, gpus = i.gpus"
-        " FROM instances i WHERE i.id = ANY(CAST(:ids AS uuid[])) AND a.instance_id = i.id AND a.counted"
-        " AND i.observed_generation = i.generation"
-        " AND (a.vcpus, a.memory_mib, a.disk_gib, a.gpus) <> (i.vcpus, i.memory_mib, i.disk_gib, i.gpus)",
+        f"SELECT i.id, a.host_id, {shapes[1]}, {', '.join(f'a.{name}' for name in HELD)} FROM instances i"
+        " JOIN allocations a ON a.instance_id = i.id AND a.counted"
+        " WHERE i.id = ANY(CAST(:ids AS uuid[])) AND i.observed_generation = i.generation AND i.goal <> 'gone'"
+        f" AND ({shapes[0]}) IS DISTINCT FROM ({shapes[1]})",
         ids=list(ids),
     )
+    for row in found:
+        resize_allocation(conn, row["id"], {name: row[name] for name in SHAPE} | fitted(row, row))
 
 
 def on_endpoint(conn: Connection, endpoint_id: str) -> Iterator[Row]:
@@ -289,8 +296,9 @@ def gpu_work(conn: Connection) -> Sequence[Row]:
     """What instances, those that are gone included, asked of GPUs: sizes and how many asked for them."""
     return sql.rows(
         conn,
-        "SELECT vcpus, 0 AS memory_mib, 0 AS disk_gib, gpus, count(*) AS number FROM instances WHERE gpus > 0"
-        " GROUP BY vcpus, gpus ORDER BY number DESC LIMIT 1000",
+        "SELECT vcpus, 0 AS memory_mib, 0 AS disk_gib, gpus, gpu_milli, gpu_model, NULL AS cpu_baseline, 0 AS numa_nodes,"
+        " count(*) AS number FROM instances WHERE gpus > 0"
+        " GROUP BY vcpus, gpus, gpu_milli, gpu_model ORDER BY number DESC LIMIT 1000",
     )
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from controller.model.devices import exact
 from controller.store import sql
 from controller.store.sql import Row
-from quotas.check import KINDS, RESOURCES, Node
+from quotas.check import KINDS, RESOURCES, Amount, Node
 
 _SELECT = (
     "SELECT id, parent_id, name, path, ancestors, description, auto_approve, max_priority, may_preempt, level, generation, created_at"
@@ -134,12 +135,12 @@ def nodes(conn: Connection, ids: Iterable[str], lock: bool = False) -> dict[str,
     limits: dict[str, dict[tuple[str, str], int]] = {}
     for row in sql.rows(conn, "SELECT * FROM limits WHERE project_id = ANY(CAST(:ids AS uuid[]))", ids=wanted):
         limits.setdefault(row["project_id"], {})[row["kind"], row["resource"]] = row["amount"]
-    sums: dict[str, tuple[str, dict[tuple[str, str], int], dict[tuple[str, str], int]]] = {}
+    sums: dict[str, tuple[str, dict[tuple[str, str], Amount], dict[tuple[str, str], Amount]]] = {}
     for row in usage:
         _, used, held = sums.setdefault(row["project_id"], (row["path"], {}, {}))
         for resource in RESOURCES:
-            used[row["kind"], resource] = row[resource]
-            held[row["kind"], resource] = row["held_" + resource]
+            used[row["kind"], resource] = exact(row[resource])
+            held[row["kind"], resource] = exact(row["held_" + resource])
     return {id_: Node(id_, path, limits.get(id_, {}), used, held) for id_, (path, used, held) in sums.items()}
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection
 
+from controller.model.devices import HELD
 from controller.store import sql
 from controller.store.fleet import HOST
 from controller.store.sql import Row
@@ -40,15 +42,26 @@ def lock(conn: Connection, host_id: str, ids: Sequence[str]) -> set[str]:
     return {row["id"] for row in (*found, *held)}
 
 
-def move(conn: Connection, targets: Mapping[str, str], deadline_s: int) -> None:
-    """Give allocations, and the instances of the same ids, other hosts; those to whom their places are promised go with them."""
-    records = sql.document([{"id": id_, "host_id": host_id} for id_, host_id in targets.items()])
-    of = "FROM json_to_recordset(CAST(:records AS json)) AS r(id uuid, host_id uuid)"
-    sql.run(conn, f"UPDATE allocations a SET host_id = r.host_id {of} WHERE a.id = r.id OR a.after = r.id", records=records)
+def heirs(conn: Connection, ids: Sequence[str]) -> Sequence[Row]:
+    """Those to whom the places of these are promised."""
+    return sql.rows(conn, "SELECT * FROM allocations WHERE after = ANY(CAST(:ids AS uuid[])) ORDER BY id", ids=list(ids))
+
+
+def move(conn: Connection, records: Sequence[Mapping[str, Any]], deadline_s: int) -> None:
+    """Give allocations, and the instances of the same ids, other hosts: id, host_id, after, and what is held of devices and cells there.
+
+    Those to whom places are promised (`after`) have not begun: there is nothing of theirs to be started again.
+    """
+    given = sql.document(records)
+    of = "FROM json_populate_recordset(NULL::allocations, CAST(:records AS json)) AS r"
+    kept = ", ".join(f"{name} = r.{name}" for name in ("host_id", *HELD))
+    sql.run(conn, f"UPDATE allocations a SET {kept} {of} WHERE a.id = r.id", records=given)
+    sql.run(conn, f"UPDATE instances i SET host_id = r.host_id {of} WHERE i.id = r.id AND r.after IS NOT NULL", records=given)
     sql.run(
         conn,
         "UPDATE instances i SET host_id = r.host_id, generation = generation + 1, asked_at = now(), attempts = 0, due_at = now(),"
-        f" reason = NULL, addresses = '{{}}', deadline_at = now() + make_interval(secs => :deadline) {of} WHERE i.id = r.id",
-        records=records,
+        f" reason = NULL, addresses = '{{}}', deadline_at = now() + make_interval(secs => :deadline) {of}"
+        " WHERE i.id = r.id AND r.after IS NULL",
+        records=given,
         deadline=deadline_s,
     )

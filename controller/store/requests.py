@@ -134,12 +134,7 @@ def allocation(conn: Connection, instance_id: str) -> Row:
     return row
 
 
-def resize_allocation(conn: Connection, instance_id: str, size: Mapping[str, int]) -> None:
-    """Make an instance's allocation this large."""
-    sql.run(
-        conn,
-        "UPDATE allocations SET vcpus = :vcpus, memory_mib = :memory_mib, disk_gib = :disk_gib, gpus = :gpus"
-        " WHERE instance_id = CAST(:id AS uuid)",
-        id=instance_id,
-        **size,
-    )
+def resize_allocation(conn: Connection, instance_id: str, changes: Mapping[str, Any]) -> None:
+    """Change the shape of an instance's allocation, and what it holds of devices and cells."""
+    assignments = ", ".join(f"{name} = :{name}" for name in changes)
+    sql.run(conn, f"UPDATE allocations SET {assignments} WHERE instance_id = CAST(:id AS uuid)", id=instance_id, **changes)

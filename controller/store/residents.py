@@ -11,6 +11,7 @@ from controller.store.sql import Row
 
 _SELECT = (
     "SELECT a.id, a.name, a.host_id, h.name AS host, a.kind, a.vcpus, a.memory_mib, a.disk_gib, a.gpus, a.spread_group, a.instance_id,"
+    " a.cpu_baseline, a.numa_nodes, a.gpu_model, a.gpu_milli, a.held_gpus, a.held_cell_vcpus, a.held_cell_memory_mib,"
     " p.path, p.ancestors, i.item->>'arch' AS arch, i.item->>'pool' AS pool, i.item->>'zone' AS zone, i.item->>'site' AS site,"
     " i.item->'traits' AS traits, i.item->'spread' AS spread, r.priority,"
     " coalesce(n.preemptible AND NOT n.protected AND n.goal <> 'gone', false) AS preemptible"

@@ -26,7 +26,9 @@ def slots(conn: Connection, until: datetime, least: Mapping[str, int], arches: S
     return sql.rows(
         conn,
         "SELECT i.id, i.name, p.path, i.host_id, i.term_ends_at, o.name AS pool,"
-        f" {', '.join(f'{of} AS {name}' for name, of in size.items())}"
+        f" {', '.join(f'{of} AS {name}' for name, of in size.items())},"
+        " (a.gpus, a.gpu_milli, a.numa_nodes, a.vcpus, a.memory_mib) = (i.gpus, i.gpu_milli, i.numa_nodes, i.vcpus, i.memory_mib) AS even,"
+        " a.held_gpus, a.held_cell_vcpus, a.held_cell_memory_mib"
         " FROM instances i JOIN allocations a ON a.id = i.id AND a.after IS NULL JOIN projects p ON p.id = i.project_id"
         " JOIN hosts h ON h.id = i.host_id JOIN pools o ON o.id = h.pool_id"
         f" WHERE {_LEAVING} AND i.term_ends_at > now() AND i.term_ends_at <= :until AND {_UNPROMISED}"

@@ -169,7 +169,8 @@ class Cloud:
 
     def flavor(self, name: str, vcpus: int, memory_mib: int, disk_gib: int, **more: Any) -> None:
         """A new size."""
-        record = {"name": name, "kind": "vm", "gpus": 0, "arch": None, "traits": [], **more}
+        bindings = {"cpu_baseline": None, "numa_nodes": 0, "gpu_model": None, "gpu_milli": 1000}
+        record = {"name": name, "kind": "vm", "gpus": 0, "arch": None, "traits": [], **bindings, **more}
         size = {"vcpus": vcpus, "memory_mib": memory_mib, "disk_gib": disk_gib}
         self.run(lambda conn: catalogue.create(conn, self.env, self.admin, "flavors", record | size))
 

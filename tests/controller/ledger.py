@@ -12,20 +12,22 @@ from controller.store import sql
 
 _SIZES = ("vcpus", "memory_mib", "disk_gib", "gpus")
 _COUNTED = ("instances", *_SIZES)
+_GPUS = "(SELECT coalesce(sum(x), 0) / 1000.0 FROM unnest(a.held_gpus) AS x)"  # exactly what an allocation holds of GPUs
+_AMOUNTS = {"instances": "1", **{name: f"a.{name}" for name in _SIZES}, "gpus": _GPUS}
+_ARRAYS = (("used_devices", "held_gpus"), ("used_cell_vcpus", "held_cell_vcpus"), ("used_cell_memory_mib", "held_cell_memory_mib"))
 
 
 def wrong(conn: Connection) -> list[str]:
     """Everything that may never be so at any commit."""
     counted = [*_sums_of_projects(conn), *_sums_of_hosts(conn), *_over_limits(conn), *_over_capacity(conn), *_owners(conn)]
-    return [*counted, *_preempted(conn), *_heirs(conn)]
+    return [*counted, *_devices(conn), *_preempted(conn), *_heirs(conn)]
 
 
 def _sums_of_projects(conn: Connection) -> list[str]:
     """`usage` is the sum over the allocations at and below each project."""
     shown = ", ".join(f"u.{name}, u.held_{name}" for name in _COUNTED)
-    amounts = {name: "1" if name == "instances" else f"a.{name}" for name in _COUNTED}
     sums = ", ".join(
-        f"coalesce(sum({amounts[name]}) FILTER (WHERE a.id IS NOT NULL AND {owner}), 0) AS {prefix}{name}"
+        f"coalesce(sum({_AMOUNTS[name]}) FILTER (WHERE a.id IS NOT NULL AND {owner}), 0) AS {prefix}{name}"
         for name in _COUNTED
         for prefix, owner in (("real_", "a.instance_id IS NOT NULL"), ("real_held_", "a.instance_id IS NULL"))
     )
@@ -47,7 +49,7 @@ def _sums_of_projects(conn: Connection) -> list[str]:
 def _sums_of_hosts(conn: Connection) -> list[str]:
     """`hosts.used_*` is the sum over all allocations there, counted in quota or not; those that wait for another's place are not there."""
     shown = ", ".join("h.used_" + name for name in _COUNTED)
-    sums = ", ".join(f"coalesce(sum({'1' if name == 'instances' else 'a.' + name}), 0) AS real_{name}" for name in _COUNTED)
+    sums = ", ".join(f"coalesce(sum({_AMOUNTS[name]}), 0) AS real_{name}" for name in _COUNTED)
     rows = sql.rows(
         conn,
         f"SELECT h.name, {shown}, {sums.replace('sum(1)', 'count(a.id)')} FROM hosts h LEFT JOIN allocations a"  # noqa: S608
@@ -66,10 +68,10 @@ def _over_limits(conn: Connection) -> list[str]:
     """No project is over a limit, by the recount (not by `usage`, which could be wrong too)."""
     rows = sql.rows(
         conn,
-        "SELECT p.path, l.kind, l.resource, l.amount, coalesce(sum(CASE l.resource WHEN 'instances' THEN 1"
+        "SELECT p.path, l.kind, l.resource, l.amount, coalesce(sum(CASE l.resource WHEN 'instances' THEN 1"  # noqa: S608
         "  WHEN 'vcpus' THEN a.vcpus"
         "  WHEN 'memory_mib' THEN a.memory_mib WHEN 'disk_gib' THEN a.disk_gib"
-        "  ELSE a.gpus END) FILTER (WHERE a.id IS NOT NULL), 0) AS total"
+        f"  ELSE {_GPUS} END) FILTER (WHERE a.id IS NOT NULL), 0) AS total"
         " FROM limits l JOIN projects p ON p.id = l.project_id LEFT JOIN projects d ON l.project_id = ANY(d.ancestors)"
         " LEFT JOIN allocations a ON a.project_id = d.id AND a.counted AND l.kind IN ('any', a.kind)"
         " GROUP BY p.path, l.kind, l.resource, l.amount",
@@ -83,7 +85,7 @@ def _over_limits(conn: Connection) -> list[str]:
 
 def _over_capacity(conn: Connection) -> list[str]:
     """No host holds more than it may, by the recount."""
-    sums = ", ".join(f"h.{name}, coalesce(sum(a.{name}), 0) AS real_{name}" for name in _SIZES)
+    sums = ", ".join(f"h.{name}, coalesce(sum({_AMOUNTS[name]}), 0) AS real_{name}" for name in _SIZES)
     grouped = ", ".join("h." + name for name in _SIZES)
     query = f"SELECT h.name, {sums} FROM hosts h LEFT JOIN allocations a ON a.host_id = h.id AND a.after IS NULL GROUP BY h.name, {grouped}"  # noqa: S608
     return [
@@ -94,20 +96,46 @@ def _over_capacity(conn: Connection) -> list[str]:
     ]
 
 
+def _devices(conn: Connection) -> list[str]:
+    """Of each GPU and NUMA cell of a host as much is in use as its allocations hold, and no more than there is."""
+    found = []
+    hosts = sql.rows(conn, f"SELECT id, name, devices, cells, {', '.join(used for used, _ in _ARRAYS)} FROM hosts")  # noqa: S608
+    held = sql.rows(conn, f"SELECT host_id, {', '.join(mine for _, mine in _ARRAYS)} FROM allocations WHERE after IS NULL")  # noqa: S608
+    for host in hosts:
+        rooms = {
+            "used_devices": [1000 for _ in host["devices"]],
+            "used_cell_vcpus": [cell["capacity"]["vcpus"] for cell in host["cells"]],
+            "used_cell_memory_mib": [cell["capacity"]["memory_mib"] for cell in host["cells"]],
+        }
+        for used, mine in _ARRAYS:
+            real = [0] * len(rooms[used])
+            for row in held:
+                for number, amount in enumerate(row[mine] if row["host_id"] == host["id"] else ()):
+                    real[number] += amount
+            kept = [*host[used], *[0] * (len(real) - len(host[used]))]
+            if kept != real:
+                found.append(f"{host['name']}: {used} is {kept}, {real} by recount")
+            if any(amount > room or amount < 0 for amount, room in zip(real, rooms[used], strict=True)):
+                found.append(f"{host['name']}: {real} {used} of {rooms[used]}")
+    return found
+
+
 def _owners(conn: Connection) -> list[str]:
     """Each live instance has one allocation that counts, on its host and of its size (but those who gave theirs up); each hold belongs to
     a request that waits."""
     rows = sql.rows(
         conn,
-        "SELECT 'instance ' || i.name || ' (' || i.state || ') has ' || count(a.id) || ' allocations' AS text FROM instances i"
+        "SELECT 'instance ' || i.name || ' (' || i.state || ') has ' || count(a.id) || ' allocations' AS text FROM instances i"  # noqa: S608
         " LEFT JOIN allocations a ON a.instance_id = i.id AND a.counted AND a.host_id = i.host_id"
         " GROUP BY i.id HAVING count(a.id) <> CASE WHEN i.state = 'deleted' THEN 0 ELSE 1 END"
         " UNION ALL SELECT 'instance ' || i.name || ' (' || i.state || ') is not as large as its allocation' FROM instances i"
         " JOIN allocations a ON a.instance_id = i.id AND a.counted"
-        " WHERE least(a.vcpus - i.vcpus, a.memory_mib - i.memory_mib, a.disk_gib - i.disk_gib, a.gpus - i.gpus) < 0"
+        f" WHERE least(a.vcpus - i.vcpus, a.memory_mib - i.memory_mib, a.disk_gib - i.disk_gib, {_GPUS} * 1000 - i.gpus * i.gpu_milli,"
+        "   cardinality(array_remove(a.held_cell_vcpus, 0)) - i.numa_nodes) < 0"
         "   AND i.preempted_for IS NULL"
         "    OR (i.state IN ('active', 'stopped') AND i.observed_generation = i.generation"
-        "        AND (a.vcpus, a.memory_mib, a.disk_gib, a.gpus) <> (i.vcpus, i.memory_mib, i.disk_gib, i.gpus))"
+        f"        AND (a.vcpus, a.memory_mib, a.disk_gib, a.gpus, {_GPUS} * 1000, cardinality(array_remove(a.held_cell_vcpus, 0)))"
+        "         <> (i.vcpus, i.memory_mib, i.disk_gib, i.gpus, i.gpus * i.gpu_milli, i.numa_nodes))"
         " UNION ALL SELECT 'request ' || r.id || ' is ' || r.state || ' and holds' FROM requests r"
         " WHERE r.state <> 'pending' AND EXISTS (SELECT 1 FROM allocations a WHERE a.request_id = r.id AND a.instance_id IS NULL)",
     )
@@ -130,7 +158,8 @@ def _preempted(conn: Connection) -> list[str]:
 
 def _heirs(conn: Connection) -> list[str]:
     """Who waits for a place waits for somebody who is there, will go, and has at least as much on the same host; and is not built."""
-    shorter = " OR ".join(f"sum(h.{name}) > least(max(i.{name}), max(a.{name}))" for name in _SIZES)
+    shorter = " OR ".join(f"sum(h.{name}) > least(max(i.{name}), max(a.{name}))" for name in _SIZES[:3])
+    shorter += f" OR sum({_GPUS.replace('a.', 'h.')}) > max({_GPUS})"
     rows = sql.rows(
         conn,
         "SELECT h.name || ' waits for somebody who is not there' AS text FROM allocations h"  # noqa: S608

@@ -6,7 +6,7 @@ import pytest
 
 from scheduler.explain import changed, explain
 from scheduler.fleet import Fleet
-from scheduler.types import Change, Item, Resources, Spread
+from scheduler.types import Cell, Change, Item, Resources, Spread
 from tests.scheduler.worlds import counts, gang, host, item
 
 SMALL = Resources(2, 2048, 10)
@@ -122,3 +122,11 @@ def test_nothing_is_offered_where_nothing_the_applicant_can_change_would_help() 
 def test_an_item_bound_to_its_host_is_offered_what_that_host_has() -> None:
     fleet = Fleet([host("a", used=Resources(4, 0, 0)), host("b")])
     assert offers(fleet, [item(hosts=("a",), resources=Resources(6, 2048, 10))]) == [("fewer_vcpus", {"vcpus": 4})]
+
+
+def test_what_a_hosts_insides_lack_is_offered_without_or_as_another() -> None:
+    gpu, cells = {"capacity": Resources(8, 8192, 100, 1), "gpu_model": "a100"}, (Cell(4, 4096), Cell(4, 4096))
+    fleet = Fleet([host("a", **gpu, baselines=frozenset({"v2"}), cells=cells)])
+    assert offers(fleet, [item(resources=Resources(1, 1024, 1, 1), gpu_models=("h100",))])[0] == ("other_gpu_model", {"gpu_model": "a100"})
+    assert offers(fleet, [item(baseline="v3")]) == [("drop_baseline", {"baseline": "v3"})]
+    assert offers(fleet, [item(resources=Resources(6, 6144, 1), cells=1)])[0] == ("drop_cells", {"cells": 1})

@@ -1,0 +1,150 @@
+"""CPU baselines, NUMA nodes and GPUs, from the operator's flavor to what a department is given and told."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.api.outside import PLENTY, Caller, Cloud, Department, fresh
+
+
+@pytest.fixture
+def department(cloud: Cloud) -> Department:
+    return cloud.department(PLENTY | {"gpus": 8})
+
+
+def pool_of(operator: Caller, **knobs: object) -> str:
+    """A pool of its own with one host of eight vCPUs in two NUMA nodes and two shared GPUs, but for the knobs; its name."""
+    name = fresh("pool")
+    shape = {"hosts": 1, "vcpus": 8, "memory_mib": 65536, "cells": 2, "gpus": 2, "gpu_model": "a100", "gpu_shared": 1, **knobs}
+    operator.ask("POST /v1/pools", {"name": name, "zone": fresh("zone"), "overcommit": {"vcpus": 1.0}, "reserved": {"vcpus": 0}})
+    uri = f"fake:{name}?cpu_baselines=x86-64-v1,x86-64-v2&{'&'.join(f'{key}={value}' for key, value in shape.items())}"
+    operator.ask("POST /v1/endpoints", {"name": name, "driver": "fake", "uri": uri, "pool": name})
+    return name
+
+
+def flavor(operator: Caller, **more: object) -> str:
+    return str(operator.ask("POST /v1/flavors", {"name": fresh("size"), "vcpus": 1, "memory_mib": 512, "disk_gib": 5, **more})["name"])
+
+
+def wish(department: Department, flavor: str, pool: str, count: int = 1, **more: object) -> dict[str, object]:
+    return {"project": department.path, "items": [{"flavor": flavor, "image": "debian", "count": count, "pool": pool}], **more}
+
+
+def rules(refusal: dict[str, object]) -> list[str]:
+    details = refusal["details"]
+    assert isinstance(details, dict)
+    return [one["rule"] for one in details["rules"]]
+
+
+def test_a_department_gets_quarters_of_gpus_until_they_are_all_given_out(operator: Caller, department: Department) -> None:
+    pool, quarter = pool_of(operator), flavor(operator, gpus=1, gpu_model="a100", gpu_milli=250)
+    made = department.member.ask("POST /v1/requests", wish(department, quarter, pool, 7))
+    one = department.member.settled(made["instances"][0], "active")
+    assert (one["gpus"], one["gpu_milli"], one["gpu_model"], one["numa_nodes"], one["cpu_baseline"]) == (1, 250, "a100", 0, None)
+    (host,) = operator.ask("GET /v1/hosts", pool=pool)["items"]
+    assert sorted(gpu["used_milli"] for gpu in host["gpu_devices"]) == [750, 1000]
+    assert (host["gpu_model"], host["used"]["gpus"], host["capacity"]["gpus"]) == ("a100", 1.75, 2)
+    (row,) = [row for row in department.member.ask(f"GET /v1/projects/{department.path}/quota")["rows"] if row["resource"] == "gpus"][:1]
+    assert row["used"] == 1.75
+    whole = flavor(operator, gpus=1)
+    assert rules(department.member.refused(409, "no_capacity", "POST /v1/requests", wish(department, whole, pool))) == ["pool", "gpus"]
+    department.member.ask("POST /v1/requests", wish(department, quarter, pool))
+    full = operator.ask("GET /v1/hosts", pool=pool)["items"][0]
+    assert full["used"]["gpus"] == 2
+    assert rules(department.member.refused(409, "no_capacity", "POST /v1/requests", wish(department, quarter, pool)))[-1] in (
+        "vcpus",
+        "gpus",
+    )
+
+
+def test_quota_counts_shares_exactly(cloud: Cloud, operator: Caller, department: Department) -> None:
+    pool, third = pool_of(operator), flavor(operator, gpus=1, gpu_milli=334)
+    cloud.admin.ask(f"PUT /v1/projects/{department.path}/limits", {"limits": [{"resource": "gpus", "amount": 1}]})
+    department.member.ask("POST /v1/requests", wish(department, third, pool, 2))
+    refusal = department.member.refused(409, "quota_exceeded", "POST /v1/requests", wish(department, third, pool))
+    (over,) = refusal["details"]["over"]
+    assert (over["resource"], over["asked"], over["used"], over["free"]) == ("gpus", 0.334, 0.668, 0.332)
+    rest = flavor(operator, gpus=1, gpu_milli=332)
+    department.member.ask("POST /v1/requests", wish(department, rest, pool))
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"cpu_baseline": "x86-64-v9"}, "unknown_baseline"),
+        ({"cpu_baseline": "x86-64-v2", "arch": "aarch64"}, "unknown_baseline"),
+        ({"numa_nodes": 2}, "numa_too_many"),
+        ({"gpu_model": "a100"}, "gpu_fields_alone"),
+        ({"gpu_milli": 500}, "gpu_fields_alone"),
+        ({"gpus": 2, "gpu_milli": 500}, "gpu_share_of_one"),
+    ],
+)
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_flavor_that_makes_no_sense_is_refused_with_the_reason(operator: Caller, more: dict[str, object], why: str, lang: str) -> None:
+    size = {"name": fresh("size"), "vcpus": 1, "memory_mib": 512, "disk_gib": 5, **more}
+    operator.refused(400, why, "POST /v1/flavors", size, headers={"Accept-Language": lang})
+
+
+@pytest.mark.parametrize("more", [{"gpus": 1, "gpu_milli": 0}, {"gpus": 1, "gpu_milli": 1001}, {"numa_nodes": -1}, {"cpu_baseline": ""}])
+def test_a_field_out_of_its_bounds_is_refused(operator: Caller, more: dict[str, object]) -> None:
+    operator.refused(400, "invalid_request", "POST /v1/flavors", {"name": fresh("s"), "vcpus": 1, "memory_mib": 512, "disk_gib": 5, **more})
+
+
+@pytest.mark.parametrize(
+    ("more", "knobs", "rule"),
+    [
+        ({"cpu_baseline": "x86-64-v3"}, {}, "baseline"),
+        ({"gpus": 1, "gpu_model": "h100"}, {}, "gpu_model"),
+        ({"gpus": 1, "gpu_milli": 500}, {"gpu_shared": 0}, "gpu_share"),
+        ({"vcpus": 5, "numa_nodes": 1}, {}, "cells"),
+    ],
+)
+def test_a_refusal_says_which_of_it_no_host_has(
+    operator: Caller, department: Department, more: dict[str, object], knobs: dict[str, object], rule: str
+) -> None:
+    pool = pool_of(operator, **knobs)
+    asked = wish(department, flavor(operator, **more), pool)
+    refusal = department.member.refused(409, "no_capacity", "POST /v1/requests", asked, headers={"Accept-Language": "zh"})
+    assert rule in rules(refusal)
+    assert all(one["text"] for one in refusal["details"]["rules"])
+    assert department.member.ask("POST /v1/requests?explain=true", asked)["fits"] is False
+    (kept,) = department.member.ask("GET /v1/placements", project=department.path, placed=False)["items"]
+    assert {name: kept["asked"][name] for name in more if name in kept["asked"]} == {k: v for k, v in more.items() if k in kept["asked"]}
+
+
+def test_operators_see_who_fills_which_numa_node_and_plan_with_it(operator: Caller, department: Department) -> None:
+    pool, near = pool_of(operator), flavor(operator, vcpus=3, numa_nodes=1, cpu_baseline="x86-64-v2")
+    made = department.member.ask("POST /v1/requests", wish(department, near, pool, 2))
+    for id_ in made["instances"]:
+        department.member.settled(id_, "active")
+    (host,) = operator.ask("GET /v1/hosts", pool=pool)["items"]
+    assert host["cpu_baselines"] == ["x86-64-v1", "x86-64-v2"]
+    assert [(node["number"], node["capacity"]["vcpus"], node["used"]["vcpus"]) for node in host["numa_nodes"]] == [(0, 4, 3), (1, 4, 3)]
+    pair = flavor(operator, vcpus=2, numa_nodes=1)
+    tried = operator.ask("POST /v1/what-if", {"place": [{"flavor": pair, "pool": pool}]})
+    assert (tried["placed"], len(tried["refused"])) == (0, 1), "two vCPUs are free, and not in one node"
+    split = flavor(operator, vcpus=2, numa_nodes=2)
+    assert operator.ask("POST /v1/what-if", {"place": [{"flavor": split, "pool": pool}]})["placed"] == 1
+    answer = operator.ask(f"GET /v1/instances/{made['instances'][0]}")
+    assert (answer["cpu_baseline"], answer["numa_nodes"]) == ("x86-64-v2", 1)
+
+
+def test_a_resize_to_a_larger_share_is_taken_and_one_to_what_is_not_there_refused(operator: Caller, department: Department) -> None:
+    pool = pool_of(operator, gpus=1)
+    quarter, half, other = (
+        flavor(operator, gpus=1, gpu_milli=milli, **more) for milli, more in ((250, {}), (500, {}), (250, {"gpu_model": "t4"}))
+    )
+    made = department.member.ask("POST /v1/requests", wish(department, quarter, pool, 3))
+    for id_ in made["instances"]:
+        department.member.settled(id_, "active")
+    first, second, _ = made["instances"]
+    department.member.ask(f"POST /v1/instances/{first}/resize", {"flavor": half})
+    assert department.member.settled(first, "active")["gpu_milli"] == 500
+    refusal = department.member.refused(409, "no_capacity", f"POST /v1/instances/{second}/resize", {"flavor": half})
+    assert rules(refusal) == ["gpus"]
+    assert rules(department.member.refused(409, "no_capacity", f"POST /v1/instances/{second}/resize", {"flavor": other})) == ["gpu_model"]
+    department.member.ask(f"POST /v1/instances/{first}/resize", {"flavor": quarter})
+    department.member.settled(first, "active")
+    department.member.ask(f"POST /v1/instances/{second}/resize", {"flavor": half})
+    department.member.settled(second, "active")
+    assert operator.ask("GET /v1/hosts", pool=pool)["items"][0]["gpu_devices"][0]["used_milli"] == 1000
