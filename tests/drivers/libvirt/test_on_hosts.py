@@ -359,7 +359,7 @@ def test_a_host_promises_what_its_hypervisor_can_give_and_knows_its_cells(driver
     (host,) = driver.inventory().hosts
     assert host.cpu_baselines >= {"x86-64-v1", "x86-64-v2"}, "QEMU emulates these since long"
     assert sum(len(cell.cpus) for cell in host.cells) == host.vcpus
-    assert 0.9 * host.memory_mib <= sum(cell.memory_mib for cell in host.cells) <= 1.1 * host.memory_mib
+    assert 0 < sum(cell.memory_mib for cell in host.cells) <= host.memory_mib, "what was plugged in later may be in no cell"
 
 
 def test_a_guest_with_a_baseline_in_a_cell_boots_and_moves_to_other_ones_when_asked(
