@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from controller import errors
 from controller.actions import fleet as fleet_actions
 from controller.actions import instances as verbs
-from controller.actions import requests, terms
+from controller.actions import relocating, requests, terms
 from controller.actions.admit import admit
 from controller.actions.draft import Accepted, Outcome
 from controller.config import Settings
@@ -246,7 +246,7 @@ def test_a_promise_is_of_the_devices_and_cells_that_are_left(cloud: Cloud) -> No
 
 def look_again(cloud: Cloud) -> None:
     """The driver tells anew what there is."""
-    opened = cloud.connections().open({"driver": "fake", "uri": cloud.uri, "options": {}})
+    opened = cloud.connections().open({"driver": "fake", "uri": cloud.uri, "options": {}}, "")
     inventory = opened.inventory()
     opened.close()
 
@@ -354,3 +354,26 @@ def test_deleting_twice_frees_once(cloud: Cloud) -> None:
     Stepper(cloud).settle()
     assert row_of(cloud, id_)["state"] == "deleted"
     sound(cloud)
+
+
+def test_a_hold_that_is_moved_off_a_drained_host_has_devices_and_cells_of_the_new_one(cloud: Cloud) -> None:
+    path = cloud.project("health", auto={})
+    first = hand_in(cloud, submission(cloud.admin, path, "one", pool="general"))
+    assert isinstance(first, Accepted)
+    waiting = hand_in(cloud, submission(cloud.admin, path, "bound"))
+    assert isinstance(waiting, Accepted)
+    (row,) = cloud.rows("SELECT a.id, h.name FROM allocations a JOIN hosts h ON h.id = a.host_id WHERE a.gpu_milli = 250")
+    other = next(name for name in cloud.world.hosts if name != row["name"])
+    for _ in range(2):  # the first device and cell there are no longer the emptiest
+        near = hand_in(cloud, submission(cloud.admin, path, "near"))
+        assert isinstance(near, Accepted)
+    cloud.run(lambda conn: relocating.drain(conn, cloud.env, cloud.admin, row["name"], None))
+    assert {one["name"] for one in cloud.rows("SELECT h.name FROM allocations a JOIN hosts h ON h.id = a.host_id")} == {other}
+    assert sum(held(cloud, row["id"])[0]) == 250
+    assert sum(held(cloud, row["id"])[1]) == 1
+    sound(cloud)
+    approver, _ = cloud.user("li", ROOT, Role.APPROVER)
+    cloud.run(lambda conn: requests.approve(conn, cloud.env, approver, waiting.request["id"], None, None))
+    Stepper(cloud).settle()
+    sound(cloud)
+    assert fleet_now(look(cloud, cloud.admission())) == fleet_now(look(cloud, cloud.admission()))
