@@ -293,4 +293,4 @@ def _cells(knobs: Knobs) -> Iterator[Cell]:
 
 def _gpus(knobs: Knobs) -> Iterator[Gpu]:
     for number in range(knobs.gpus):
-        yield Gpu(f"0000:{number + 1:02x}:00.0", knobs.gpu_model, knobs.gpu_shared)
+        yield Gpu(f"gpu-{number}", knobs.gpu_model, knobs.gpu_shared)

@@ -169,3 +169,37 @@ def test_what_an_older_schema_counted_is_counted_on(empty: Database, empty_url: 
         assert conn.execute("SELECT name, after FROM allocations").fetchall() == [("heir", None)]
         conn.execute("DELETE FROM allocations")
         assert sums() == [(0, 0, 0, 0)]
+
+
+BEFORE_DEVICES = """
+INSERT INTO projects (id, name, path, ancestors) VALUES ('{0}1', 'p', 'p', ARRAY['{0}1'::uuid]);
+INSERT INTO users (id, name) VALUES ('{0}2', 'u');
+INSERT INTO pools (id, name, zone, overcommit, reserved) VALUES ('{0}3', 'pool', 'z', '{{}}', '{{}}');
+INSERT INTO endpoints (id, name, driver, uri, pool_id, state) VALUES ('{0}4', 'e', 'fake', 'fake:e', '{0}3', 'connected');
+INSERT INTO hosts (id, name, backend_name, endpoint_id, pool_id, arch, kinds, traits, inventory, vcpus, memory_mib, disk_gib, gpus, state)
+VALUES ('{0}5', 'h', 'h', '{0}4', '{0}3', 'x86_64', '{{vm}}', '{{}}', '{{}}', 8, 8, 8, 4, 'up'),
+       ('{0}6', 'i', 'i', '{0}4', '{0}3', 'x86_64', '{{vm}}', '{{}}', '{{}}', 8, 8, 8, 0, 'up');
+INSERT INTO requests (id, project_id, created_by, state, items) VALUES ('{0}7', '{0}1', '{0}2', 'pending', '[]');
+INSERT INTO allocations (id, project_id, host_id, request_id, item, name, kind, vcpus, memory_mib, disk_gib, gpus, after)
+VALUES ('{0}a', '{0}1', '{0}5', '{0}7', 0, 'a', 'vm', 1, 1, 1, 2, NULL), ('{0}b', '{0}1', '{0}5', '{0}7', 0, 'b', 'vm', 1, 1, 1, 0, NULL),
+       ('{0}c', '{0}1', '{0}5', '{0}7', 0, 'c', 'vm', 1, 1, 1, 1, NULL), ('{0}d', '{0}1', '{0}5', '{0}7', 0, 'd', 'vm', 1, 1, 1, 2, '{0}a');
+""".format("00000000-0000-0000-0000-00000000000")
+
+
+def test_gpus_that_were_counted_get_places_when_the_ledger_learns_which_they_are(empty: Database, empty_url: str) -> None:
+    empty.run(lambda conn: schema.migrate(conn, "0010"))
+    with psycopg.connect(empty_url) as conn:
+        conn.execute(BEFORE_DEVICES.encode())
+    empty.run(schema.migrate)
+    with psycopg.connect(empty_url) as conn:
+        held = dict(conn.execute("SELECT name, held_gpus FROM allocations").fetchall())
+        assert held == {"a": [1000, 1000], "b": [], "c": [0, 0, 1000], "d": [1000, 1000]}, "who is promised a place has that one"
+        hosts = "SELECT name, jsonb_array_length(devices), used_devices, used_gpus::float FROM hosts ORDER BY name"
+        assert conn.execute(hosts).fetchall() == [("h", 4, [1000, 1000, 1000], 3.0), ("i", 0, [], 0.0)]
+        sums = "SELECT gpus::float, held_gpus::float FROM usage"
+        assert conn.execute(sums).fetchall() == [(0.0, 5.0)]
+        conn.execute("DELETE FROM allocations WHERE name = 'a'")
+        assert conn.execute(hosts).fetchall()[0] == ("h", 4, [1000, 1000, 1000], 3.0), "the heir is there now"
+        conn.execute("DELETE FROM allocations")
+        assert conn.execute(hosts).fetchall()[0] == ("h", 4, [0, 0, 0], 0.0)
+        assert conn.execute(sums).fetchall() == [(0.0, 0.0)]
