@@ -390,8 +390,8 @@ class Fleet:
         self._forget_derived()
 
 
-def _bits(numbers: Iterable[int]) -> int:
-    return sum(1 << number for number in numbers)
+def _bits(numbers: Sequence[int]) -> int:
+    return sum(1 << number for number in numbers) if numbers else 0  # few have any
 
 
 def _resources(sizes: list[int]) -> Resources:
