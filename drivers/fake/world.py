@@ -281,7 +281,9 @@ def _hosts(knobs: Knobs) -> Iterator[HostInventory]:
     for i in range(knobs.hosts):
         arch = knobs.arch[i % len(knobs.arch)]
         power = HostPower.OFF if i >= knobs.hosts - knobs.off else HostPower.ON
-        host = HostInventory(f"host-{i + 1:04}", arch, knobs.vcpus, knobs.memory_mib, knobs.disk_gib, knobs.gpus, traits, kinds, power=power)
+        host = HostInventory(
+            f"host-{i + 1:04}", arch, knobs.vcpus, knobs.memory_mib, knobs.disk_gib, knobs.gpus, traits, kinds, power=power
+        )
         yield replace(host, cpu_baselines=frozenset(knobs.cpu_baselines), cells=tuple(_cells(knobs)), devices=tuple(_gpus(knobs)))
 
 
