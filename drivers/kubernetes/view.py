@@ -16,13 +16,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 from drivers.base import Health
-from drivers.errors import DriverError, HostUnreachable
+from drivers.errors import DriverError, HostUnreachable, Transient
 from drivers.kubernetes import names, nodes, records
 from drivers.kubernetes.api import Api
 from drivers.kubernetes.cache import Key, Table
 from drivers.kubernetes.options import Options
 from drivers.kubernetes.records import Node, Pod, Thing
-from drivers.kubernetes.watching import Kind, Trouble, Watcher, forbidden
+from drivers.kubernetes.watching import SETTLE_S, Kind, Trouble, Watcher, forbidden
 
 OURS: Final = ",".join(f"{key}={value}" for key, value in names.MANAGED_BY.items())
 THINGS: Final[Mapping[str, str]] = {
@@ -69,7 +69,10 @@ class View:
     # -- being up to date ----------------------------------------------------------------------------------------------------------
 
     def ready(self, exact: bool = False) -> None:
-        """Raises HostUnreachable or Unauthorized unless all is known, and was heard of lately; `exact`: and no watch is broken just now."""
+        """Raises HostUnreachable or Unauthorized unless all is known, and was heard of lately.
+
+        `exact`: and no watch is broken just now, or was a moment ago (Transient).
+        """
         self._start()
         deadline = time.monotonic() + 2 * self._call_s
         for one in self._watchers:
@@ -81,6 +84,8 @@ class View:
             trouble = one.trouble
             if trouble is not None and (exact or self._too_long(trouble)):
                 raise trouble.error
+            if exact and time.monotonic() - one.resumed_at < SETTLE_S:
+                raise Transient(detail="the watch was only just taken up again")
 
     def _heard(self) -> None:
         """Raises HostUnreachable while nobody answers; one thread asks, for all."""

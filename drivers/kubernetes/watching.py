@@ -22,6 +22,7 @@ from drivers.kubernetes.failures import Expired, failure
 
 ROUND_S: Final = 290  # how long the server lets one watch last: short, so that a dead way is noticed
 PAGE: Final = 500
+SETTLE_S: Final = 1.0  # within which a stream that was taken up again has told what it missed
 PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 _ENDED: Final = "k8s.io/initial-events-end"
 
@@ -56,6 +57,7 @@ class Watcher:
         self.synced = threading.Event()
         self.settled = threading.Event()  # synced, or known why not
         self.trouble: Trouble | None = None
+        self.resumed_at = -SETTLE_S  # when a stream that broke was last taken up again: what it missed comes only after that
         self.wholes = 0  # how often the whole was told: once, unless the server forgot where we were
         self._thread = threading.Thread(target=self._run, name=f"watch{kind.path.replace('/', '-')}", daemon=True)
 
@@ -123,6 +125,8 @@ class Watcher:
         if self._ending.is_set():
             self._stream.end()
         if self._version:
+            if self.trouble is not None:
+                self.resumed_at = time.monotonic()
             self._well()
         for line in self._stream.lines():
             if line:

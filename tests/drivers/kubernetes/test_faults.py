@@ -128,7 +128,7 @@ def test_a_history_that_the_server_forgot_is_asked_for_anew_and_nothing_is_misse
 def seen(driver: KubernetesDriver, spec: InstanceSpec) -> Condition | None:
     try:
         return driver.observe(spec.instance_id).condition
-    except (HostUnreachable, Unauthorized):  # a server that has just started knows of no roles yet
+    except (Transient, Unauthorized):  # a server that has just started knows of no roles yet
         return None
 
 
