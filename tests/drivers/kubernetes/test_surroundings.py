@@ -78,11 +78,11 @@ def test_following_can_be_given_up(driver: KubernetesDriver, make_spec: MakeSpec
     spec = make_spec(container=shell("echo begun; sleep 600"))
     converge(driver, spec)
     until("begun", lambda: b"begun" in driver.console_log(spec.instance_id, 1000))
-    stream = iter(driver.follow_log(spec.instance_id, 1000))
+    stream = driver.follow_log(spec.instance_id, 1000)
     assert next(stream) == b"begun\n"
     began = time.monotonic()
     assert next(stream) == b""
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     assert time.monotonic() - began < 7
     gone(driver, spec)
 
