@@ -27,7 +27,7 @@ def source(given: Document, arch: str | None) -> dict[str, Any]:
 
     Its registry knows for which architectures it is, so unless the flavor names one any will do.
     """
-    disk = sum(volume["size_gib"] for volume in given["volumes"])
+    disk = 1 + sum(volume["size_gib"] for volume in given["volumes"])  # its image's layers are written to somewhere, too
     return {
         "id": None,
         "name": given["image"],

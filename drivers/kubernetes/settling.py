@@ -8,6 +8,7 @@ that comes between is refused by the quota, or makes the deletion fail: either w
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -19,7 +20,7 @@ from drivers.kubernetes.api import APPLY, Api
 from drivers.kubernetes.failures import Collided, Gone
 from drivers.kubernetes.options import Options
 from drivers.kubernetes.records import Thing
-from drivers.kubernetes.tenancy import OURS, holds, in_force, marked, nothing, path, surroundings
+from drivers.kubernetes.tenancy import OURS, holds, in_force, marked, nothing, overcounts, path, recounted, surroundings
 from drivers.kubernetes.view import View
 
 ROUTINE: Final = {"fieldManager": names.MANAGER, "force": "true"}
@@ -31,7 +32,7 @@ def settle(api: Api, view: View, owner: str, options: Options, tenants: Sequence
     for tenant in tenants:
         try:
             for wanted in surroundings(tenant, owner, options):
-                _apply(api, view, wanted)
+                _apply(api, view, wanted if whole else _counted(view, wanted))
             _drop_services(api, view, tenant, owner)
         except (HostUnreachable, Unauthorized):
             raise
@@ -45,6 +46,14 @@ def settle(api: Api, view: View, owner: str, options: Options, tenants: Sequence
                     _empty(api, view, owner, namespace)
     if failed is not None:
         raise failed
+
+
+def _counted(view: View, wanted: dict[str, Any]) -> dict[str, Any]:
+    """As wanted; of a quota that counts what is not there, so that it counts anew: whoever asks for one project was refused something."""
+    namespace = wanted["metadata"].get("namespace", "")
+    if wanted["kind"] != "ResourceQuota" or not overcounts(view.thing("ResourceQuota", namespace, OURS), view.inhabitants(namespace)):
+        return wanted
+    return recounted(wanted, time.time())
 
 
 def _apply(api: Api, view: View, wanted: dict[str, Any]) -> None:

@@ -24,6 +24,8 @@ GROUPS: Final[Mapping[str, tuple[str, str]]] = {
     "Service": ("v1", "services"),
 }
 """API version and resource of each kind."""
+RECOUNT: Final = "count/recounts.chutian.io"
+RECOUNT_S: Final = 5
 SMALL: Final = {"cpu": "100m", "memory": "64Mi", "ephemeral-storage": "64Mi"}
 """What a container gets that asks for nothing: none of ours does."""
 
@@ -82,6 +84,20 @@ def in_force(quota: Thing | None) -> bool:
     enforced = quota.status.get("hard") or {}
     written: Mapping[str, str] = quota.body["spec"].get("hard") or {}
     return bool(written) and all(name in enforced and quantity(enforced[name]) <= quantity(most) for name, most in written.items())
+
+
+def overcounts(quota: Thing | None, pods: int) -> bool:
+    """Whether the cluster counts more pods than are there. An API server that is killed between counting one and keeping it leaves it so
+    until the quota is looked at as a whole, which happens by itself every few minutes only.
+    """
+    used = (quota.status.get("used") or {}).get("pods") if quota is not None else None
+    return used is not None and quantity(used) > pods
+
+
+def recounted(wanted: Json, now_s: float) -> Json:
+    """The quota with an amount of nothing beside the others: a change of any makes the cluster count anew. The same for some seconds."""
+    hard = {**wanted["spec"]["hard"], RECOUNT: str(int(now_s) // RECOUNT_S)}
+    return {**wanted, "spec": {**wanted["spec"], "hard": hard}}
 
 
 def marked(namespace: Thing) -> Json:

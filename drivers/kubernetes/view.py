@@ -166,7 +166,11 @@ class View:
 
     def occupied(self, namespace: str) -> bool:
         """Whether any pod, of whomever, is in a namespace."""
-        return bool(self._in_namespace.get(namespace))
+        return self.inhabitants(namespace) > 0
+
+    def inhabitants(self, namespace: str) -> int:
+        """How many pods, of whomever, are in a namespace."""
+        return len(self._in_namespace.get(namespace, ()))
 
     def claims(self, instance_id: str) -> list[Thing]:
         """An instance's claims."""

@@ -135,7 +135,7 @@ def test_what_makes_no_sense_is_refused_where_it_stands(
 
 
 def test_volumes_are_part_of_the_disk_that_the_flavor_has(nodes: str, free_department: Department) -> None:
-    container = runs(volumes=[{"name": "data", "path": "/data", "size_gib": 3}])
+    container = runs(volumes=[{"name": "data", "path": "/data", "size_gib": 2}])
     body = {"project": free_department.path, "items": [item(container=container)]}
     free_department.member.refused(400, "flavor_disk_small", "POST /v1/requests", body)
 

@@ -52,6 +52,11 @@ class Serving:
             self._process.wait()
             self._process = None
 
+    def end(self) -> None:
+        """It is over."""
+        self.kill()
+        self.admin.http.close()
+
     def again(self) -> None:
         """Kill it and start it."""
         self.kill()

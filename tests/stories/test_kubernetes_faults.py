@@ -48,7 +48,7 @@ def serving() -> Iterator[Serving]:
     made = Serving(folder, new_database(embedded.start(folder), "faults"))
     made.start()
     yield made
-    made.kill()
+    made.end()
     embedded.stop(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -89,7 +89,7 @@ def test_five_hundred_containers_survive_killed_controllers_and_an_api_server_th
     for name in hosts:
         if not name.startswith("fake-009"):
             admin.ask(f"POST /v1/hosts/{name}/cordon")
-    admin.ask("POST /v1/flavors", {"name": "pod", "kind": "container", "vcpus": 1, "memory_mib": 32, "disk_gib": 0})
+    admin.ask("POST /v1/flavors", {"name": "pod", "kind": "container", "vcpus": 1, "memory_mib": 32, "disk_gib": 1})
     runs = {"image": "simulated.example/nothing:1"}
 
     def wish(number: int) -> dict[str, Any]:
@@ -130,5 +130,7 @@ def test_five_hundred_containers_survive_killed_controllers_and_an_api_server_th
     while left := our_pods(cluster):
         assert time.monotonic() < end, f"{len(left)} pods are left"
         time.sleep(1)
-    rows = department.admin.ask(f"GET /v1/projects/{department.path}/quota")["rows"]
-    assert sum(row["used"] for row in rows if row["project"] == department.path) == 0
+    department.admin.until(
+        f"GET /v1/projects/{department.path}/quota",
+        lambda quota: sum(row["used"] for row in quota["rows"] if row["project"] == department.path) == 0,
+    )

@@ -238,6 +238,20 @@ def test_a_quota_is_in_force_once_nothing_beyond_it_is_let_in(enforced: dict[str
     assert not tenancy.in_force(None)
 
 
+@pytest.mark.parametrize(("used", "there", "wrong"), [("5", 4, True), ("5", 5, False), ("4", 5, False), (None, 0, False)])
+def test_a_quota_that_counts_what_is_not_there_is_made_to_count_anew(used: str | None, there: int, wrong: bool) -> None:
+    wanted = tenancy.surroundings(TENANT, "owner", Options())[3]
+    raw = {**wanted, "metadata": {**wanted["metadata"], "uid": "u", "resourceVersion": "1"}}
+    raw["status"] = {"used": {"pods": used}} if used else {}
+    assert tenancy.overcounts(records.thing(raw, ""), there) is wrong
+    assert not tenancy.overcounts(None, there)
+    once, at_once, later = (tenancy.recounted(wanted, now) for now in (100.0, 101.0, 105.0))
+    assert not tenancy.holds(as_served(wanted), once), "so it is written"
+    assert tenancy.holds(as_served(once), at_once), "and not again at once"
+    assert not tenancy.holds(as_served(once), later)
+    assert tenancy.holds(as_served(once), wanted), "what is beside the amounts does no harm"
+
+
 def test_a_namespace_that_is_marked_to_go_is_not_as_it_should_be() -> None:
     wanted = tenancy.surroundings(TENANT, "owner", Options())[0]
     seen = json.loads(json.dumps(wanted))

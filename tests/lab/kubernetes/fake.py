@@ -30,7 +30,7 @@ def _node(number: int, vcpus: int, memory_gib: int, zones: int) -> dict[str, Any
         "kubernetes.io/arch": "amd64",
         "topology.kubernetes.io/zone": f"zone-{number % zones}",
     }
-    room = {"cpu": str(vcpus), "memory": f"{memory_gib}Gi", "pods": "250"}
+    room = {"cpu": str(vcpus), "memory": f"{memory_gib}Gi", "ephemeral-storage": "1000Gi", "pods": "250"}
     return {
         "metadata": {"name": name, "labels": labels, "annotations": {"kwok.x-k8s.io/node": "fake"}},
         "status": {"capacity": room, "allocatable": room},
