@@ -66,10 +66,14 @@ FRESH: dict[str, Callable[[Cloud], str]] = {
     "image": _named("image", {"arch": "x86_64", "format": "raw"}),
     "pool": _named("pool", {"zone": "wuhan-a"}),
     "endpoint": _endpoint,
+    "driver": lambda _: "kubernetes",
     "host": lambda cloud: f"{_endpoint(cloud, hosts=1)}-host-0001",
 }
 """What a parameter of an address may name: made anew for each call, since calls change it."""
 
+
+POWERLESS = {("get", "/v1/instances/{instance_id}/log"), ("post", "/v1/instances/{instance_id}/exec")}
+"""What the fake driver can't do: refused at best here, and done on a real cluster in `tests.stories`."""
 
 SENT: set[tuple[str, str]] = set()
 """Operations that were tried in this process: workers share them out."""
@@ -109,4 +113,5 @@ def test_what_was_sent_above_reached_success_and_refusal_everywhere(wild: Cloud)
         key = (method.lower(), route.replace(":path}", "}"))
         if key in seen:
             seen[key].add(status)
-    assert not [key for key, statuses in seen.items() if not any(one.startswith("2") for one in statuses)], seen
+    assert not [key for key, statuses in seen.items() if key not in POWERLESS and not any(one.startswith("2") for one in statuses)], seen
+    assert not [key for key in POWERLESS & seen.keys() if "409" not in seen[key]], seen
