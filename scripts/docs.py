@@ -22,6 +22,7 @@ from console import cli as command_line
 from console import texts, verbs
 from controller import messages
 from controller.config import Settings
+from controller.messages import facts, reasons, refusals, rules
 from controller.model import identity
 from controller.model.identity import Right
 from drivers.fake.settings import Knobs
@@ -271,10 +272,10 @@ def roles() -> str:
 
 
 def sections() -> dict[str, list[str]]:
-    """The codes of the catalogue under the comments that head them in its source."""
+    """The codes of the catalogue under the comments that head them in its sources."""
     found: dict[str, list[str]] = {}
     title = ""
-    for line in inspect.getsource(messages).splitlines():
+    for line in "".join(map(inspect.getsource, (refusals, reasons, facts, rules))).splitlines():
         if heading := re.fullmatch(r"    # (.+)", line):
             title = heading[1]
         elif (code := re.match(r'    "([\w.]+)": \(', line)) and code[1] in messages.CATALOGUE:

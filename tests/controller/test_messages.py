@@ -39,7 +39,7 @@ class Use:
 
 @cache
 def trees() -> dict[str, ast.Module]:
-    files = [path for top in ("controller", "drivers") for path in sorted((ROOT / top).rglob("*.py")) if path.name != "messages.py"]
+    files = [path for top in ("controller", "drivers") for path in sorted((ROOT / top).rglob("*.py")) if path.parent.name != "messages"]
     return {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in files}
 
 

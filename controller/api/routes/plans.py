@@ -8,7 +8,7 @@ from controller.actions import plans as actions
 from controller.api.answers import PlanOut, WhatIfOut, responses
 from controller.api.call import TheCall
 from controller.api.json import Json
-from controller.api.schemas import PlanIn, WhatIfIn
+from controller.api.planning import PlanIn, WhatIfIn
 from controller.model import plan_views
 
 router = APIRouter(prefix="/v1", tags=["plans"])
