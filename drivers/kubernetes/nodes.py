@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
-from drivers.base import Health, HostInventory, Inventory, Reason
+from drivers.base import Health, HostInventory, HostPower, Inventory, Reason
 from drivers.kubernetes.options import Options
 from drivers.kubernetes.quantity import GIB, MIB
 from drivers.kubernetes.records import Node
@@ -79,5 +79,6 @@ def _host(node: Node, taken: Mapping[str, Decimal], options: Options, alone: boo
         machine=_machine(node) if alone else "",
         zone=node.labels.get(ZONE, ""),
         health=state,
+        power=HostPower.ON if state is Health.READY else HostPower.UNKNOWN,
         closed=closed(node),
     )
