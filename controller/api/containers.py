@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from controller.api.fields import In, Int, Label, storable
@@ -14,10 +14,13 @@ OciImage = Annotated[str, StringConstraints(pattern=OCI_PATTERN)]
 Word = Annotated[str, StringConstraints(max_length=4096), storable]
 Variable = Annotated[str, StringConstraints(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 Value = Annotated[str, StringConstraints(max_length=32768), storable]
-PortName = Annotated[str, StringConstraints(max_length=15, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+PortName = Annotated[str, StringConstraints(max_length=15, pattern=r"^([0-9]-?)*[a-z](-?[a-z0-9])*$")]  # RFC 6335, section 5.1
+ServiceName = Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$")]  # RFC 1035: clusters before 1.36
 PortNumber = Annotated[Int, Field(ge=1, le=65535)]
 Path = Annotated[str, StringConstraints(max_length=1024, pattern=r"^/[^\x00:]*$")]
+MountPath = Annotated[str, StringConstraints(max_length=1024, pattern=r"^(/[^\x00-\x1f:/]+)+$")]
 Seconds = Annotated[Int, Field(ge=1, le=3600)]
+_MOST_BYTES = 1 << 18  # of words and variables together: kept for each instance, in the backend too
 
 
 class PortIn(In):
@@ -32,8 +35,15 @@ class VolumeIn(In):
     """A disk of its own, kept as long as the instance; its size is part of the flavor's `disk_gib`."""
 
     name: Label = Field(examples=["data"])
-    path: Path = Field(examples=["/var/lib/data"])
+    path: MountPath = Field(examples=["/var/lib/data"])
     size_gib: Int = Field(ge=1, le=1 << 16, examples=[10])
+
+    @field_validator("path")
+    @classmethod
+    def _straight(cls, path: str) -> str:
+        if {".", ".."} & set(path.split("/")):
+            raise PydanticCustomError("crooked", "must not contain . or ..")
+        return path
 
 
 class ProbeIn(In):
@@ -73,7 +83,7 @@ class ContainerIn(In):
     readiness: ProbeIn | None = Field(None, description="Gets no calls of its service while it fails.", examples=[None])
     startup: ProbeIn | None = Field(None, description="The others begin when this has succeeded.", examples=[None])
     restart: Literal["always", "on_failure", "never"] = Field("always", description="Whether it is started again when its command ends.")
-    service: Label | None = Field(
+    service: ServiceName | None = Field(
         None, description="The name under which all instances of the project that name it are reached together.", examples=["booking"]
     )
 
@@ -81,6 +91,7 @@ class ContainerIn(In):
     def _sound(self) -> Self:
         for what, names in (
             ("ports", [port.name for port in self.ports]),
+            ("ports", [(port.port, port.protocol) for port in self.ports]),
             ("volumes", [volume.name for volume in self.volumes]),
             ("paths", [volume.path for volume in self.volumes]),
             ("variables", [*self.env, *self.secrets]),
@@ -89,4 +100,7 @@ class ContainerIn(In):
                 raise PydanticCustomError("twice", "{what} must differ", {"what": what})
         if self.service and not self.ports:
             raise PydanticCustomError("service_ports", "a service needs ports")
+        texts = (*self.command, *self.args, *self.env, *self.env.values(), *self.secrets, *self.secrets.values())
+        if sum(len(text.encode()) for text in texts) > _MOST_BYTES:
+            raise PydanticCustomError("too_much", "words and variables have more than {most} bytes", {"most": _MOST_BYTES})
         return self

@@ -53,6 +53,8 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "one_probe": ("needs a port (and perhaps an http_path), or a command", "应给出 port（可带 http_path），或给出 command"),
     "twice": ("{what} must differ", "{what} 不能重复"),
+    "crooked": ("must not contain . or ..", "不能含有 . 或 .."),
+    "too_much": ("words and variables have more than {most} bytes", "命令、参数和变量合计超过 {most} 字节"),
     "service_ports": ("a service needs ports", "提供 service 时应给出 ports"),
     "value_error": ("{error}", "{error}"),
 }

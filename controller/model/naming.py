@@ -31,7 +31,7 @@ def is_label(name: str) -> bool:
 
 def is_oci_image(reference: str) -> bool:
     """Whether it may name an image in a registry (its registry knows whether there is one)."""
-    return re.match(OCI_PATTERN, reference) is not None
+    return re.fullmatch(OCI_PATTERN, reference) is not None
 
 
 def is_id(text: str) -> bool:

@@ -227,7 +227,7 @@ def _verbatim(text: str) -> str:
 
 def _probe(probe: Probe) -> Json:
     if probe.command:
-        how: Json = {"exec": {"command": list(probe.command)}}
+        how: Json = {"exec": {"command": [_verbatim(word) for word in probe.command]}}
     elif probe.http_path is not None:
         how = {"httpGet": {"path": probe.http_path, "port": probe.port}}
     else:

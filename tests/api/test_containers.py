@@ -94,6 +94,7 @@ def test_a_container_is_stopped_started_resized_and_rebuilt_from_another_image(n
     assert member.settled(made["id"], "active")["vcpus"] == 2
     member.refused(400, "flavor_kind", f"POST {address}/resize", {"flavor": "small"})
     member.refused(400, "bad_oci_image", f"POST {address}/rebuild", {"image": "no such thing"})
+    member.refused(400, "bad_oci_image", f"POST {address}/rebuild", {"image": f"{IMAGE}\n"})
     member.ask(f"POST {address}/rebuild", {"image": "registry.example/health/booking:2.5"})
     assert member.settled(made["id"], "active")["image"] == "registry.example/health/booking:2.5"
     told = [one["kind"] for one in member.ask("GET /v1/events", object=made["id"])["items"]]
@@ -119,9 +120,17 @@ def test_what_waits_for_approval_keeps_what_it_is_to_run(nodes: str, department:
         ({"kind": "vm"}, "items.0"),
         ({"container": runs(ports=[], service="booking")}, "items.0.container"),
         ({"container": runs(ports=[{"name": "a", "port": 1}, {"name": "a", "port": 2}])}, "items.0.container"),
+        ({"container": runs(ports=[{"name": "a", "port": 1}, {"name": "b", "port": 1}])}, "items.0.container"),
+        ({"container": runs(ports=[{"name": "80", "port": 80}])}, "items.0.container.ports.0.name"),
+        ({"container": runs(ports=[{"name": "a--b", "port": 80}])}, "items.0.container.ports.0.name"),
+        ({"container": runs(service="1st")}, "items.0.container.service"),
         ({"container": runs(env={"A": "1"}, secrets={"A": "2"})}, "items.0.container"),
+        ({"container": runs(env={f"A{number}": "x" * 30_000 for number in range(9)})}, "items.0.container"),
         ({"container": runs(liveness={"http_path": "/"})}, "items.0.container.liveness"),
         ({"container": runs(volumes=[{"name": "data", "path": "relative", "size_gib": 1}])}, "items.0.container.volumes.0.path"),
+        ({"container": runs(volumes=[{"name": "data", "path": "/", "size_gib": 1}])}, "items.0.container.volumes.0.path"),
+        ({"container": runs(volumes=[{"name": "data", "path": "/a/../etc", "size_gib": 1}])}, "items.0.container.volumes.0.path"),
+        ({"container": runs(volumes=[{"name": "data", "path": "/a/", "size_gib": 1}])}, "items.0.container.volumes.0.path"),
         ({"container": {"image": "UPPER"}}, "items.0.container.image"),
     ],
 )

@@ -127,9 +127,11 @@ def test_what_pod_security_wants_is_there(level: str) -> None:
 
 @given(st.text(alphabet="$()AB{}", max_size=12))
 def test_a_command_reaches_the_container_as_it_was_written(text: str) -> None:
-    spec = spec_of(container=Container("web", command=(text,), args=(text,), env=(("A", text),)))
+    probe = Probe(command=(text,))
+    spec = spec_of(container=Container("web", command=(text,), args=(text,), env=(("A", text),), liveness=probe))
     container = making.pod(spec, PLAIN)["spec"]["containers"][0]
-    assert [expanded(word) for word in (*container["command"], *container["args"], container["env"][0]["value"])] == [text] * 3
+    asked = container["livenessProbe"]["exec"]["command"]  # the kubelet expands it as it does the others
+    assert [expanded(word) for word in (*container["command"], *container["args"], container["env"][0]["value"], *asked)] == [text] * 4
 
 
 UNCHANGED = {"generation", "force", "built", "image", "user_data", "ssh_keys", "kind", "arch"}
