@@ -35,7 +35,7 @@ class Condition(StrEnum):
 
     RUNNING = "running"
     STOPPED = "stopped"
-    BUSY = "busy"  # on its way (shutting down, rebooting, being copied): look again soon
+    BUSY = "busy"  # on its way (shutting down, rebooting, being copied): look again soon; with a reason: something holds it up
     ABSENT = "absent"  # the backend answered: there is no such thing
     FINISHED = "finished"  # it came to its end by itself and well, and isn't to be started again
     FAILED = "failed"  # there, but broken; `Observation.reason` says how

@@ -70,7 +70,8 @@ class Look:
 
     `current`: the backend bears the newest generation. `armed`: a change was asked for since the last one that came to an end.
     `overdue`: the deadline of what is under way has passed. `grace_over`: the guest has had its time to shut down. `built`: the root disk
-    of this build has been made before, so that it must still be there. `kept`: the backend bears a whole spec, of whichever generation.
+    of this build has been made before, so that it must still be there. `kept`: the backend bears a whole spec, of whichever generation. `held`: something stands in the way of what is
+    under way (an image that can't be fetched, say), so that it may never end by itself.
     """
 
     goal: Goal
@@ -82,6 +83,7 @@ class Look:
     grace_over: bool = False
     built: bool = False
     kept: bool = True
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def next_step(look: Look) -> Step:
         return Step(Act.NOTHING, State.ERROR, done=True)  # ended badly: an action re-arms it, or the backend heals
     if look.overdue and look.state in UNBUILT:
         return Step(Act.NOTHING, State.ERROR, done=True, event="instance.failed")
-    if look.condition is Condition.BUSY:
+    if look.condition is Condition.BUSY and not (look.held and look.armed and not look.current):  # who asked anew need not wait for it
         return Step(Act.NOTHING, _under_way(look))
     if look.condition is Condition.FAILED and not look.armed:
         return Step(Act.NOTHING, State.ERROR, done=True, event="instance.failed")

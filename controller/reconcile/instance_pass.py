@@ -104,6 +104,7 @@ def _look(row: Mapping[str, Any], seen: Observation, settings: Settings) -> Look
         grace_over=asked_for > timedelta(seconds=settings.stop_grace_s),
         built=row["built"] >= row["build"],
         kept=seen.generation is not None,
+        held=seen.condition is Condition.BUSY and seen.reason is not None,
     )
 
 
