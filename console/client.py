@@ -94,14 +94,23 @@ class Client:
                 return
 
     def post(
-        self, path: str, body: Any = None, *, key: str | None = None, generation: int | None = None, once: bool = False, **query: Any
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        generation: int | None = None,
+        once: bool = False,
+        timeout_s: float | None = None,
+        **query: Any,
     ) -> Body:
         """Make something, or ask for a verb. `key` is the Idempotency-Key; without one, one is made for this call and its retries.
 
-        `once` is for what the server makes anew whatever the key (a token's text isn't kept): such a call is never sent again.
+        `once` is for what the server does anew whatever the key (a command is run, a token's text isn't kept): such a call is never sent
+        again. `timeout_s`: how long its answer may take, where that is longer than others'.
         """
         headers = {} if once else {"Idempotency-Key": key or str(uuid.uuid4())}
-        return self._call("POST", path, body, query=query, headers={**headers, **_match(generation)})
+        return self._call("POST", path, body, query=query, headers={**headers, **_match(generation)}, timeout_s=timeout_s)
 
     def put(self, path: str, body: Any, *, generation: int | None = None) -> Body:
         """Set something to what `body` says."""
@@ -176,12 +185,13 @@ class Client:
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         blocks: Callable[[], Iterator[bytes]] | None = None,
+        timeout_s: float | None = None,
     ) -> Body:
         """The only place where a call is made and made again."""
         import httpx2
 
         sending: dict[str, Any] = {"params": _present(query or {}), "headers": dict(headers or {})}
-        sending |= {"json": body} if body is not None else {}
+        sending |= ({"json": body} if body is not None else {}) | ({"timeout": timeout_s} if timeout_s else {})
         repeatable = blocks is None and (method in REPEATABLE or "Idempotency-Key" in sending["headers"])
         maybe_done = False
         for pause in (*PAUSES_S, None):

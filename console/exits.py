@@ -35,6 +35,7 @@ BY_CODE = {
     "untrusted": UNAVAILABLE,
     "bad_answer": UNAVAILABLE,
     "timeout": TIMEOUT,
+    "command_unended": TIMEOUT,
 }
 
 BY_STATUS = {

@@ -46,7 +46,7 @@ def stream(app: App, instance_id: str, max_bytes: int, raw: bool) -> None:
             _write(piece, raw)
             sys.stdout.flush()
     except ApiError as error:
-        if error.code != "no_log":
+        if error.details.get("reason") != "no_log":
             raise
         follow(app, instance_id, max_bytes, raw)
 

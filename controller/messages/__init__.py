@@ -6,6 +6,7 @@ every code that the code base uses against this table. The sentences are in this
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from controller.messages.refusals import REFUSALS
 from controller.messages.rules import RULES
 
 LANGUAGES = ("en", "zh")
+_LOOSE = re.compile(r"\s*[:：]\s*(?=[.。](\s|[^\x00-\x7f]|$))")
 
 _RESOURCES = {
     "instances": ("instances", "实例数"),
@@ -45,5 +47,15 @@ def render(code: str, params: Mapping[str, Any], lang: str) -> str:
         shown["why"] = render(str(shown["why"]), {key: value for key, value in params.items() if key != "why"}, lang)
     if isinstance(shown.get("resource"), str):
         shown["resource"] = _RESOURCES.get(shown["resource"], (shown["resource"],) * 2)[column]
-    said = entry[column].format_map(shown).strip()
-    return said.rstrip(" :：") + ".。"[column] if said.endswith((":", "：")) else said  # a detail not for this reader leaves no loose end
+    said = _joined(entry[column], str(params.get("detail") or ""), ".。"[column]).format_map(shown).strip()
+    said = said.rstrip(" :：") + ".。"[column] if said.endswith((":", "：")) else said
+    return _LOOSE.sub("", said)  # what is not for this reader leaves no loose end
+
+
+def _joined(words: str, detail: str, stop: str) -> str:
+    """A sentence with a backend's words in its middle: they end as a sentence does, and leave no gap where they are not told."""
+    before, quoted, after = words.partition("{detail} ")
+    if not quoted or detail.endswith((".", "。")):
+        return words
+    gap = "" if stop == "。" else " "
+    return f"{before}{{detail}}{stop}{gap}{after}" if detail else f"{before.rstrip()}{stop}{gap}{after}"

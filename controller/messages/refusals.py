@@ -263,6 +263,10 @@ REFUSALS: dict[str, tuple[str, str]] = {
         "The output of instances of this kind can't be followed; look at their console.",
         "此类实例的输出不能持续跟踪，请查看控制台日志。",
     ),
+    "command_unended": (
+        "The command did not end within {seconds} s, and may still be running in the container.",
+        "命令未在 {seconds} 秒内结束，可能仍在容器中运行。",
+    ),
     "no_exec": ("No command can be run in instances of this kind.", "此类实例不能执行命令。"),
     "drain_impossible": (
         "{count} of what host {name} runs can't be started elsewhere; nothing has changed. The details say which and why.",

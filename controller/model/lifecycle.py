@@ -70,8 +70,8 @@ class Look:
 
     `current`: the backend bears the newest generation. `armed`: a change was asked for since the last one that came to an end.
     `overdue`: the deadline of what is under way has passed. `grace_over`: the guest has had its time to shut down. `built`: the root disk
-    of this build has been made before, so that it must still be there. `kept`: the backend bears a whole spec, of whichever generation. `held`: something stands in the way of what is
-    under way (an image that can't be fetched, say), so that it may never end by itself.
+    of this build has been made before, so that it must still be there. `kept`: the backend bears a whole spec, of whichever generation.
+    `held`: something stands in the way of what is under way (an image that can't be fetched, say), so that it may never end by itself.
     """
 
     goal: Goal

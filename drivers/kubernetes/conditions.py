@@ -117,6 +117,8 @@ def _living(pod: Pod, now: datetime) -> Verdict:
     one = pod.container
     if one.what == "running":
         return _running(one, now)
+    if one.what == "terminated" and not one.exit_code:
+        return Condition.BUSY, None  # it came to its end, or is started again: its pod says which in a moment
     if one.what == "terminated":
         return Condition.BUSY, _exit(one.reason, one.exit_code, one.message)
     if one.reason == "CrashLoopBackOff":

@@ -28,6 +28,7 @@ SILENCE_S: Final = 5.0  # after which a follower is told that there is nothing
 FOLLOW_S: Final = 6 * 3600.0
 STDIN, STDOUT, STDERR, STATUS, CLOSE = 0, 1, 2, 3, 255
 _PIECE: Final = 32_768
+_NOT_THERE: Final = "container not found"  # the kubelet's word where none runs just now: it waits, or has ended
 _NEVER_BEGAN: Final = ("is waiting to start", "not found", "is not available", "ContainerCreating", "does not have a host assigned")
 
 
@@ -118,8 +119,11 @@ def execute(api: Api, pod: Pod, command: Sequence[str], stdin: bytes, timeout_s:
         query.append(("stdin", "true"))
     try:
         socket = api.web_socket(f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/exec", query, timeout_s)
-    except (InvalidSpec, Gone) as error:
-        raise NotRunning(detail=str(error.reason.params.get("detail", ""))) from None
+    except DriverError as error:
+        detail = str(error.reason.params.get("detail", ""))
+        if isinstance(error, InvalidSpec | Gone) or _NOT_THERE in detail:
+            raise NotRunning(detail=detail) from None
+        raise
     output = _Output(max_bytes)
     try:
         _feed(socket, stdin, output, deadline)

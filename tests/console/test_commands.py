@@ -255,6 +255,28 @@ def test_a_command_in_a_container_is_run_as_if_it_were_here(chutian: Run, server
     assert json.loads(chutian("instance", "exec", ID, "true", "--output", "json").out) == left
 
 
+def test_a_command_in_a_container_is_never_asked_for_twice(chutian: Run, server: Any) -> None:
+    busy = {"error": {"code": "unavailable", "message": "not just now", "details": {}}}
+    server.on(f"POST /v1/instances/{ID}/exec", (503, busy, {"Retry-After": "0"}), (200, {}))
+    assert chutian("instance", "exec", ID, "--", "pay", "twice").code == 6
+    assert len(server.seen) == 1
+
+
+def test_a_command_reads_a_text_and_a_file_that_is_none_is_wrong_usage(chutian: Run, server: Any, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"\xff\xfe")
+    ran = chutian("instance", "exec", ID, "--stdin", str(tmp_path / "in"), "--", "cat")
+    assert (ran.code, server.seen) == (2, [])
+    assert "UTF-8" in ran.err
+
+
+def test_the_log_of_what_has_none_to_follow_is_asked_for_again_and_again(chutian: Run, server: Any) -> None:
+    refused = {"error": {"code": "invalid_state", "message": "none", "details": {"reason": "no_log"}}}
+    gone = {"error": {"code": "not_found", "message": "gone", "details": {}}}
+    server.on(f"GET /v1/instances/{ID}/log", (409, refused))
+    server.on(f"GET /v1/instances/{ID}/console", (200, {"text": "up\n"}), (404, gone))
+    assert chutian("instance", "logs", "-f", ID).out == "up\n"
+
+
 @pytest.mark.parametrize("amounts", [["vcpus"], ["vcpus=many"], ["vcpus=-1"], ["cores=4"], ["vcpus=1", "vcpus=2"], []])
 def test_an_amount_that_makes_no_sense_is_wrong_usage(amounts: list[str], chutian: Run, server: Any) -> None:
     assert chutian("quota", "set", "hubei", *amounts).code == 2

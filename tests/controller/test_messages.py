@@ -231,3 +231,24 @@ def test_a_reason_shows_its_details_to_those_who_see_the_fleet_alone(lang: str) 
     assert DETAIL in shown["text"]
     assert DETAIL not in hidden["text"]
     assert hidden["text"] == {"en": "The host does not answer.", "zh": "主机没有响应。"}[lang]
+
+
+@pytest.mark.parametrize(
+    ("lang", "detail", "sentence"),
+    [
+        ("en", "", "Its command can't be started. Check that the image has it, then ask anew."),
+        ("en", "no such file", "Its command can't be started: no such file. Check that the image has it, then ask anew."),
+        ("en", "It said no.", "Its command can't be started: It said no. Check that the image has it, then ask anew."),
+        ("zh", "", "命令无法启动。请确认镜像中存在该命令，更正后重新申请。"),
+        ("zh", "no such file", "命令无法启动：no such file。请确认镜像中存在该命令，更正后重新申请。"),
+    ],
+)
+def test_a_backends_words_in_a_sentences_middle_leave_it_whole_told_or_not(lang: str, detail: str, sentence: str) -> None:
+    assert render("command_not_started", {"detail": detail} if detail else {}, lang) == sentence
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_no_sentence_of_nothing_has_a_loose_colon(lang: str) -> None:
+    for code in CATALOGUE:
+        if not code.startswith(("rule.", "change.")):
+            assert not re.search(r"[:：]\s*[.。]", render(code, {}, lang)), code

@@ -6,6 +6,7 @@ those who use it alone, and is recorded before it runs.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ from controller.store import events, fleet
 from controller.store.sql import Row
 from drivers.base import ConsoleLog
 from drivers.container import Exec, LogStream
-from drivers.errors import DriverError, NotRunning
+from drivers.errors import DriverError, NotRunning, Timeout
 
 router = APIRouter(prefix="/v1/instances", tags=["instances"])
 MaxBytes = Annotated[int, Query(ge=1, le=1 << 20)]
@@ -107,7 +108,7 @@ def _run(call: Call, instance_id: str, given: ExecIn) -> Json:
             row["name"],
             row["project_id"],
             call.identity.name,
-            command=" ".join(given.command),
+            command=shlex.join(given.command),
         )
         events.add(conn, [fact])
         return row, _endpoint(conn, row)
@@ -117,7 +118,10 @@ def _run(call: Call, instance_id: str, given: ExecIn) -> Json:
         driver = call.services.connections.driver(endpoint)
         if not isinstance(driver, Exec):
             raise errors.InvalidState("no_exec")
-        done = driver.execute(row["id"], given.command, given.stdin.encode(), float(given.timeout_s), _EXEC_BYTES)
+        try:
+            done = driver.execute(row["id"], given.command, given.stdin.encode(), float(given.timeout_s), _EXEC_BYTES)
+        except Timeout as error:
+            raise errors.Conflict("command_unended", None, seconds=given.timeout_s) from error
     return Json(
         {
             "exit_code": done.exit_code,
