@@ -23,3 +23,11 @@ def document(app: App, file: str) -> Body:
     if not isinstance(body, dict):
         raise click.UsageError(app.say("request.not_a_mapping", file=file))
     return body
+
+
+def text(app: App, file: str) -> str:
+    """What is in a file. Raises click.UsageError where that is no text."""
+    try:
+        return Path(file).expanduser().read_text("utf-8")
+    except UnicodeDecodeError:
+        raise click.UsageError(app.say("request.not_a_text", file=file)) from None

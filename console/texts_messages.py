@@ -256,7 +256,7 @@ MESSAGES: dict[str, Pair] = {
     "request.refuse": ("已拒绝 {id}", "Refused {id}"),
     "request.cancel": ("已撤回 {id}", "Cancelled {id}"),
     "instance.not_a_public_key": ("{file} 不是单行的 SSH 公钥", "{file} isn't an SSH public key on one line"),
-    "instance.not_a_text": ("{file} 不是 UTF-8 文本", "{file} isn't a text in UTF-8"),
+    "request.not_a_text": ("{file} 不是 UTF-8 文本", "{file} isn't a text in UTF-8"),
     "instance.created": ("正在创建 {name}（{id}）", "Creating {name} ({id})"),
     "instance.start": ("正在启动 {name}", "Starting {name}"),
     "instance.stop": ("正在关闭 {name}", "Stopping {name}"),

@@ -9,6 +9,7 @@ import click
 from console import listing, render
 from console.app import App, sure
 from console.client import Body, at
+from console.documents import text
 from console.pairs import pairs
 from console.verbs import LISTING, YES, Verb, arg, opt
 
@@ -17,7 +18,7 @@ COLUMNS = ("name", "driver", "pool", "state", "reason", "+uri", "+id")
 
 def create(app: App, name: str, driver: str, uri: str, pool: str, option: tuple[str, ...], credentials: str | None) -> None:
     """Enrol an endpoint: its hosts are looked up at once; one that doesn't answer is refused."""
-    body: Body = {"name": name, "driver": driver, "uri": uri, "pool": pool, **_proof(credentials)}
+    body: Body = {"name": name, "driver": driver, "uri": uri, "pool": pool, **_proof(app, credentials)}
     body |= {"options": pairs(app, option, split=False)} if option else {}
     made = app.client().post(at("endpoints"), body)
     render.done(app, "message.created", made, name=made["name"], id=made["id"])
@@ -29,13 +30,13 @@ def _hosts(app: App, made: Body) -> None:
     render.items(app, {"items": [{"hosts": host} for host in made.get("hosts") or []]}, ("hosts",))
 
 
-def _proof(file: str | None) -> Body:
-    return {"credentials": Path(file).read_text("utf-8")} if file else {}
+def _proof(app: App, file: str | None) -> Body:
+    return {"credentials": text(app, file)} if file else {}
 
 
 def update(app: App, name: str, option: tuple[str, ...], credentials: str | None) -> None:
     """Other credentials or options; tried first."""
-    changes: Body = _proof(credentials) | ({"options": pairs(app, option, split=False)} if option else {})
+    changes: Body = _proof(app, credentials) | ({"options": pairs(app, option, split=False)} if option else {})
     if not changes:
         raise click.UsageError(app.say("message.no_change"))
     render.done(app, "message.updated", app.client().patch(at("endpoints", name), changes), name=name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from pathlib import Path
 
 import click
 
@@ -12,7 +11,7 @@ from console import listing, lookup, plans, progress, render
 from console.app import App, note, sure
 from console.cells import cell
 from console.client import TIMEOUT_S, Body, at
-from console.documents import document
+from console.documents import document, text
 from console.guest_console import follow, stream, whole
 from console.moments import moment
 from console.verbs import LISTING, OF_PRIORITY, PREEMPT, PRIORITY, WAITING, YES, Param, Verb, arg, flag, opt
@@ -64,7 +63,7 @@ def create(  # noqa: PLR0913 - one argument per option
     """Ask for one instance, decided at once by the project's policy."""
     body: Body = {key: value for key, value in fields.items() if value is not None}
     body |= ({"ends": True} if ends else {}) | ({"starts_at": moment(app, starts_at)} if starts_at else {})
-    body |= {"user_data": _text(app, user_data)} if user_data else {}
+    body |= {"user_data": text(app, user_data)} if user_data else {}
     body |= _container(app, container, body) if container or body.get("kind") == "container" else {}
     body |= {"ssh_keys": [_key(app, file) for file in ssh_key]} if ssh_key else {}
     body |= {"spread": {"mode": spread, "domain": domain}} if spread else {}
@@ -83,19 +82,12 @@ def _container(app: App, file: str | None, body: Body) -> Body:
     return {"kind": "container", "container": runs | ({"image": image} if image else {})}
 
 
-def _text(app: App, file: str) -> str:
-    try:
-        return Path(file).read_text("utf-8")
-    except UnicodeDecodeError:
-        raise click.UsageError(app.say("instance.not_a_text", file=file)) from None
-
-
 def _key(app: App, file: str) -> str:
     """A public key; a private one chosen by mistake never leaves this machine."""
-    text = _text(app, file).strip()
-    if "PRIVATE KEY" in text or "\n" in text:
+    key = text(app, file).strip()
+    if "PRIVATE KEY" in key or "\n" in key:
         raise click.UsageError(app.say("instance.not_a_public_key", file=file))
-    return text
+    return key
 
 
 def _after(app: App, body: Body, key: str, target: str | None, deadline: float) -> int:
@@ -207,7 +199,7 @@ def logs(app: App, instance: str, project: str | None, max_bytes: int, follow_: 
 def exec_(app: App, instance: str, command: tuple[str, ...], project: str | None, stdin: str | None, within: int) -> int:
     """Run a command in a container; its exit code is ours."""
     body: Body = {"command": list(command), "timeout_s": within}
-    body |= {"stdin": _text(app, stdin)} if stdin else {}
+    body |= {"stdin": text(app, stdin)} if stdin else {}
     address = at("instances", lookup.instance(app, instance, project), "exec")
     done = app.client().post(address, body, once=True, timeout_s=within + TIMEOUT_S)
     if not app.for_people:

@@ -156,6 +156,21 @@ def test_why_a_container_does_not_run_is_said_in_the_departments_words(province:
     member.settled_within(id_, "deleted", 90)
 
 
+def test_a_container_whose_image_can_not_be_fetched_is_rebuilt_from_another_or_stopped(province: Province, nodes: Cluster) -> None:
+    member = province.department.member
+    body = {
+        "project": province.department.path,
+        "reason": "test",
+        "items": [containers(province, 2, RUNS | {"image": "nowhere.invalid/none:1"})],
+    }
+    wrong, idle = member.ask("POST /v1/requests", body)["instances"]
+    for id_ in (wrong, idle):
+        member.until(f"GET /v1/instances/{id_}", lambda one: one["reason"] is not None and one["reason"]["code"] == "image_pull_failed", 60)
+    member.ask(f"POST /v1/instances/{wrong}/rebuild", {"image": IMAGE})
+    member.ask(f"POST /v1/instances/{idle}/stop")
+    delete(province, [member.settled_within(wrong, "active", 60), member.settled_within(idle, "stopped", 60)])
+
+
 def test_a_node_is_drained_through_us_and_a_cordon_by_hand_is_honoured(province: Province, nodes: Cluster) -> None:
     pods = hand_in(province, containers(province, 4, spread={"mode": "spread", "domain": "host"}))
     first, second = (node.name for node in nodes.nodes)

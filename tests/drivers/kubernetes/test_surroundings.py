@@ -12,7 +12,7 @@ import pytest
 
 from drivers.base import Condition, Power
 from drivers.container import Container, Port, Volume
-from drivers.errors import Timeout
+from drivers.errors import NotRunning, Timeout
 from drivers.kubernetes import names
 from drivers.kubernetes.driver import KubernetesDriver
 from tests.drivers.kubernetes import backend
@@ -105,6 +105,15 @@ def test_a_command_is_run_bounded_in_time_and_size(driver: KubernetesDriver, mak
     with pytest.raises(Timeout):
         run("sleep", "60", timeout_s=2)
     assert time.monotonic() - began < 5
+    gone(driver, spec)
+
+
+def test_no_command_is_run_in_a_container_that_waits_for_its_image(driver: KubernetesDriver, make_spec: MakeSpec) -> None:
+    spec = make_spec(container=Container("nowhere.invalid/none:1"))
+    create(driver, spec)
+    until("the reason", lambda: driver.observe(spec.instance_id).reason is not None)
+    with pytest.raises(NotRunning):
+        driver.execute(spec.instance_id, ("true",), b"", 10, 1000)
     gone(driver, spec)
 
 
