@@ -30,7 +30,8 @@ def cell(say: Say, key: str, value: Any, wide: bool = False) -> str:
     if isinstance(value, bool):
         return say("word.yes" if value else "word.no")
     if isinstance(value, Mapping):
-        return _mapping(say, value, wide)
+        asked = {key: entry for key, entry in value.items() if entry} if field == "container" else value  # it may have much, and has little
+        return _mapping(say, asked, wide)
     if isinstance(value, list):
         return ", ".join(cell(say, field, entry, wide) for entry in value)
     text = clean(str(value))

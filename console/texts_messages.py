@@ -93,6 +93,7 @@ COLUMNS: dict[str, Pair] = {
     "col.term_days": ("期限（天）", "TERM (DAYS)"),
     "col.flavor": ("规格", "FLAVOR"),
     "col.image": ("镜像", "IMAGE"),
+    "col.container": ("容器", "CONTAINER"),
     "col.goal": ("目标", "GOAL"),
     "col.condition": ("实况", "CONDITION"),
     "col.host": ("主机", "HOST"),

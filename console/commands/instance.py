@@ -79,7 +79,7 @@ def _container(app: App, file: str | None, body: Body) -> Body:
     """What a container runs: a file, or an image that needs to be told nothing more."""
     runs = document(app, file) if file else {}
     image = body.pop("image", None)
-    return {"kind": "container", "container": runs | ({"image": image} if image else {})}
+    return {"kind": body.get("kind", "container"), "container": runs | ({"image": image} if image else {})}
 
 
 def _key(app: App, file: str) -> str:

@@ -32,6 +32,7 @@ SAY = texts.speak("en")
         ("cordoned", True, "yes"),
         ("addresses", ["10.0.0.1", "fd00::1"], "10.0.0.1, fd00::1"),
         ("capacity", {"vcpus": 4, "memory_mib": 2048}, "vcpus=4 memory_mib=2GiB"),
+        ("container", {"image": "web:1", "ports": [], "service": None, "env": {}, "restart": "always"}, "image=web:1 restart=always"),
         ("reason", {"code": "x", "text": "no power"}, "no power"),
         ("id", "019abf3c-1d20-7c3a-9f51-0c6b5f2f8a11", "019abf3c-1d20"),
         ("created_at", "yesterday", "yesterday"),
