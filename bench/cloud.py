@@ -46,15 +46,19 @@ async def set_up(wire: Wire, admin: str, departments: int, fleet: Fleet) -> Sequ
     await wire.call("POST", "/v1/pools", admin, {"name": "general", "zone": "wuhan-a"})
     endpoint = {"name": ENDPOINT, "driver": fleet.driver, "uri": fleet.uri, "pool": "general", "options": dict(fleet.options)}
     await wire.call("POST", "/v1/endpoints", admin, endpoint)
-    bounds = {"instances": 10, "vcpus": 100, "memory_mib": 100_000, "disk_gib": 1000}
-    await wire.call("PATCH", f"/v1/projects/{ROOT}", admin, {"policy": {"auto_approve": bounds}})
-    await _limit(wire, admin, ROOT)
+    await open_up(wire, admin, {"instances": 10, "vcpus": 100, "memory_mib": 100_000, "disk_gib": 1000})
     return [await _department(wire, admin, number) for number in range(departments)]
 
 
 def fake(hosts: int) -> Fleet:
     """A fleet of fake hosts in the controller's own process, and an image that nothing boots from."""
     return Fleet("fake", f"fake:{ENDPOINT}?hosts={hosts}&verify=0", bytes(_IMAGE_BYTES), "raw")
+
+
+async def open_up(wire: Wire, admin: str, bounds: Mapping[str, int]) -> None:
+    """Approve the root's requests at once, within bounds, and limit it to more than anybody will ask for."""
+    await wire.call("PATCH", f"/v1/projects/{ROOT}", admin, {"policy": {"auto_approve": dict(bounds)}})
+    await _limit(wire, admin, ROOT)
 
 
 async def _limit(wire: Wire, admin: str, path: str) -> None:
