@@ -167,7 +167,8 @@ class Observation:
     """What the backend says of one instance.
 
     `generation` is the last one whose whole spec held (None where the object carries none yet). `addresses` are guest addresses without
-    prefix length, IPv4 first; empty while unknown.
+    prefix length, IPv4 first; empty while unknown. `told`: time alone changes nothing of this, and whoever watches (`Events`) is told of
+    anything else.
     """
 
     instance_id: str
@@ -176,6 +177,7 @@ class Observation:
     host: str | None = None
     reason: Reason | None = None
     addresses: tuple[str, ...] = ()
+    told: bool = False
 
 
 class Health(StrEnum):

@@ -11,6 +11,7 @@ together: API server, etcd and controller manager for both, the scheduler for th
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from bench.table import Row, save, show
 def main(arguments: list[str] | None = None) -> int:
     """Measure and show; 0 where every aim is met."""
     given = _options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped, then too
     rows = _beside(given)
     if given.json:
         save(given.json, rows)

@@ -25,16 +25,17 @@ from tests.lab.kubernetes.rig import Cluster
 
 _LARGEST, _PART = 500, 200  # instances in one request, and in one line of it
 _LONGEST_S = 600.0
-_POLL_S = 0.05
+_POLL_S = 0.2  # each look costs etcd something, which is counted
 
 
 async def requested(cluster: Cluster, count: int, warm: int, settings: Mapping[str, object]) -> Round:
     """One round; the cluster is left without its pods."""
     with running({"build_deadline_s": 3600, **settings}) as rig:
         wire = Wire("127.0.0.1", rig.port)
+        others = _namespaces(cluster)
         await _set_up(wire, rig.token, cluster)
         await _ask(wire, rig.token, "warm", warm)
-        namespace = await asyncio.to_thread(_namespace, cluster)
+        namespace = await _own(cluster, others)
         await _bound(cluster, namespace, warm)
         await asyncio.sleep(2)
         try:
@@ -100,11 +101,20 @@ async def _ask(wire: Wire, token: str, name: str, count: int) -> None:
         await one.close()
 
 
-def _namespace(cluster: Cluster) -> str:
-    """The project's: the only one of ours that is young."""
+def _namespaces(cluster: Cluster) -> set[str]:
+    """Those of projects, of every round so far: nobody takes empty ones away here."""
     mine = ",".join(f"{key}%3D{value}" for key, value in names.MANAGED_BY.items())
-    found = cluster.api.until(f"GET /api/v1/namespaces?labelSelector={mine}", lambda answer: answer["items"], _LONGEST_S)["items"]
-    return str(max(found, key=lambda one: int(one["metadata"]["resourceVersion"]))["metadata"]["name"])
+    return {one["metadata"]["name"] for one in cluster.api.ask(f"GET /api/v1/namespaces?labelSelector={mine}")["items"]}
+
+
+async def _own(cluster: Cluster, others: set[str]) -> str:
+    """This round's, once it is there."""
+    deadline = time.monotonic() + _LONGEST_S
+    while not (mine := _namespaces(cluster) - others):
+        if time.monotonic() > deadline:
+            raise TimeoutError("no namespace was made for the project")
+        await asyncio.sleep(_POLL_S)
+    return mine.pop()
 
 
 async def _bound(cluster: Cluster, namespace: str, count: int) -> None:

@@ -23,6 +23,7 @@ from drivers.errors import DriverError, HostUnreachable, Permanent, TenantUnsett
 
 log = structlog.get_logger()
 _BUSY_S, _BUSY_MAX_S = 0.2, 2.0  # pauses between looks at something under way: doubled each time
+_TOLD_S = 30.0  # the same where the backend will say when there is more to be seen, in case that its word is lost
 _ADDRESS_S, _ADDRESS_FOR_S = 2.0, 120.0  # a guest that has just booted gets its address a little later
 
 
@@ -41,11 +42,14 @@ def _unasked(driver: Driver) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a pass found. `record` fits `store.instances.record`; `unreachable`: the endpoint should be looked at as a whole."""
+    """What a pass found. `record` fits `store.instances.record`; `unreachable`: the endpoint should be looked at as a whole; `told`: more is
+    to be seen as soon as the backend says so.
+    """
 
     record: Mapping[str, Any]
     facts: tuple[Event, ...] = ()
     unreachable: bool = False
+    told: bool = False
 
 
 def run(connect: Callable[[], Driver], row: Mapping[str, Any], settings: Settings, seal: Seal, settle: Settle = _unasked) -> Outcome:
@@ -147,13 +151,14 @@ def _result(row: Mapping[str, Any], seen: Observation, step: Step, facts: tuple[
             "again_s": _again(row, seen, step),
         },
         facts,
+        told=seen.told and not step.done,
     )
 
 
 def _again(row: Mapping[str, Any], seen: Observation, step: Step) -> float | None:
     """In how many seconds to look again; None where only a change calls for it."""
     if not step.done:
-        return float(min(_BUSY_S * 2.0 ** min(row["attempts"], 6), _BUSY_MAX_S))
+        return _TOLD_S if seen.told else float(min(_BUSY_S * 2.0 ** min(row["attempts"], 6), _BUSY_MAX_S))
     fresh: bool = row["now"] - row["asked_at"] < timedelta(seconds=_ADDRESS_FOR_S)
     return _ADDRESS_S if step.state is State.ACTIVE and not seen.addresses and fresh else None
 

@@ -31,6 +31,7 @@ log = structlog.get_logger()
 Row = Mapping[str, Any]
 _IDLE_S = 0.5  # longest wait before looking for work that nobody announced
 _PICK = 256
+_GATHER_S = 0.05  # what is found while more waits is kept for so long, to be recorded together
 _QUEUE_LONG = 96  # picked but waiting instances of one endpoint, beyond which no more of its are picked
 
 
@@ -45,6 +46,7 @@ class InstanceLoop:
         self._held: dict[str, str] = {}  # instances leased by us, with their endpoint
         self._telling: dict[str, threading.Lock] = {}  # one at a time tells an endpoint of projects' shares
         self._hints: set[str] = set()
+        self._stirred: set[str] = set()  # held instances of which a backend said something meanwhile
         self._found: deque[Outcome] = deque()
         self._work, self._results = threading.Event(), threading.Event()
         self._ending = threading.Event()
@@ -71,11 +73,13 @@ class InstanceLoop:
     def wake(self, instance_id: str | None = None) -> None:
         """Something may be due; `instance_id`: a backend says that this one changed.
 
-        One that is being worked on is looked at anyway: most hints are echoes of what a pass itself just did.
+        One that is being worked on is looked at anyway: most hints are echoes of what a pass itself just did. Only where the pass ends
+        relying on such hints is it looked at once more.
         """
         if instance_id is not None:
             with self._lock:
                 if instance_id in self._held:
+                    self._stirred.add(instance_id)
                     return
                 self._hints.add(instance_id)
         self._work.set()
@@ -148,6 +152,8 @@ class InstanceLoop:
                     self._running[endpoint_id] -= 1
                     return
                 row = self._waiting[endpoint_id].popleft()
+                if len(self._waiting[endpoint_id]) == _QUEUE_LONG // 2:
+                    self._work.set()  # before it runs dry
             connect = partial(self._connections.driver, row["endpoint"])
             self._found.append(run(connect, row, self._settings, self._seal, partial(self._settle, row)))
             self._results.set()
@@ -162,6 +168,8 @@ class InstanceLoop:
 
     def _record(self) -> None:
         self._results.wait(_IDLE_S)
+        if any(self._waiting.values()):
+            time.sleep(_GATHER_S)
         self._results.clear()
         batch = [self._found.popleft() for _ in range(min(len(self._found), _PICK))]
         if not batch:
@@ -178,6 +186,11 @@ class InstanceLoop:
             silent = {self._held[one.record["id"]] for one in batch if one.unreachable and one.record["id"] in self._held}
             for one in batch:
                 self._held.pop(one.record["id"], None)
+            told = {one.record["id"] for one in batch if one.told} & self._stirred
+            self._hints |= told
+            self._stirred -= {one.record["id"] for one in batch}
+        if told:
+            self._work.set()
         if silent:
             self._database.run(lambda conn: fleet.look_now(conn, sorted(silent)))
         if any(one.record["again_s"] is not None and one.record["again_s"] < _IDLE_S for one in batch):

@@ -140,10 +140,8 @@ SELECT i.*, now() AS now, h.name AS host, h.arch AS host_arch, h.backend_name, h
        m.format AS image_format, m.size_bytes AS image_size,
        m.virtual_size_bytes AS image_virtual_size, m.sha256 AS image_sha256, m.sm3 AS image_sm3,
        coalesce(m.name, i.container->>'image') AS image_name,
-       a.held_gpus, a.held_cell_vcpus, h.devices AS host_devices, h.cells AS host_cells,
-       json_build_object('id', e.id, 'driver', e.driver, 'uri', e.uri, 'options', e.options,
-       'credentials', e.credentials) AS endpoint
-  FROM picked i JOIN hosts h ON h.id = i.host_id JOIN pools o ON o.id = h.pool_id JOIN endpoints e ON e.id = h.endpoint_id
+       a.held_gpus, a.held_cell_vcpus, h.devices AS host_devices, h.cells AS host_cells
+  FROM picked i JOIN hosts h ON h.id = i.host_id JOIN pools o ON o.id = h.pool_id
        LEFT JOIN images m ON m.id = i.image_id LEFT JOIN allocations a ON a.instance_id = i.id AND a.counted
 """.format(begins="state = 'pending' AND goal <> 'gone' AND starts_at IS NOT NULL")
 
@@ -155,7 +153,16 @@ def pick(conn: Connection, lease_s: float, saturated: Sequence[str], limit: int)
     taken: the rest is to go elsewhere first); so do those that begin later, or whose place others have yet to leave. Their time to be
     built counts from when they are first picked.
     """
-    return sql.rows(conn, _PICK, lease=lease_s, saturated=list(saturated), limit=limit)
+    picked = sql.rows(conn, _PICK, lease=lease_s, saturated=list(saturated), limit=limit)
+    if not picked:
+        return []
+    reached = sql.rows(  # apart, once for all that are behind one: credentials are long
+        conn,
+        "SELECT id, driver, uri, options, credentials FROM endpoints WHERE id = ANY(CAST(:ids AS uuid[]))",
+        ids=list({row["endpoint_id"] for row in picked}),
+    )
+    endpoints = {row["id"]: row for row in reached}
+    return [{**row, "endpoint": endpoints[row["endpoint_id"]]} for row in picked]
 
 
 def renew(conn: Connection, ids: Sequence[str], lease_s: float) -> None:

@@ -75,6 +75,7 @@ def observation(pod: Pod, health: Health, now: datetime) -> Observation:
         pod.node or pod.mark.host,
         reason,
         pod.addresses if condition is Condition.RUNNING else (),
+        told=condition is Condition.BUSY and reason is None and pod.phase == "Pending" and not pod.deleting,
     )
 
 

@@ -24,6 +24,8 @@ from drivers.kubernetes.records import Pod
 from drivers.kubernetes.view import View
 
 CLASSES_S: Final = 60.0
+UNREAD: Final = {"fieldManager": names.MANAGER, "fieldValidation": "Ignore"}
+"""Nobody looks for misspelt fields in what a program wrote: it would be parsed twice."""
 
 
 @dataclass(slots=True)
@@ -95,7 +97,7 @@ class Ensuring:
         for claim in making.claims(spec, setting):
             self._claim(namespace, claim)
         try:
-            made = self._view.wrote_pod(self._api.call("POST", f"/api/v1/namespaces/{namespace}/pods", body, fieldManager=names.MANAGER))
+            made = self._view.wrote_pod(self._api.call("POST", f"/api/v1/namespaces/{namespace}/pods", body, **UNREAD))
         except Collided:
             self._look_who(spec, namespace)
             raise

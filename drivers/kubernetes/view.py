@@ -10,8 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from typing import Any, Final
 
@@ -54,6 +54,7 @@ class View:
         self._in_namespace: defaultdict[str, set[str]] = defaultdict(set)
         self._claims: defaultdict[str, set[Key]] = defaultdict(set)
         self._taken: dict[str, dict[str, Decimal]] = {}
+        self._own = False  # what changes just now is our own doing; under the pods' lock
         self.pods: Table[Pod] = Table(self._pod_changed)
         self.nodes: Table[Node] = Table(self._node_changed)
         self.things: Mapping[str, Table[Thing]] = {
@@ -190,14 +191,25 @@ class View:
     # -- telling what was written --------------------------------------------------------------------------------------------------
 
     def wrote_pod(self, raw: Mapping[str, Any]) -> Pod:
-        """The answer to a write of ours."""
+        """The answer to a write of ours; nobody is woken by it, as whoever writes looks himself."""
         row = records.pod(raw, self._owner)
-        self.pods.put((row.namespace, row.name), row)
+        with self._ours():
+            self.pods.put((row.namespace, row.name), row)
         return row
 
     def lost_pod(self, pod: Pod) -> None:
-        """The server said that it is gone."""
-        self.pods.drop((pod.namespace, pod.name), pod.uid)
+        """The server said that it is gone, to us."""
+        with self._ours():
+            self.pods.drop((pod.namespace, pod.name), pod.uid)
+
+    @contextmanager
+    def _ours(self) -> Iterator[None]:
+        with self.pods.lock:
+            self._own = True
+            try:
+                yield
+            finally:
+                self._own = False
 
     def wrote(self, kind: str, raw: Mapping[str, Any]) -> Thing:
         """The same for anything else."""
@@ -211,6 +223,8 @@ class View:
         for row, there in ((before, False), (after, True)):
             if row is not None:
                 self._count(row, there)
+        if self._own:
+            return
         for instance in {row.mark.instance for row in (before, after) if row is not None and row.mark is not None}:
             self._wake(instance)
 
