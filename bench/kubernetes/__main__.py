@@ -18,7 +18,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench.kubernetes import cluster, ours, theirs
+from bench.kubernetes import cluster, first_look, ours, theirs
 from bench.kubernetes.round import Round, median, parts
 from bench.table import Row, save, show
 
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure and show; 0 where every aim is met."""
     given = _options(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped, then too
-    rows = _beside(given)
+    rows = _first_look(given) if given.first_look else _beside(given)
     if given.json:
         save(given.json, rows)
     return 0 if all(row.met() is not False for row in rows) else 1
@@ -35,20 +35,29 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.kubernetes", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--nodes", type=int, default=1000, help="simulated nodes")
-    parser.add_argument("--pods", type=int, default=5000, help="containers in each round")
+    parser.add_argument("--nodes", type=int, help="simulated nodes; 1000, for a first look 5000")
+    parser.add_argument("--pods", type=int, help="containers in each round; 5000, for a first look 50000")
     parser.add_argument("--rounds", type=int, default=3, help="of each side, in turns")
     parser.add_argument("--warm", type=int, default=200, help="containers made before each of our rounds, not counted")
-    parser.add_argument("--workers-per-endpoint", type=int, help="the controller's setting; else its default")
+    parser.add_argument("--workers", type=int, default=32, help="the controller's settings `workers` and `workers_per_endpoint`")
+    parser.add_argument("--first-look", action="store_true", help="measure that, and nothing else")
     parser.add_argument("--json", type=Path, help="write the keyed numbers here")
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    given.nodes, given.pods = given.nodes or (5000 if given.first_look else 1000), given.pods or (50_000 if given.first_look else 5000)
+    return given
+
+
+def _first_look(given: argparse.Namespace) -> list[Row]:
+    rows = first_look.measure(given.nodes, given.pods)
+    print(show(f"first look at {given.nodes:,} simulated nodes and {given.pods:,} containers of ours", rows), flush=True)
+    return rows
 
 
 def _beside(given: argparse.Namespace) -> list[Row]:
     mine: list[Round] = []
     created: list[Round] = []
     pending: list[Round] = []
-    settings = {"workers_per_endpoint": given.workers_per_endpoint} if given.workers_per_endpoint else {}
+    settings = {"workers": given.workers, "workers_per_endpoint": given.workers}
     with cluster.running(given.nodes) as lab:
         for number in range(given.rounds):
             mine.append(uvloop.run(ours.requested(lab, given.pods, given.warm, settings)))

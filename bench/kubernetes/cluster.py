@@ -1,8 +1,8 @@
 """The cluster that is measured: a real API server and etcd, simulated nodes, and readings of what everything costs.
 
 In: a number of nodes. Out: the rig of the tests with the parts that both sides need, and nothing else: no kwok, so nodes are objects that
-never report, as in the scheduler's own benchmarks; of the controller manager's controllers the one that puts quotas in force (`settle` waits
-for it) and the one that makes the account without which no pod is admitted. It runs for both sides, and its CPU is counted for both.
+never report, as in the scheduler's own benchmarks; of the controller manager's controllers the one that puts quotas in force (`settle`
+waits for it) and the one that makes the account without which no pod is admitted. It runs for both sides, and its CPU is counted for both.
 
 Nodes and, for the first look, pods are stamped: one is made through the API, its copies are written straight to etcd. The API server's
 caches hear of them as of any write.

@@ -1,14 +1,16 @@
 """Our controller, given requests for containers: from the first of them sent to the last pod bound.
 
-Measured is a real controller process of its own (plain HTTP on loopback, embedded PostgreSQL with everything durable), enrolled in the
-cluster through its API like any endpoint. A short warm-up opens connections and makes the project's namespace: a controller runs for months.
-Requests are of as many containers as one may have, approved at once by the project's policy, and handed in all together. Every round has a
-fresh controller with a fresh database.
+Measured is a real controller process of its own (plain HTTP on loopback, embedded PostgreSQL with everything durable), in which the cluster
+is enrolled through the API, with the rights that are shipped. A short warm-up opens connections and makes the project's namespace: a
+controller runs for months. Requests are of as many containers as one may have, approved at once by the project's policy, and handed in all
+together. Every round has a fresh controller with a fresh database.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
 import time
 from collections.abc import Awaitable, Mapping
 from typing import Any
@@ -21,6 +23,7 @@ from bench.kubernetes.theirs import IMAGE, SIZES
 from bench.rig import Rig, running
 from bench.wire import Wire
 from drivers.kubernetes import names
+from drivers.kubernetes.rights import ACCOUNT, NAMESPACE, rbac_manifest
 from tests.lab.kubernetes.rig import Cluster
 
 _LARGEST, _PART = 500, 200  # instances in one request, and in one line of it
@@ -71,10 +74,26 @@ async def _set_up(wire: Wire, admin: str, cluster: Cluster) -> None:
         "driver": "kubernetes",
         "uri": f"https://{cluster.api.address}:{cluster.api.port}",
         "pool": "general",
-        "credentials": cluster.kubeconfig.read_text(),
+        "credentials": await asyncio.to_thread(_credentials, cluster),
     }
     await wire.call("POST", "/v1/endpoints", admin, endpoint)
     await cloud.open_up(wire, admin, dict.fromkeys(("instances", "vcpus", "memory_mib", "disk_gib"), 10**6))
+
+
+def _credentials(cluster: Cluster) -> str:
+    """A kubeconfig with a token of the account that the shipped manifest makes, as operators hand it in."""
+    _apply(cluster, rbac_manifest())
+    asked = {"spec": {"expirationSeconds": 86400}}
+    made = cluster.api.ask(f"POST /api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token", asked)
+    whole = json.loads(cluster.kubeconfig.read_text())
+    whole["users"][0]["user"] = {"token": made["status"]["token"]}
+    return json.dumps(whole)
+
+
+def _apply(cluster: Cluster, manifest: str) -> None:
+    """As `kubectl apply` does, from standard input."""
+    line = [str(cluster.binaries / "kubectl"), f"--kubeconfig={cluster.kubeconfig}", "apply", "-f", "-"]
+    subprocess.run(line, input=manifest, text=True, capture_output=True, check=True)
 
 
 async def _ask(wire: Wire, token: str, name: str, count: int) -> None:

@@ -1,9 +1,9 @@
 """The cluster's own default scheduler, given the same pods on the same nodes.
 
 Two runs: `created` starts with nothing, the scheduler running and its caches full, and ends when the last pod is bound: what a user waits
-for; `pending` makes the pods first and then starts the scheduler, counting from its first binding: what the scheduler alone can do. Pods are
-what our driver makes of the same instances, but for the node's name, in a namespace without quota and network policy: they have no more to
-be checked than ours. The clients that make them are light, and their CPU is not counted.
+for; `pending` makes the pods first and then starts the scheduler, counting from its first binding: what the scheduler alone can do. Pods
+are what our driver makes of the same instances, but for the node's name, in a namespace that has no quota or limits to be checked. The
+clients that make them are light, and their CPU is not counted.
 """
 
 from __future__ import annotations
@@ -83,20 +83,23 @@ def _pods(count: int) -> list[dict[str, Any]]:
     setting = making.Setting("bench", Options())
     made = []
     for number in range(count):
-        body = making.pod(_spec(f"app-{number:05}"), setting)
+        body = making.pod(container_on(lab.node_name(0), f"app-{number:05}"), setting)
         del body["spec"]["nodeName"], body["spec"]["schedulerName"], body["metadata"]["namespace"]
         made.append(body)
     return made
 
 
-def _spec(name: str) -> InstanceSpec:
+def container_on(node: str, name: str) -> InstanceSpec:
+    """The instance that is asked for everywhere here."""
     return InstanceSpec(
         instance_id=str(uuid.uuid4()),
         project_id=str(uuid.uuid4()),
         name=name,
         kind="container",
-        host=lab.node_name(0),
-        **SIZES,
+        host=node,
+        vcpus=SIZES["vcpus"],
+        memory_mib=SIZES["memory_mib"],
+        disk_gib=SIZES["disk_gib"],
         gpus=0,
         arch="x86_64",
         image=None,

@@ -42,8 +42,8 @@ def _unasked(driver: Driver) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a pass found. `record` fits `store.instances.record`; `unreachable`: the endpoint should be looked at as a whole; `told`: more is
-    to be seen as soon as the backend says so.
+    """What a pass found. `record` fits `store.instances.record`; `unreachable`: the endpoint should be looked at as a whole; `told`: the
+    backend will say when there is more to be seen.
     """
 
     record: Mapping[str, Any]

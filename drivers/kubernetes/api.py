@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import orjson
 import urllib3
@@ -71,7 +71,9 @@ class Api:
         self._access = access
         self._configuration = access.configuration
         self._timeout_s = timeout_s
-        self._pool = RESTClientObject(self._configuration).pool_manager
+        self._pools = RESTClientObject(self._configuration).pool_manager
+        self._prefix = urlsplit(self._configuration.host).path
+        self._pool = self._pools.connection_from_url(self._configuration.host)  # there is one server, and nobody sends us elsewhere
         self._lock = threading.Lock()
         self.closed = False
         self.heard_at = time.monotonic()  # when the server last said anything
@@ -100,11 +102,13 @@ class Api:
         self.asked += 1
         headers = {"accept": JSON, **self._credentials(), **({"content-type": kind} if body is not None else {})}
         try:
-            response = self._pool.request(
+            response = self._pool.urlopen(
                 method,
-                self._url(path, query),
+                self._path(path, query),
                 body=None if body is None else orjson.dumps(body),
                 headers=headers,
+                retries=False,
+                redirect=False,
                 timeout=timeout,
                 preload_content=whole,
             )
@@ -145,11 +149,11 @@ class Api:
     def close(self) -> None:
         """Let go of connections and keys."""
         self.closed = True
-        self._pool.clear()
+        self._pools.clear()
         self._access.close()
 
-    def _url(self, path: str, query: Mapping[str, str]) -> str:
-        return f"{self._configuration.host}{path}{'?' if query else ''}{urlencode(query)}"
+    def _path(self, path: str, query: Mapping[str, str]) -> str:
+        return f"{self._prefix}{path}{'?' if query else ''}{urlencode(query)}"
 
     def _credentials(self) -> dict[str, str]:
         with self._lock:  # the token of a pod's account is read anew now and then

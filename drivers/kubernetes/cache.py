@@ -46,6 +46,11 @@ class Table(Generic[R]):
         with self.lock:
             return list(self._rows.values())
 
+    def has(self, key: Key, uid: str, version: int) -> bool:
+        """Whether this very object is there in this version, or a later one."""
+        row = self._rows.get(key)
+        return row is not None and row.uid == uid and row.version >= version
+
     def put(self, key: Key, row: R) -> None:
         """Seen, or written by us."""
         with self.lock:

@@ -114,8 +114,11 @@ class Ensuring:
         seen = self._view.thing("Namespace", "", namespace)
         if seen is None or seen.deleting or names.EMPTYING in seen.annotations:
             raise TenantUnsettled(detail=f"namespace {namespace} is not there, or going")
-        if not tenancy.in_force(self._view.thing("ResourceQuota", namespace, tenancy.OURS)):
+        quota = self._view.thing("ResourceQuota", namespace, tenancy.OURS)
+        if not tenancy.in_force(quota):
             raise TenantUnsettled(detail=f"the quota of namespace {namespace} is not in force yet")
+        if tenancy.full(quota):
+            raise TenantUnsettled(detail=f"the quota of namespace {namespace} is used up")
 
     def _claim(self, namespace: str, claim: making.Json) -> None:
         metadata = claim["metadata"]

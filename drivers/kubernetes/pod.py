@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+import orjson
 
 from drivers.base import InstanceSpec, Power
 from drivers.container import Container, Probe
@@ -101,7 +102,7 @@ def content(spec: InstanceSpec, body: Json) -> str:
         "reboots": spec.reboots,
         "service": spec.container and spec.container.service,
     }
-    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
 
 
 def secret(spec: InstanceSpec, owner: str, pod_uid: str) -> Json:

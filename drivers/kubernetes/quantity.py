@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 _FORM: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))([numkMGTPE]|[KMGTPE]i|[eE][+-]?\d+)?")
@@ -25,6 +26,7 @@ GIB: Final = 1 << 30
 Amounts = Mapping[str, Decimal]
 
 
+@lru_cache(4096)  # a cloud has few sizes, and a quota is read before each pod
 def quantity(text: str | float) -> Decimal:
     """Raises ValueError for what is no quantity."""
     found = _FORM.fullmatch(str(text).strip())

@@ -86,6 +86,13 @@ def in_force(quota: Thing | None) -> bool:
     return bool(written) and all(name in enforced and quantity(enforced[name]) <= quantity(most) for name, most in written.items())
 
 
+def full(quota: Thing | None) -> bool:
+    """Whether the server, as far as it has told, would refuse one more pod: asking it would cost as much as making one."""
+    status = {} if quota is None else quota.status
+    used, enforced = ((status.get(part) or {}).get("pods") for part in ("used", "hard"))
+    return used is not None and enforced is not None and quantity(used) >= quantity(enforced)
+
+
 def overcounts(quota: Thing | None, pods: int) -> bool:
     """Whether the cluster counts more pods than are there. An API server that is killed between counting one and keeping it leaves it so
     until the quota is looked at as a whole, which happens by itself every few minutes only.

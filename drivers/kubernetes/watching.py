@@ -154,7 +154,7 @@ class Watcher:
             return
         if kind == "DELETED":
             self._table.drop(key, metadata["uid"])
-        else:
+        elif not self._table.has(key, metadata["uid"], int(metadata["resourceVersion"])):  # as is what we wrote ourselves
             self._table.put(key, self._kind.record(raw, self._owner))
         self._version = metadata["resourceVersion"]
 
