@@ -41,7 +41,11 @@ class Settings(BaseSettings):
     database_connections: int = Field(20, ge=6, le=200, description="Most connections to the database that one controller opens.")
     workers: int = Field(24, ge=1, le=256, description="Threads that talk to endpoints.")
     workers_per_endpoint: int = Field(
-        8, ge=1, le=256, description="Most of them that one endpoint may occupy, so that a silent one leaves room for others."
+        8,
+        ge=1,
+        le=256,
+        description="Most of them that one endpoint may occupy, so that a silent one leaves room for others. For a large Kubernetes cluster"
+        " 48, and as many `workers`: it then counts many containers at once against a project's quota.",
     )
     request_ttl_s: int = Field(7 * 86400, ge=1, description="How long an undecided request holds quota and capacity.")
     observe_interval_s: float = Field(

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from sys import intern
 from typing import Any, Final
 
@@ -38,11 +39,13 @@ CANONICAL_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f
 _LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)
 
 
+@lru_cache(4096)
 def label(value: str) -> str:
     """The value as a label can carry it."""
     return value if _LABEL_VALUE.fullmatch(value) else f"sha256.{hashlib.sha256(value.encode()).hexdigest()[:40]}"
 
 
+@lru_cache(4096)
 def namespace_of(owner: str, project_id: str) -> str:
     """A project's namespace."""
     return f"chutian-{hashlib.sha256('/'.join((owner, project_id)).encode()).hexdigest()[:20]}"

@@ -89,6 +89,7 @@ def test_what_a_kubelet_says_has_one_meaning(said: dict[str, Any], condition: Co
     assert (seen.condition, seen.reason and seen.reason.code) == (condition, code)
     assert (seen.instance_id, seen.generation, seen.host) == (INSTANCE, 1, "node-1")
     assert code is None or code in CATALOGUE
+    assert seen.told is ((condition, code, said["phase"]) == (Condition.BUSY, None, "Pending")), "time alone may change the others"
 
 
 @pytest.mark.parametrize("said", [row[1] for row in TABLE], ids=[row[0] for row in TABLE])

@@ -238,6 +238,22 @@ def test_a_quota_is_in_force_once_nothing_beyond_it_is_let_in(enforced: dict[str
     assert not tenancy.in_force(None)
 
 
+@pytest.mark.parametrize(
+    ("status", "full"),
+    [
+        ({}, False),
+        ({"hard": {"pods": "3"}}, False),
+        ({"hard": {"pods": "3"}, "used": {"pods": "2"}}, False),
+        ({"hard": {"pods": "3"}, "used": {"pods": "3"}}, True),
+        ({"hard": {"pods": "3"}, "used": {"pods": "4"}}, True),
+    ],
+)
+def test_nobody_asks_for_a_pod_that_the_quota_has_no_room_for(status: dict[str, Any], full: bool) -> None:
+    raw = {"metadata": {"name": "chutian", "namespace": "n", "uid": "u", "resourceVersion": "1"}, "spec": {}, "status": status}
+    assert tenancy.full(records.thing(raw, "")) is full
+    assert not tenancy.full(None)
+
+
 @pytest.mark.parametrize(("used", "there", "wrong"), [("5", 4, True), ("5", 5, False), ("4", 5, False), (None, 0, False)])
 def test_a_quota_that_counts_what_is_not_there_is_made_to_count_anew(used: str | None, there: int, wrong: bool) -> None:
     wanted = tenancy.surroundings(TENANT, "owner", Options())[3]
@@ -281,9 +297,13 @@ KEY = ("", "a")
 @given(st.permutations([Row("one", 1), Row("one", 2), Row("one", 3)]))
 def test_in_whatever_order_versions_come_the_newest_stays(rows: list[Row]) -> None:
     table: Table[Row] = Table(lambda _before, _after: None)
+    assert not table.has(KEY, "one", 1)
     for row in rows:
         table.put(KEY, row)
     assert table.get(KEY) == Row("one", 3)
+    assert table.has(KEY, "one", 2)
+    assert not table.has(KEY, "one", 4)
+    assert not table.has(KEY, "another", 2)
 
 
 def test_what_was_deleted_does_not_come_back_by_a_late_event_and_its_successor_does() -> None:
