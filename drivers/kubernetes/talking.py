@@ -29,7 +29,14 @@ FOLLOW_S: Final = 6 * 3600.0
 STDIN, STDOUT, STDERR, STATUS, CLOSE = 0, 1, 2, 3, 255
 _PIECE: Final = 32_768
 _NOT_THERE: Final = "container not found"  # the kubelet's word where none runs just now: it waits, or has ended
-_NEVER_BEGAN: Final = ("is waiting to start", "not found", "is not available", "ContainerCreating", "does not have a host assigned")
+_NEVER_BEGAN: Final = (
+    "is waiting to start",
+    "not found",
+    "could not find the requested resource",  # a kubelet that hasn't heard of the pod yet
+    "is not available",
+    "ContainerCreating",
+    "does not have a host assigned",
+)
 
 
 def tail(api: Api, pod: Pod, max_bytes: int, silence_s: float) -> bytes:

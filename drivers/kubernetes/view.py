@@ -77,7 +77,8 @@ class View:
         self._start()
         deadline = time.monotonic() + 2 * self._call_s
         for one in self._watchers:
-            one.settled.wait(max(0.0, deadline - time.monotonic()))
+            if not one.synced.is_set():
+                one.settled.wait(max(0.0, deadline - time.monotonic()))
             if not one.synced.is_set():
                 raise one.trouble.error if one.trouble else HostUnreachable(detail="the API server takes too long to tell what there is")
         self._heard()
