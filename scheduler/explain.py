@@ -154,14 +154,14 @@ def _fewer_instances(fleet: Fleet, gang: Sequence[Item], refused: Item) -> Itera
 def _one_size(name: str, fleet: Fleet, gang: Sequence[Item], refused: Item) -> Iterator[Change]:
     """The largest amount of one resource, all else equal."""
     need = getattr(refused.resources, name)
-    free = _free_but_for(fleet, refused, {name})[SIZES.index(name)]
+    free = _free_but_for(fleet, refused, {name, "cells"})[SIZES.index(name)]
     most = min(need - 1, int(free.max(initial=-1)))
-    yield from _largest(fleet, gang, refused, _LEAST[name], most, lambda amount: Change(_LESS[name], {name: amount}))
+    yield from _largest(fleet, gang, refused, _least(name, refused), most, lambda amount: Change(_LESS[name], {name: amount}))
 
 
 def _smaller(fleet: Fleet, gang: Sequence[Item], refused: Item) -> Iterator[Change]:
     """All resources less: what the host has that comes nearest, or the part of it that fits the whole gang."""
-    free = _free_but_for(fleet, refused, set(SIZES))
+    free = _free_but_for(fleet, refused, {*SIZES, "cells"})
     needs = [getattr(refused.resources, name) for name in SIZES]
     if not free.shape[1] or not any(needs):
         return
@@ -172,10 +172,15 @@ def _smaller(fleet: Fleet, gang: Sequence[Item], refused: Item) -> Iterator[Chan
 
     def scaled(part: int) -> Change:
         amounts = ((SIZES[number], int(near_best[number])) for number in asked)
-        return Change("smaller", {name: max(_LEAST[name], amount * part // _PARTS) for name, amount in amounts})
+        return Change("smaller", {name: max(_least(name, refused), amount * part // _PARTS) for name, amount in amounts})
 
     for offer in _largest(fleet, gang, refused, 1, _PARTS, scaled):
         yield _whole_again(fleet, gang, refused, offer)
+
+
+def _least(name: str, refused: Item) -> int:
+    """Of a size: each cell that an item is in has a vCPU at least."""
+    return max(_LEAST[name], refused.cells) if name == "vcpus" else _LEAST[name]
 
 
 def _whole_again(fleet: Fleet, gang: Sequence[Item], refused: Item, offer: Change) -> Change:

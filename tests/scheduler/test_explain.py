@@ -130,3 +130,16 @@ def test_what_a_hosts_insides_lack_is_offered_without_or_as_another() -> None:
     assert offers(fleet, [item(resources=Resources(1, 1024, 1, 1), gpu_models=("h100",))])[0] == ("other_gpu_model", {"gpu_model": "a100"})
     assert offers(fleet, [item(baseline="v3")]) == [("drop_baseline", {"baseline": "v3"})]
     assert offers(fleet, [item(resources=Resources(6, 6144, 1), cells=1)])[0] == ("drop_cells", {"cells": 1})
+
+
+def test_what_is_too_large_for_a_cell_is_offered_what_a_cell_holds() -> None:
+    fleet = Fleet([host("a", capacity=LARGE, cells=(Cell(4, 4096), Cell(4, 4096)))])
+    wide, deep = item(resources=Resources(6, 1024, 10), cells=1), item(resources=Resources(1, 6000, 10), cells=1)
+    assert ("fewer_vcpus", {"vcpus": 4}) in offers(fleet, [wide])
+    assert ("less_memory_mib", {"memory_mib": 4096}) in offers(fleet, [deep])
+
+
+def test_nothing_is_offered_fewer_vcpus_than_the_cells_that_it_is_in() -> None:
+    fleet = Fleet([host("a", capacity=Resources(8, 8192, 100), used=Resources(7, 0, 0), cells=(Cell(4, 4096, 4), Cell(4, 4096, 3)))])
+    found = offers(fleet, [item(resources=Resources(4, 1024, 10), cells=2)])
+    assert [one for one in found if one[1].get("vcpus") == 1] == []
