@@ -163,12 +163,18 @@ def _add_units(draft: Draft, number: int, item: Item, meaning: _Meaning, new_id:
         "sites": (item.site,) if item.site else (),
         "spread": translate.spread(item.spread, group),
     }
-    for name in naming.instance_names(item.name or f"{_SHORT.get(item.kind, item.kind)}-{draft.request_id[-8:]}", item.count):
+    for name in naming.instance_names(item.name or _called(draft, number, item), item.count):
         id_ = new_id()
         draft.units.append(Unit(id_, number, name, flavor, image, scheduler.Item(key=id_, **wish)))
     for resource, amount in (("instances", 1), *((size, flavor[size]) for size in devices.SIZES[:3]), ("gpus", devices.gpus(flavor))):
         key = (item.kind, resource)
         draft.asked[key] = draft.asked.get(key, 0) + amount * item.count
+
+
+def _called(draft: Draft, number: int, item: Item) -> str:
+    """The name of an item that nobody named: of its request, and of its place there where it isn't the only one."""
+    name = f"{_SHORT.get(item.kind, item.kind)}-{draft.request_id[-8:]}"
+    return f"{name}-{number + 1}" if len(draft.submission.items) > 1 else name
 
 
 def check_fit(number: int, kind: str, flavor: Row, image: Row) -> None:

@@ -163,6 +163,13 @@ def test_what_does_not_fit_is_refused_with_the_rule_and_what_would_fit(cloud: Cl
     assert (verdict["fits"], verdict["refusal"]["code"]) == (False, "no_capacity"), "explain says what a create would"
 
 
+def test_items_that_nobody_named_get_names_of_their_own(free_department: Department) -> None:
+    lines = [{"flavor": "tiny", "image": "debian", "count": count} for count in (2, 1, 1)]
+    made = free_department.member.ask("POST /v1/requests", {"project": free_department.path, "items": lines})
+    names = {free_department.member.ask(f"GET /v1/instances/{id_}")["name"] for id_ in made["instances"]}
+    assert len(names) == 4
+
+
 def test_explaining_a_request_tells_what_would_happen_and_does_nothing(cloud: Cloud, department: Department) -> None:
     cloud.admin.ask(f"PUT /v1/projects/{department.path}/limits", {"limits": [{"resource": "instances", "amount": 2}]})
     wish = {"project": department.path, "items": [{"flavor": "tiny", "image": "debian", "count": 2}]}
