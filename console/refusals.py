@@ -74,6 +74,9 @@ def _rules(app: App, details: Body) -> None:
         for victim in preemption["victims"] or []:
             note("  " + app.say("refusal.victim", **{name: clean(str(victim[name])) for name in ("name", "project", "host", "priority")}))
     changes = details.get("changes", [])
+    items = details.get("items", [])
+    if max(items, default=1) > 1:
+        note(app.say("refusal.items", items=", ".join(map(str, items))))
     note(app.say("refusal.would_fit" if changes else "refusal.nothing_fits"))
     for change in changes:
         note(f"  · {cell(app.say, 'change', change)}")

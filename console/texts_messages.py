@@ -301,6 +301,7 @@ MESSAGES: dict[str, Pair] = {
     "refusal.looked_at": ("看了 {count} 台主机", "{count} hosts looked at"),
     "refusal.rule": ("{rule}：排除 {count} 台", "{rule}: {count} excluded"),
     "refusal.victim": ("{name}（{project}，{priority}），在 {host}", "{name} ({project}, {priority}) on {host}"),
+    "refusal.items": ("涉及申请中的第 {items} 项。", "It is about item {items} of the request."),
     "refusal.would_fit": ("这样就可以：", "This would fit:"),
     "refusal.nothing_fits": ("没有找到只改一处就能满足的办法。", "No single change was found that would fit."),
     # what to do next, by error code

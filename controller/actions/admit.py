@@ -16,7 +16,6 @@ beside the ledger (they drift).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -28,8 +27,10 @@ from controller import errors
 from controller.actions import preempting, promises, spare, terms
 from controller.actions.admitted import placement_row, write
 from controller.actions.draft import Accepted, Admission, Draft, Explained, NewId, Outcome, Row, Unit, held
+from controller.actions.fit import check_fit
 from controller.actions.fleet_view import FleetView, lock
 from controller.actions.lifetimes import kin
+from controller.actions.offers import offers
 from controller.actions.refusals import no_capacity, no_spare, quota_exceeded
 from controller.actions.spare import Results
 from controller.actions.turns import in_turn
@@ -42,7 +43,6 @@ from scheduler import types as scheduler
 from scheduler.fleet import Fleet
 from scheduler.place import place
 
-GIB = 1 << 30
 _ADVISED = 2  # refusals of one batch that are told whether preempting would do: it is a search, and the others wait for it
 _SHORT = {"container": "app", "bare_metal": "metal"}  # how instances that nobody named are called
 _LOOKS = 5  # how often a placement is decided anew when hosts change under it
@@ -177,25 +177,6 @@ def _called(draft: Draft, number: int, item: Item) -> str:
     return f"{name}-{number + 1}" if len(draft.submission.items) > 1 else name
 
 
-def check_fit(number: int, kind: str, flavor: Row, image: Row) -> None:
-    """What can be said of a flavor and an image together without looking at any host.
-
-    Raises InvalidRequest.
-    """
-    names = {"item": number + 1, "flavor": flavor["name"], "image": image["name"]}
-    if flavor["kind"] != kind:
-        raise errors.InvalidRequest("flavor_kind", kind=flavor["kind"], **names)
-    if image["state"] != "ready":
-        raise errors.InvalidRequest("image_not_ready", state=image["state"], **names)
-    if flavor["arch"] and flavor["arch"] != image["arch"]:
-        raise errors.InvalidRequest("arch_differs", image_arch=image["arch"], flavor_arch=flavor["arch"], **names)
-    disk = max(image["min_disk_gib"], math.ceil(image["virtual_size_bytes"] / GIB))
-    if flavor["disk_gib"] < disk:
-        raise errors.InvalidRequest("flavor_disk_small", need=disk, have=flavor["disk_gib"], **names)
-    if flavor["memory_mib"] < image["min_memory_mib"]:
-        raise errors.InvalidRequest("flavor_memory_small", need=image["min_memory_mib"], have=flavor["memory_mib"], **names)
-
-
 # -- 3: repeated, named, bounded, placed -----------------------------------------------------------------------------------------
 
 
@@ -298,12 +279,13 @@ def _place(
 ) -> tuple[list[Draft], bool]:
     """Place drafts together; those that were, and whether any could not be. `earlier`: accepted before in this transaction."""
     view = admission.view.fleet
-    results = _spared(conn, view, drafts, earlier)
-    placed, refused = [], 0
+    results = spare.places(conn, view, drafts, earlier, lambda: _found(conn, view, drafts))
+    placed: list[Draft] = []
+    refused = 0
     for draft, result in zip(drafts, results, strict=True):
         found: list[scheduler.Placement] | None
         if isinstance(result, scheduler.NoValidHost):
-            found = _otherwise(conn, admission, draft, result, this, refused < _ADVISED)
+            found = _otherwise(conn, admission, draft, result, [*earlier, *placed], this, refused < _ADVISED)
         else:
             found = result
         if found is None:
@@ -320,7 +302,13 @@ def _place(
 
 
 def _otherwise(
-    conn: Connection, admission: Admission, draft: Draft, refusal: scheduler.NoValidHost, this: _Round, advised: bool
+    conn: Connection,
+    admission: Admission,
+    draft: Draft,
+    refusal: scheduler.NoValidHost,
+    others: Sequence[Draft],
+    this: _Round,
+    advised: bool,
 ) -> list[scheduler.Placement] | None:
     """Places that others leave by its start, or give up for it; else None, and it is refused (`advised`: with what that would do)."""
     view, explained = admission.view.fleet, draft.submission.explain
@@ -337,21 +325,10 @@ def _otherwise(
         error = no_spare(len(view), later)
     else:
         advice = preempting.advice(conn, view, draft) if advised else (None, False)
-        error = no_capacity(view, draft.wishes(), refusal, later, *advice)
+        error = no_capacity(view, draft.wishes(), refusal, offers(conn, view, draft, refusal.key, others, advised), later, *advice)
     draft.outcome = Explained(error) if explained else error
     draft.records = [] if explained else [placement_row(view, draft, admission.new_id, refusal.key)]
     return None
-
-
-def _spared(conn: Connection, view: Fleet, drafts: Sequence[Draft], earlier: Sequence[Draft]) -> Results:
-    """Places that leave every pool the hosts that it keeps to spare: a draft that would break that looks elsewhere, if anywhere."""
-    results = _found(conn, view, drafts)
-    while found := spare.broken(conn, view, drafts, results, earlier):
-        pools = fleet.pool_names(conn)
-        for number, lack in found.items():
-            spare.avoid(drafts[number], lack.pool, pools)
-        results = _found(conn, view, drafts)
-    return results
 
 
 def _found(conn: Connection, view: Fleet, drafts: Sequence[Draft]) -> Results:

@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 
 from controller import errors
 from controller.actions import guard, spare, terms
-from controller.actions.admit import check_fit
 from controller.actions.env import Env
+from controller.actions.fit import check_fit
 from controller.actions.refusals import no_spare, quota_exceeded
 from controller.model import container, devices, translate
 from controller.model.identity import Identity, Right

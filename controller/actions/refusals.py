@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from controller import errors
 from controller.model.identity import Identity, Right
 from quotas import check as quota
-from scheduler.explain import explain
+from scheduler.explain import changed, explain
 from scheduler.fleet import Fleet
+from scheduler.place import place
 from scheduler.types import Change, Item, NoValidHost
 
 
@@ -38,10 +40,22 @@ def no_spare(hosts: int, later: datetime | None = None) -> errors.NoCapacity:
     return errors.NoCapacity(details={"hosts": hosts, "rules": rules, "alone": rules, "changes": changes}, hosts=hosts)
 
 
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What else there is to offer. `flavors`: wishes of other flavors by name, the best first, in place of the refused one's. `stands`:
+    whether a gang for which there is room may have it. `items`: numbers of the request's items that a change is to be applied to.
+    """
+
+    flavors: Sequence[tuple[str, Sequence[Item]]]
+    stands: Callable[[Sequence[Item]], bool]
+    items: Sequence[int]
+
+
 def no_capacity(
     fleet: Fleet,
     gang: Sequence[Item],
     refusal: NoValidHost,
+    offers: Offers,
     later: datetime | None = None,
     preemption: Mapping[str, Any] | None = None,
     may_preempt: bool = False,
@@ -51,16 +65,26 @@ def no_capacity(
     `later`: a start that would; `preemption`: who would make room, for operators; `may_preempt`: to ask again and preempt would do.
     """
     full = explain(fleet, gang) or refusal
-    offered = (*_start(later), *((Change("preempt", {}),) if may_preempt else ()))
+    found = [change for change in full.changes if offers.stands(changed(gang, full.key, change))]
+    offered = (*_flavor(fleet, offers), *_start(later), *((Change("preempt", {}),) if may_preempt else ()))
     details: dict[str, Any] = {
         "hosts": full.hosts,
         "rules": [{"rule": rule.rule, "excluded": rule.excluded} for rule in full.rules if rule.excluded],
         "alone": [{"rule": rule.rule, "excluded": rule.excluded} for rule in full.alone if rule.excluded],
-        "changes": _told((*full.changes, *offered)),
+        "items": list(offers.items),
+        "changes": _told((*found, *offered)),
     }
     if preemption is not None:
         details["preemption"] = preemption
     return errors.NoCapacity(details=details, hosts=full.hosts)
+
+
+def _flavor(fleet: Fleet, offers: Offers) -> Iterable[Change]:
+    """The first of the other flavors with which all would fit."""
+    for name, gang in offers.flavors:
+        if not isinstance(place(fleet, [gang])[0], NoValidHost) and offers.stands(gang):
+            yield Change("other_flavor", {"flavor": name})
+            return
 
 
 def _start(later: datetime | None) -> tuple[Change, ...]:

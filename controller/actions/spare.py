@@ -9,7 +9,7 @@ free room instead of proving (says yes where room is in pieces), and a backgroun
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
@@ -47,6 +47,20 @@ class _Pool:
         """What would be lacking with all of these there, too."""
         here = self.here(coming)
         return next(iter(would_break(self.fleet, self.residents, {self.name: self.spare_hosts}, here)), None) if here else None
+
+
+def places(conn: Connection, view: Fleet, drafts: Sequence[Draft], earlier: Sequence[Draft], find: Callable[[], Results]) -> Results:
+    """Places that leave every pool the hosts that it keeps to spare: a draft that would break that looks elsewhere, if anywhere.
+
+    `find` finds places for the drafts as they are then.
+    """
+    results = find()
+    while found := broken(conn, view, drafts, results, earlier):
+        pools = store.pool_names(conn)
+        for number, lack in found.items():
+            avoid(drafts[number], lack.pool, pools)
+        results = find()
+    return results
 
 
 def broken(conn: Connection, view: Fleet, drafts: Sequence[Draft], results: Results, earlier: Iterable[Draft]) -> dict[int, Survival]:

@@ -30,6 +30,11 @@ def get(conn: Connection, table: str, reference: str) -> Row | None:
     return find(conn, table, [reference]).get(reference)
 
 
+def of_kind(conn: Connection, kind: str) -> Sequence[Row]:
+    """All flavors of a kind."""
+    return sql.rows(conn, f"SELECT {_COLUMNS['flavors']} FROM flavors WHERE kind = :kind ORDER BY name", kind=kind)
+
+
 def page(conn: Connection, table: str, filters: Mapping[str, str | None], after: str, limit: int) -> Sequence[Row]:
     """In order of name, by the columns that `filters` names."""
     where = sql.narrowed({name: name for name in filters})

@@ -148,3 +148,32 @@ def test_a_resize_to_a_larger_share_is_taken_and_one_to_what_is_not_there_refuse
     department.member.ask(f"POST /v1/instances/{second}/resize", {"flavor": half})
     department.member.settled(second, "active")
     assert operator.ask("GET /v1/hosts", pool=pool)["items"][0]["gpu_devices"][0]["used_milli"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("asked", "offered"),
+    [
+        ({"cpu_baseline": "x86-64-v3"}, {}),
+        ({"vcpus": 5, "numa_nodes": 1}, {"vcpus": 4, "numa_nodes": 1}),
+        ({"gpus": 1, "gpu_model": "h100", "gpu_milli": 400}, {"gpus": 1, "gpu_model": "a100", "gpu_milli": 400}),
+        ({"gpus": 1, "gpu_model": "a100", "gpu_milli": 800}, {"gpus": 1, "gpu_model": "a100", "gpu_milli": 400}),
+    ],
+)
+def test_another_flavor_is_offered_and_sent_again_with_it_the_request_is_taken(
+    operator: Caller, department: Department, asked: dict[str, object], offered: dict[str, object]
+) -> None:
+    """Its size is what no other test's flavors have, so that those are further away."""
+    pool, small, part = pool_of(operator), flavor(operator), flavor(operator, gpus=1, gpu_milli=600)
+    department.member.ask("POST /v1/requests", wish(department, part, pool, 2))
+    refused = flavor(operator, **asked, memory_mib=24_011, disk_gib=811)
+    flavor(operator, **offered, memory_mib=24_010, disk_gib=811)
+
+    def asking(second: str) -> dict[str, object]:
+        return {"project": department.path, "items": [{"flavor": one, "image": "debian", "pool": pool} for one in (small, second)]}
+
+    details = department.member.refused(409, "no_capacity", "POST /v1/requests", asking(refused))["details"]
+    (change,) = [one for one in details["changes"] if one["change"] == "other_flavor"]
+    best = department.member.ask(f"GET /v1/flavors/{change['flavor']}")
+    assert {name: best[name] for name in (*offered, "memory_mib")} == offered | {"memory_mib": 24_010}
+    assert details["items"] == [2]
+    assert len(department.member.ask("POST /v1/requests", asking(best["name"]))["instances"]) == 2

@@ -76,3 +76,19 @@ def test_growing_counts_as_well(operator: Caller, department: Department) -> Non
     assert [one["rule"] for one in refusal["details"]["rules"]] == ["spare_hosts"]
     department.member.ask(f"POST /v1/instances/{first}/resize", {"flavor": three})
     assert department.member.settled(first, "active")["vcpus"] == 3
+
+
+def test_what_is_offered_is_taken_also_by_pools_that_keep_hosts_to_spare(operator: Caller, department: Department) -> None:
+    zone, full = fresh("zone"), fresh("zone")
+    careful, other = pool_of(operator, zone, hosts=2, spare_hosts=1), pool_of(operator, full, hosts=1, spare_hosts=0)
+    department.member.ask("POST /v1/requests", wish(department, 4, zone=zone))
+    department.member.ask("POST /v1/requests", wish(department, 4, zone=full))
+    for where in ({"pool": other}, {"zone": full}):
+        refusal = department.member.refused(409, "no_capacity", "POST /v1/requests", wish(department, **where))
+        told = refusal["details"]["changes"]
+        assert careful not in [change.get("pool") for change in told], "it has room, and keeps it"
+        assert zone not in [change.get("zone") for change in told]
+        for change in told:
+            moved = {name: change[name] for name in ("pool", "zone") if name in change}
+            if moved:
+                assert department.member.ask("POST /v1/requests", wish(department, **(where | moved)), explain="true")["fits"]

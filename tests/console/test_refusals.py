@@ -113,6 +113,13 @@ def test_no_capacity_is_refused_with_rules_and_what_would_fit(chutian: Run, serv
     assert "No single change" not in err
 
 
+@pytest.mark.parametrize(("items", "said"), [([1], None), ([2], "item 2 of"), ([1, 3], "item 1, 3 of")])
+def test_of_several_items_those_are_named_that_a_change_is_for(items: list[int], said: str | None, chutian: Run, server: Any) -> None:
+    _refuse(server, 409, "no_capacity", {"hosts": 1, "rules": [], "items": items, "changes": [{"change": "c", "text": "t"}]})
+    err = chutian(*CREATE).err
+    assert said in err if said else "It is about" not in err
+
+
 def test_no_capacity_without_a_change_that_would_fit_says_so(chutian: Run, server: Any) -> None:
     _refuse(server, 409, "no_capacity", {"hosts": 1, "rules": [{"rule": "vcpus", "excluded": 1}], "changes": []})
     assert "No single change was found that would fit." in chutian(*CREATE).err
