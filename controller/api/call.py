@@ -24,7 +24,7 @@ from controller.actions.people import token_hash
 from controller.admitter import Admitter
 from controller.api.errors import language
 from controller.api.invalid import words
-from controller.api.json import Json
+from controller.api.json import Json, dumps
 from controller.connections import Connections
 from controller.model.identity import Identity, Right
 from controller.model.views import Reader
@@ -186,7 +186,7 @@ class Call:
             "key": key,
             "fingerprint": self.fingerprint,
             "status": status,
-            "body": orjson.dumps(view).decode(),
+            "body": dumps(view).decode(),
         }
         answers.add(conn, [record])
         return Json(view, status)

@@ -9,6 +9,11 @@ import orjson
 from fastapi import Response
 
 
+def dumps(content: Any) -> bytes:
+    """A JSON-ready value as it is answered: parts of GPUs are exact decimals."""
+    return orjson.dumps(content, default=float)
+
+
 class Json(Response):
     """An answer from a JSON-ready value."""
 
@@ -17,4 +22,4 @@ class Json(Response):
     def __init__(self, content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         if isinstance(content, dict) and "generation" in content:
             headers = {**(headers or {}), "ETag": f'"{content["generation"]}"'}
-        super().__init__(orjson.dumps(content, default=float), status, dict(headers or {}))  # parts of GPUs are exact decimals
+        super().__init__(dumps(content), status, dict(headers or {}))

@@ -177,3 +177,16 @@ def test_another_flavor_is_offered_and_sent_again_with_it_the_request_is_taken(
     assert {name: best[name] for name in (*offered, "memory_mib")} == offered | {"memory_mib": 24_010}
     assert details["items"] == [2]
     assert len(department.member.ask("POST /v1/requests", asking(best["name"]))["instances"]) == 2
+
+
+def test_what_is_done_with_a_key_is_answered_also_where_parts_of_gpus_are_counted(
+    cloud: Cloud, operator: Caller, department: Department
+) -> None:
+    pool, quarter = pool_of(operator), flavor(operator, gpus=1, gpu_milli=250)
+    department.member.ask("POST /v1/requests", wish(department, quarter, pool))
+    (host,) = operator.ask("GET /v1/hosts", pool=pool)["items"]
+    keys = [{"Idempotency-Key": fresh("key")} for _ in range(2)]
+    line, limits = f"PUT /v1/projects/{department.path}/limits", {"limits": [{"resource": "gpus", "amount": 3}]}
+    for _ in range(2):
+        assert operator.ask(f"POST /v1/hosts/{host['name']}/cordon", headers=keys[0])["used"]["gpus"] == 0.25
+        cloud.admin.ask(line, limits, headers=keys[1])
