@@ -287,8 +287,12 @@ OPTIONS: dict[str, Pair] = {
     "opt.into-pool": ("只放在此资源池", "Only in this pool."),
     "opt.why-not-host": ("同时说明为何不在此主机上（供运维）", "Tell as well why it is not on this host (for operators)."),
     "opt.spare-hosts": (
-        "任何时刻都应能失去这么多台主机并重启其实例（N+k）",
-        "So many hosts may be lost at any moment, and all is restarted (N+k).",
+        "任何时刻都应能失去这么多台主机并重启其实例（N+k），默认与资源池相同",
+        "So many hosts may be lost at any moment, and all is restarted (N+k); by default as many as the pool keeps.",
+    ),
+    "opt.whatif-spare-hosts": (
+        "同时说明各资源池能否失去这么多台主机（N+k）",
+        "Tell as well whether each pool could lose so many hosts (N+k).",
     ),
     "opt.preempt-copies": ("要放多少个（要么全放，要么不放）", "How many are to find a place, all or none."),
     "opt.preempt-priority": ("其优先级，默认 critical", "Their class; critical by default."),

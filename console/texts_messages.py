@@ -92,6 +92,7 @@ COLUMNS: dict[str, Pair] = {
     "col.items": ("内容", "ITEMS"),
     "col.term_days": ("期限（天）", "TERM (DAYS)"),
     "col.flavor": ("规格", "FLAVOR"),
+    "col.container": ("容器", "CONTAINER"),
     "col.image": ("镜像", "IMAGE"),
     "col.container": ("容器", "CONTAINER"),
     "col.goal": ("目标", "GOAL"),

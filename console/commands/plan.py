@@ -16,31 +16,31 @@ _SHOWN = 50  # moves, and instances without a place, that a person is shown
 _FINE = ("done", "nothing_to_move", "no_beneficial_move", "fits")
 
 
-def drain(app: App, host: str, spare_hosts: int) -> int:
+def drain(app: App, host: str, spare_hosts: int | None) -> int:
     """Empty a host."""
     return _show(app, {"kind": "drain", "host": host, "spare_hosts": spare_hosts})
 
 
-def consolidate(app: App, pool: str, spare_hosts: int) -> int:
+def consolidate(app: App, pool: str, spare_hosts: int | None) -> int:
     """Empty as many hosts as can be."""
     return _show(app, {"kind": "consolidate", "pool": pool, "spare_hosts": spare_hosts})
 
 
-def rebalance(app: App, pool: str, spare_hosts: int) -> int:
+def rebalance(app: App, pool: str, spare_hosts: int | None) -> int:
     """Level a pool."""
     return _show(app, {"kind": "rebalance", "pool": pool, "spare_hosts": spare_hosts})
 
 
-def defragment(app: App, pool: str, flavor: str, copies: int | None, spare_hosts: int) -> int:
+def defragment(app: App, pool: str, flavor: str, copies: int | None, spare_hosts: int | None) -> int:
     """Make room for more of a flavor."""
     body: Body = {"kind": "defragment", "pool": pool, "flavor": flavor, "spare_hosts": spare_hosts}
-    return _show(app, body | ({} if copies is None else {"copies": copies}))
+    return _show(app, body | {"copies": copies})
 
 
-def preempt(app: App, pool: str, flavor: str, copies: int, priority: str | None, spare_hosts: int) -> int:
+def preempt(app: App, pool: str, flavor: str, copies: int, priority: str | None, spare_hosts: int | None) -> int:
     """Who would make way."""
     body: Body = {"kind": "preempt", "pool": pool, "flavor": flavor, "copies": copies, "spare_hosts": spare_hosts}
-    return _show(app, body | ({"priority": priority} if priority else {}))
+    return _show(app, body | {"priority": priority})
 
 
 def what_if(
@@ -66,7 +66,7 @@ def what_if(
 
 def _show(app: App, body: Body) -> int:
     """A plan; exit code 0 unless there is something that stands in its way."""
-    plan = app.client().post(at("plans"), body)
+    plan = app.client().post(at("plans"), {name: value for name, value in body.items() if value is not None})
     code = OK if plan["reason"] in _FINE else CONFLICT
     if not app.for_people:
         render.programs(app, plan)
@@ -127,7 +127,7 @@ def _part(name: str, value: float | bool) -> str:
     return f"{value:.1%}" if name in ("peak", "spread") else f"{value:,}"
 
 
-_SPARE = opt("--spare-hosts", type=click.IntRange(0, 5), default=0, show_default=True)
+_SPARE = opt("--spare-hosts", type=click.IntRange(0, 5))
 
 VERBS = {
     "drain": Verb(drain, (arg("host"), _SPARE)),
@@ -151,7 +151,7 @@ VERBS = {
             opt("--add", multiple=True, metavar="HOST=N"),
             opt("--retire-arch", multiple=True, metavar="ARCH"),
             opt("--place", multiple=True, metavar="FLAVOR=N"),
-            _SPARE,
+            opt("--spare-hosts", text="whatif-spare-hosts", type=click.IntRange(0, 5), default=0, show_default=True),
         ),
     ),
 }

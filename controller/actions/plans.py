@@ -37,14 +37,14 @@ from scheduler.types import Item
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a plan is to do. `spare_hosts`: how many hosts of the pool may be lost at any moment of it (N+k)."""
+    """What a plan is to do. `spare_hosts`: how many hosts of the pool may be lost at any moment of it (N+k); None: as many as it keeps."""
 
     kind: str  # "drain" | "consolidate" | "rebalance" | "defragment" | "preempt"
     host: str | None = None
     pool: str | None = None
     flavor: str | None = None
     copies: int | None = None
-    spare_hosts: int = 0
+    spare_hosts: int | None = None
     priority: str = PRIORITIES[-1]  # of the copies that are to find a place, for "preempt"
 
 
@@ -61,7 +61,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Town:
-    """What there is. `who`: the row of each resident, by key; `hosts`: names by id; `flavor`: what copies are counted of."""
+    """What there is. `who`: the row of each resident, by key; `flavor`: what copies are counted of; `spare_hosts`: that the pool keeps."""
 
     fleet: Fleet
     residents: Sequence[Resident]
@@ -70,6 +70,7 @@ class Town:
     host: str = ""
     flavor: Item | None = None
     watts: Mapping[str, int | None] = field(default_factory=dict)  # what hosts draw with nothing on them, by id; None: not known
+    spare_hosts: int = 0
 
 
 def why_not(conn: Connection, identity: Identity, instance_id: str, host: str) -> Miss | None:
@@ -102,12 +103,13 @@ def town(conn: Connection, identity: Identity, wish: Wish) -> Town:
     flavor = _flavor(conn, wish.flavor) if wish.flavor else None
     if wish.kind in ("defragment", "preempt") and flavor is None:
         raise errors.InvalidRequest("plan_of_what", kind=wish.kind)
-    return Town(Fleet(here), residents_of(conn, rows), _by_key(rows), pool["name"], host["id"] if host else "", flavor, watts)
+    named = pool["name"], host["id"] if host else ""
+    return Town(Fleet(here), residents_of(conn, rows), _by_key(rows), *named, flavor, watts, pool["spare_hosts"])
 
 
 def decide(wish: Wish, there: Town) -> Plan:
     """The plan."""
-    spare = {there.pool: wish.spare_hosts}
+    spare = {there.pool: there.spare_hosts if wish.spare_hosts is None else wish.spare_hosts}
     if wish.kind == "drain":
         return drain(there.fleet, there.residents, there.host, spare, there.flavor)
     if wish.kind == "consolidate":

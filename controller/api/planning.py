@@ -28,8 +28,12 @@ class PlanIn(In):
         examples=[10],
     )
     priority: Priority = Field("critical", description="The class of what is to find a place, for `preempt`.")
-    spare_hosts: Int = Field(
-        0, ge=0, le=5, description="So many hosts of the pool may be lost at any moment, and all is restarted.", examples=[1]
+    spare_hosts: Int | None = Field(
+        None,
+        ge=0,
+        le=5,
+        description="So many hosts of the pool may be lost at any moment, and all is restarted; as many as the pool keeps, if left out.",
+        examples=[1],
     )
 
 

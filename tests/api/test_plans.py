@@ -118,3 +118,13 @@ def test_why_it_is_not_on_another_host_is_told_to_operators(operator: Caller, de
     assert operator.ask(f"GET /v1/instances/{first}/explain")["not_there"] is None
     operator.refused(404, "not_found", f"GET /v1/instances/{first}/explain?host=none")
     department.member.refused(403, "forbidden", f"GET /v1/instances/{first}/explain?host={where[second]}")
+
+
+def test_plans_keep_the_hosts_to_spare_that_the_pool_keeps(operator: Caller, department: Department, pool: tuple[str, list[str]]) -> None:
+    name, _ = pool
+    create(department, name, 6, spread={"mode": "spread"})
+    wish = {"kind": "consolidate", "pool": name}
+    assert operator.ask("POST /v1/plans", wish)["reason"] == "done"
+    operator.ask(f"PATCH /v1/pools/{name}", {"spare_hosts": 1})
+    assert operator.ask("POST /v1/plans", wish)["reason"] == operator.ask("POST /v1/plans", wish | {"spare_hosts": 1})["reason"] != "done"
+    assert operator.ask("POST /v1/plans", wish | {"spare_hosts": 0})["reason"] == "done", "asked for, it may be less"

@@ -36,20 +36,20 @@ NOWHERE = {
 @pytest.mark.parametrize(
     ("line", "body"),
     [
-        ("plan drain kvm-1", {"kind": "drain", "host": "kvm-1", "spare_hosts": 0}),
+        ("plan drain kvm-1", {"kind": "drain", "host": "kvm-1"}),
         ("plan consolidate general --spare-hosts 1", {"kind": "consolidate", "pool": "general", "spare_hosts": 1}),
-        ("plan rebalance general", {"kind": "rebalance", "pool": "general", "spare_hosts": 0}),
+        ("plan rebalance general", {"kind": "rebalance", "pool": "general"}),
         (
             "plan defragment general large --copies 3",
-            {"kind": "defragment", "pool": "general", "flavor": "large", "copies": 3, "spare_hosts": 0},
+            {"kind": "defragment", "pool": "general", "flavor": "large", "copies": 3},
         ),
         (
             "plan preempt general large --copies 2 --priority normal",
-            {"kind": "preempt", "pool": "general", "flavor": "large", "copies": 2, "spare_hosts": 0, "priority": "normal"},
+            {"kind": "preempt", "pool": "general", "flavor": "large", "copies": 2, "priority": "normal"},
         ),
         (
             "plan preempt general large",
-            {"kind": "preempt", "pool": "general", "flavor": "large", "copies": 1, "spare_hosts": 0},
+            {"kind": "preempt", "pool": "general", "flavor": "large", "copies": 1},
         ),
     ],
 )
