@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from scheduler.reasons import Reasons
-from scheduler.types import Item
+from scheduler.types import SIZES, Item
 
 
 def record(names: Sequence[str], flavor: str, item: Item, reasons: Reasons, hosts: Sequence[str]) -> dict[str, Any]:
@@ -16,6 +16,7 @@ def record(names: Sequence[str], flavor: str, item: Item, reasons: Reasons, host
         "names": list(names),
         "flavor": flavor,
         "asked": {
+            **{name: getattr(item.resources, name) for name in SIZES},  # a flavor's name may mean another size by then
             "arch": item.arch,
             "pools": list(item.pools),
             "zones": list(item.zones),
