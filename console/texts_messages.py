@@ -94,7 +94,6 @@ COLUMNS: dict[str, Pair] = {
     "col.flavor": ("规格", "FLAVOR"),
     "col.container": ("容器", "CONTAINER"),
     "col.image": ("镜像", "IMAGE"),
-    "col.container": ("容器", "CONTAINER"),
     "col.goal": ("目标", "GOAL"),
     "col.condition": ("实况", "CONDITION"),
     "col.host": ("主机", "HOST"),

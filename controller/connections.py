@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from controller.sealing import Broken, Seal
@@ -30,10 +31,12 @@ class _Slot:
 
 
 class Connections:
-    """All drivers of this process. `wake(instance_id)` is called when a backend says that something changed."""
+    """All drivers of this process. `wake(instance_id)` is called when a backend says that something changed, `look(endpoint_id)` where that
+    was hosts.
+    """
 
-    def __init__(self, owner: str, wake: Callable[[str], None], seal: Seal) -> None:
-        self._owner, self._wake, self._seal = owner, wake, seal
+    def __init__(self, owner: str, wake: Callable[[str], None], seal: Seal, look: Callable[[str], None] = lambda _: None) -> None:
+        self._owner, self._wake, self._seal, self._look = owner, wake, seal, look
         self._lock = threading.Lock()
         self._slots: dict[str, _Slot] = {}
 
@@ -53,8 +56,14 @@ class Connections:
             slot.driver = self.open(endpoint, self.opened(endpoint))
             slot.opened_for = wanted
             if isinstance(slot.driver, Events):
-                slot.driver.watch(self._wake)
+                slot.driver.watch(partial(self._heard, endpoint["id"]))
             return slot.driver
+
+    def _heard(self, endpoint_id: str, instance_id: str) -> None:
+        if instance_id:
+            self._wake(instance_id)
+        else:
+            self._look(endpoint_id)
 
     def open(self, endpoint: Endpoint, credentials: str) -> Driver:
         """A connection of its own, prepared for instances; the caller closes it. `credentials`: in clear, empty for none."""

@@ -65,7 +65,7 @@ class Controller:
         self.env = Env(settings, fresh_id)
         owner = database.run(lambda conn: str(sql.scalar(conn, "SELECT owner FROM cloud")))
         seal = sealing.load(settings.seal_path)
-        self.connections = Connections(owner, lambda id_: self.instances.wake(id_), seal)  # noqa: PLW0108 - made two lines below
+        self.connections = Connections(owner, self._wake, seal, self._look_soon)
         database.run(lambda conn: keys.check(conn, seal))
         self.instances = InstanceLoop(database, self.connections, settings, seal)
         self.endpoints = EndpointLoop(database, self.connections, self.env)
@@ -74,6 +74,12 @@ class Controller:
         self.admitter = Admitter(database, admission, self.instances.wake)
         self._ending = threading.Event()
         self._importer = threading.Thread(target=self._import, name="importer", daemon=True)
+
+    def _wake(self, instance_id: str) -> None:
+        self.instances.wake(instance_id)
+
+    def _look_soon(self, endpoint_id: str) -> None:
+        self.endpoints.look_soon(endpoint_id)
 
     def application(self) -> FastAPI:
         """The API of this controller."""

@@ -281,7 +281,10 @@ class Events(Protocol):
     """The backend says when something changed."""
 
     def watch(self, wake: Callable[[str], None]) -> None:
-        """Call `wake(instance_id)` from any thread, until closed. A hint only: losing one costs time, never truth."""
+        """Call `wake(instance_id)` from any thread, until closed; with "" where hosts changed.
+
+        A hint only: losing one costs time, never truth.
+        """
         ...
 
 

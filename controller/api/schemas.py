@@ -345,7 +345,7 @@ class ExtendIn(In):
 
 
 class ExecIn(In):
-    """A command in a container. It is recorded, words and all: pass secrets by `stdin`."""
+    """A command in a container. Its first thousand characters are recorded: pass secrets by `stdin`."""
 
     command: list[Word] = Field(min_length=1, max_length=64, examples=[["cat", "/etc/hostname"]])
     stdin: UserData = Field("", description="What it reads.", examples=[""])

@@ -5,7 +5,7 @@ Enters: what the API validated. The document has the fields of `drivers.containe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -42,6 +42,14 @@ def source(given: Document, arch: str | None) -> dict[str, Any]:
 def ports(kept: Document) -> tuple[Port, ...]:
     """Its ports."""
     return tuple(Port(**port) for port in kept["ports"])
+
+
+def fronts(services: Iterable[Document]) -> dict[str, tuple[Port, ...]]:
+    """The ports of each service, of all that stand behind it; where two differ under one name the later stands."""
+    found: dict[str, dict[str, Port]] = {}
+    for one in services:
+        found.setdefault(one["name"], {}).update({port.name: port for port in ports(one)})
+    return {name: tuple(named.values()) for name, named in found.items()}
 
 
 def opened(kept: Document, secrets: str) -> Container:

@@ -134,7 +134,7 @@ def tenant(row: Mapping[str, Any], services: Iterable[Mapping[str, Any]]) -> Ten
         project=row["path"],
         instances=int(row["instances"]),
         **{name: int(row[name]) for name in devices.SIZES},
-        services={one["name"]: container.ports(one) for one in services},
+        services=container.fronts(services),
     )
 
 

@@ -10,8 +10,9 @@ restored database knows less than the backend), it is reported and left alone.
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -29,12 +30,13 @@ from controller.model.lifecycle import SETTLED, State
 from controller.reconcile.tenants import settle
 from controller.store import events, fleet, instances
 from controller.store.database import Database
-from drivers.base import Condition, Inventory, Observation
+from drivers.base import Condition, Driver, Inventory, Observation, Prepare
 from drivers.errors import DriverError, HostUnreachable, Timeout
 
 log = structlog.get_logger()
 Row = Mapping[str, Any]
 _IDLE_S = 0.5
+_PREPARE_S = 300.0
 
 
 class EndpointLoop:
@@ -48,6 +50,8 @@ class EndpointLoop:
         self._thread = threading.Thread(target=self._run, name="endpoints", daemon=True)
         self._reported: dict[str, set[str]] = defaultdict(set)  # orphans already told of, by endpoint
         self._under_way: set[str] = set()
+        self._hints: set[str] = set()  # endpoints whose hosts changed
+        self._asked_at: dict[str, float] = {}  # when an endpoint was last asked whether all that it needs is there
 
     def start(self) -> None:
         """Begin."""
@@ -59,16 +63,26 @@ class EndpointLoop:
         self._thread.join(timeout=10)  # first: it hands looks to the pool
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def look_soon(self, endpoint_id: str) -> None:
+        """Its hosts changed, a backend says."""
+        self._hints.add(endpoint_id)
+
     def _run(self) -> None:
         lease = self._settings.lease_s + self._settings.observe_interval_s
         while not self._ending.wait(_IDLE_S):
             try:
-                for endpoint in self._database.run(lambda conn: fleet.pick_endpoints(conn, lease, 32)):
+                for endpoint in self._database.run(lambda conn: self._pick(conn, lease)):
                     if endpoint["id"] not in self._under_way:
                         self._under_way.add(endpoint["id"])
                         self._pool.submit(self._look, endpoint)
             except Exception:
                 log.exception("loop_broke", loop="endpoints")
+
+    def _pick(self, conn: Connection, lease_s: float) -> Sequence[Row]:
+        hints, self._hints = self._hints, set()
+        if hints:
+            fleet.look_now(conn, sorted(hints))
+        return fleet.pick_endpoints(conn, lease_s, 32)
 
     def _look(self, endpoint: Row) -> None:
         try:
@@ -82,6 +96,7 @@ class EndpointLoop:
         """One look at one endpoint, and what follows from it."""
         try:
             driver = self._connections.driver(endpoint)
+            self._prepare(endpoint["id"], driver)
             inventory = driver.inventory()
             seen = {one.instance_id: one for one in driver.observe_all()}
         except (HostUnreachable, Timeout) as error:
@@ -97,7 +112,18 @@ class EndpointLoop:
             self._stranger(endpoint, id_, row)
         if moved := self._database.run(lambda conn: relocating.off(conn, self._env, endpoint["id"])):
             log.info("relocated", endpoint=endpoint["name"], instances=len(moved))
-        settle(self._database, driver, endpoint["id"])
+        try:
+            settle(self._database, driver, endpoint["id"])
+        except DriverError as error:
+            log.warning("endpoint_troubled", endpoint=endpoint["name"], reason=str(error))
+            self._database.run(partial(troubled, endpoint=endpoint, error=error, again_s=self._settings.observe_interval_s))
+
+    def _prepare(self, endpoint_id: str, driver: Driver) -> None:
+        """Now and then, not only when it is connected to: rights may have been taken away since."""
+        now = time.monotonic()
+        if isinstance(driver, Prepare) and now - self._asked_at.setdefault(endpoint_id, now) > _PREPARE_S:
+            self._asked_at[endpoint_id] = now
+            driver.prepare()
 
     def _compare(self, conn: Connection, endpoint: Row, inventory: Inventory, seen: Mapping[str, Observation]) -> dict[str, Row | None]:
         current = fleet.endpoint(conn, endpoint["id"])

@@ -26,13 +26,13 @@ def shares(conn: Connection, endpoint_id: str, project_id: str | None) -> Sequen
 
 
 def services(conn: Connection, endpoint_id: str, project_id: str | None) -> Sequence[Row]:
-    """Each service that instances are behind which are to stay, with the ports of the newest of them."""
+    """The services that instances are behind which are to stay, with the ports of each sort of them, the oldest first."""
     return sql.rows(
         conn,
-        "SELECT DISTINCT ON (i.project_id, i.container->>'service') i.project_id, i.container->>'service' AS name,"
-        " i.container->'ports' AS ports FROM instances i JOIN hosts h ON h.id = i.host_id"
+        "SELECT i.project_id, i.container->>'service' AS name, i.container->'ports' AS ports"
+        " FROM instances i JOIN hosts h ON h.id = i.host_id"
         f"{_MINE.format('i')} AND i.container->>'service' IS NOT NULL AND i.goal <> 'gone' AND i.state <> 'deleted'"
-        " ORDER BY i.project_id, i.container->>'service', i.id DESC",
+        " GROUP BY 1, 2, 3 ORDER BY min(i.id::text)",
         endpoint=endpoint_id,
         project=project_id,
     )

@@ -30,14 +30,14 @@ def settle(api: Api, view: View, owner: str, options: Options, tenants: Sequence
     """All that can be done is done; then the first failure is raised."""
     failed: DriverError | None = None
     for tenant in tenants:
-        try:
-            for wanted in surroundings(tenant, owner, options):
+        for wanted in surroundings(tenant, owner, options):
+            try:
                 _apply(api, view, wanted if whole else _counted(view, wanted))
-            _drop_services(api, view, tenant, owner)
-        except (HostUnreachable, Unauthorized):
-            raise
-        except DriverError as error:
-            failed = failed or error
+            except (HostUnreachable, Unauthorized):
+                raise
+            except DriverError as error:
+                failed = failed or error
+        _drop_services(api, view, tenant, owner)
     if whole:
         named = {names.namespace_of(owner, tenant.project_id) for tenant in tenants}
         for namespace in view.things["Namespace"].all():

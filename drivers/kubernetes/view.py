@@ -247,6 +247,8 @@ class View:
                 taken[name] = taken.get(name, Decimal(0)) + (amount if there else -amount)
 
     def _node_changed(self, before: Node | None, after: Node | None) -> None:
+        if _of_hosts(before) != _of_hosts(after):
+            self._wake("")
         if before is not None and nodes.health(before) is not nodes.health(after):
             with self.pods.lock:
                 touched = list(self._on_node.get(before.name, ()))
@@ -262,6 +264,11 @@ class View:
     def _wake(self, instance: str) -> None:
         for wake in tuple(self._wakes):
             wake(instance)
+
+
+def _of_hosts(node: Node | None) -> tuple[object, ...]:
+    """What of a node matters to who places there."""
+    return () if node is None else (node.ready, node.cordoned, node.taints, node.allocatable)
 
 
 def _member(of: defaultdict[str, set[Any]], key: str, value: Any, there: bool) -> None:

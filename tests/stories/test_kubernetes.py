@@ -182,7 +182,7 @@ def test_a_node_is_drained_through_us_and_a_cordon_by_hand_is_honoured(province:
     nodes.api.ask(f"PATCH /api/v1/nodes/{second}", {"spec": {"unschedulable": True}})
     try:
         admin = province.cloud.admin
-        admin.until(f"GET /v1/hosts/{second}", lambda host: host["reason"] is not None and host["reason"]["code"] == "node_cordoned", 60)
+        admin.until(f"GET /v1/hosts/{second}", lambda host: host["reason"] is not None and host["reason"]["code"] == "node_cordoned", 5)
         (another,) = hand_in(province, containers(province, 1))
         assert hosts(province, [another]) == Counter({first: 1})
     finally:

@@ -37,6 +37,7 @@ router = APIRouter(prefix="/v1/instances", tags=["instances"])
 MaxBytes = Annotated[int, Query(ge=1, le=1 << 20)]
 T = TypeVar("T")
 _EXEC_BYTES = 1 << 20  # of each stream, at most
+_RECORDED = 1000  # characters of a command
 _TALKS = 64  # at once; more wait in line
 _MAY_S = 30.0  # after which a follower is asked again whether he may
 
@@ -108,7 +109,7 @@ def _run(call: Call, instance_id: str, given: ExecIn) -> Json:
             row["name"],
             row["project_id"],
             call.identity.name,
-            command=shlex.join(given.command),
+            command=shlex.join(given.command)[:_RECORDED],
         )
         events.add(conn, [fact])
         return row, _endpoint(conn, row)
