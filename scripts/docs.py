@@ -79,6 +79,7 @@ ADVICE: Mapping[str, str] = {
     "container_config_wrong": "Read the detail: an image that runs as root needs the endpoint's `run_as`, or another `pod_security`.",
     "container_not_created": "Read the node's log of its container runtime.",
     "container_evicted": "Look at the node's disk and memory (`kubectl describe node`); start the instance again.",
+    "claim_unbound": "`kubectl describe pvc`; a storage class that provides volumes, or the endpoint's option `storage_class`.",
     "secret_missing": "Ask who deleted the Secret.",
     "pool_missing": "The endpoint's storage pool is gone or stopped; the driver makes and starts it at its next connect.",
     "digest_differs": "The file isn't the one meant, or was damaged on the way: compare the digest, import again.",

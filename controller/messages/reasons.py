@@ -135,6 +135,10 @@ REASONS: dict[str, tuple[str, str]] = {
         "It runs, but its own check says that it is not ready.",
         "正在运行，但就绪检查尚未通过。",
     ),
+    "claim_unbound": (
+        "Its volumes are not provided yet ({claims}). If that lasts, the cluster has no storage that provides them: ask the operators.",
+        "其存储卷尚未就绪（{claims}）。若持续如此，说明集群没有可用的存储，请联系运维。",
+    ),
     "secret_missing": (
         "Its secrets are gone from the cluster, by nobody's asking; they are being given again.",
         "集群中的密钥数据被移除（非本系统操作），正在重新下发。",

@@ -9,12 +9,13 @@ Rejected: taking the pod's phase for the condition. "Pending" and "Running" are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 from drivers.base import Condition, Health, Observation, Reason
-from drivers.kubernetes.records import ContainerState, Pod
+from drivers.kubernetes.records import ContainerState, Pod, Thing
 
 STEADY_S: Final = 10
 HOPELESS: Final = 5
@@ -77,6 +78,14 @@ def observation(pod: Pod, health: Health, now: datetime) -> Observation:
         pod.addresses if condition is Condition.RUNNING else (),
         told=condition is Condition.BUSY and reason is None and pod.phase == "Pending" and not pod.deleting,
     )
+
+
+def waiting(seen: Observation, claims: Iterable[Thing]) -> Observation:
+    """With the volumes that it waits for, where nothing else is known to hold it up."""
+    pending = sorted(claim.name for claim in claims if claim.status.get("phase") == "Pending")
+    if seen.condition is not Condition.BUSY or seen.reason is not None or not pending:
+        return seen
+    return replace(seen, reason=Reason("claim_unbound", {"claims": ", ".join(pending)}))
 
 
 def verdict(pod: Pod, health: Health, now: datetime) -> Verdict:

@@ -72,9 +72,9 @@ class KubernetesDriver:
 
     def _seen(self, instance_id: str) -> Observation | None:
         pod = self._view.pod(instance_id)
-        if pod is not None:
-            return conditions.observation(pod, self._view.health(pod), datetime.now(UTC))
         claims = self._view.claims(instance_id)
+        if pod is not None:
+            return conditions.waiting(conditions.observation(pod, self._view.health(pod), datetime.now(UTC)), claims)
         if not claims:
             return None
         going = all(claim.deleting for claim in claims)

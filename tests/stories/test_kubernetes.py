@@ -45,7 +45,8 @@ def nodes(province: Province) -> Cluster:
     assert {node.name for node in cluster.nodes} <= set(made["hosts"])
     for name in set(made["hosts"]) - {node.name for node in cluster.nodes}:
         ask(f"POST /v1/hosts/{name}/cordon")
-    ask("POST /v1/flavors", {"name": "pod", "kind": "container", "vcpus": 1, "memory_mib": 48, "disk_gib": 1})
+    for name, disk_gib in (("pod", 1), ("pod-with-room", 3)):
+        ask("POST /v1/flavors", {"name": name, "kind": "container", "vcpus": 1, "memory_mib": 48, "disk_gib": disk_gib})
     return cluster
 
 
@@ -143,11 +144,12 @@ def test_what_somebody_does_to_a_pod_by_hand_is_noticed_told_and_mended(province
         ({"image": "nowhere.invalid/none:1"}, "image_pull_failed"),
         ({"image": IMAGE, "command": ["/no/such/command"]}, "command_not_started"),
         ({"image": IMAGE, "command": ["/bin/sh", "-c", "exit 7"]}, "container_crashes"),
+        ({"image": IMAGE, "volumes": [{"name": "data", "path": "/data", "size_gib": 1}]}, "claim_unbound"),
     ],
 )
 def test_why_a_container_does_not_run_is_said_in_the_departments_words(province: Province, nodes: Cluster, runs: Any, code: str) -> None:
     member = province.department.member
-    body = {"project": province.department.path, "reason": "test", "items": [containers(province, 1, runs)]}
+    body = {"project": province.department.path, "reason": "test", "items": [containers(province, 1, runs, flavor="pod-with-room")]}
     (id_,) = member.ask("POST /v1/requests", body)["instances"]
     said = member.until(f"GET /v1/instances/{id_}", lambda one: one["reason"] is not None and one["reason"]["code"] == code, 60)
     assert said["reason"]["text"]
