@@ -42,6 +42,7 @@ from quotas import check as quota
 from scheduler import types as scheduler
 from scheduler.fleet import Fleet
 from scheduler.place import place
+from scheduler.reasons import reasons
 
 _ADVISED = 2  # refusals of one batch that are told whether preempting would do: it is a search, and the others wait for it
 _SHORT = {"container": "app", "bare_metal": "metal"}  # how instances that nobody named are called
@@ -322,7 +323,8 @@ def _otherwise(
             return list(room.found.placements)
     later = promises.offer(conn, view, draft, this.now) if advised else None
     if draft.elsewhere:
-        error = no_spare(len(view), later)
+        why = reasons(view, next(unit.wish for unit in draft.units if unit.id == refusal.key))
+        error = no_spare(why.hosts, why.fits, why.rules, later)
     else:
         advice = preempting.advice(conn, view, draft) if advised else (None, False)
         error = no_capacity(view, draft.wishes(), refusal, offers(conn, view, draft, refusal.key, others, advised), later, *advice)

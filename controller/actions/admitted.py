@@ -162,7 +162,7 @@ def placement_row(view: Fleet, draft: Draft, new_id: NewId, key: str) -> Row:
         mine = [draft.after[unit.id] for unit in draft.units if unit.item == one.item and unit.id in draft.after]
         kept |= {"after": [f"{row['path']}/{row['name']}" for row in mine]}
     if draft.elsewhere and not draft.placements:  # there is room, and it is kept for what other hosts run
-        kept |= {"fits": 0, "rules": [{"rule": "spare_hosts", "excluded": kept["hosts"]}], "nearest": []}
+        kept |= {"fits": 0, "rules": [*kept["rules"], {"rule": "spare_hosts", "excluded": kept["fits"]}], "nearest": []}
     return {
         "id": new_id(),
         "project_id": draft.project["id"],

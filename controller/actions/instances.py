@@ -116,7 +116,7 @@ def _take_growth(conn: Connection, identity: Identity, row: Row, size: Mapping[s
         raise errors.NoCapacity("no_room_to_grow", details=details, resources=", ".join(found.short))
     larger = found.shape | found.held
     if any(growth.values()) and not spare.room_to_grow(conn, row["id"], host, larger):
-        raise no_spare(1)
+        raise no_spare(1, 1)
     requests.resize_allocation(conn, row["id"], larger)
 
 

@@ -13,7 +13,7 @@ from quotas import check as quota
 from scheduler.explain import changed, explain
 from scheduler.fleet import Fleet
 from scheduler.place import place
-from scheduler.types import Change, Item, NoValidHost
+from scheduler.types import Change, Item, NoValidHost, RuleCount
 
 
 def quota_exceeded(identity: Identity, over: Sequence[quota.Over], project: Mapping[str, Any]) -> errors.QuotaExceeded:
@@ -33,11 +33,14 @@ def quota_exceeded(identity: Identity, over: Sequence[quota.Over], project: Mapp
     return errors.QuotaExceeded(details={"over": shown}, project=first.path, resource=first.resource, asked=first.asked, count=len(over))
 
 
-def no_spare(hosts: int, later: datetime | None = None) -> errors.NoCapacity:
-    """There is room, and it is kept for what other hosts run. `later`: a start with which there would be other room."""
-    rules = [{"rule": "spare_hosts", "excluded": hosts}]
-    changes = _told(_start(later))
-    return errors.NoCapacity(details={"hosts": hosts, "rules": rules, "alone": rules, "changes": changes}, hosts=hosts)
+def no_spare(hosts: int, fits: int, rules: Sequence[RuleCount] = (), later: datetime | None = None) -> errors.NoCapacity:
+    """There is room on hosts (`fits`) that no other rule excludes, and it is kept for what other hosts run.
+
+    `later`: a start with which there would be other room.
+    """
+    kept = {"rule": "spare_hosts", "excluded": fits}
+    told = [*({"rule": rule.rule, "excluded": rule.excluded} for rule in rules if rule.excluded), kept]
+    return errors.NoCapacity(details={"hosts": hosts, "rules": told, "alone": [kept], "changes": _told(_start(later))}, hosts=hosts)
 
 
 @dataclass(frozen=True, slots=True)

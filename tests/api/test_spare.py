@@ -30,11 +30,13 @@ def test_a_pool_takes_what_it_could_restart_and_no_more(operator: Caller, depart
     member = department.member
     member.ask("POST /v1/requests", wish(department, 8, pool=pool))
     refusal = member.refused(409, "no_capacity", "POST /v1/requests", wish(department, pool=pool))
-    assert [one["rule"] for one in refusal["details"]["rules"]] == ["spare_hosts"]
+    assert refusal["details"]["alone"] == [{"rule": "spare_hosts", "excluded": 1}], "one of three has room, which is kept"
+    assert (refusal["details"]["rules"][-1]["rule"], refusal["details"]["rules"][-1]["excluded"]) == ("spare_hosts", 1)
+    assert sum(one["excluded"] for one in refusal["details"]["rules"]) == refusal["details"]["hosts"]
     assert member.ask("POST /v1/requests?explain=true", wish(department, pool=pool))["fits"] is False
     (kept,) = member.ask("GET /v1/placements", project=department.path, placed=False)["items"]
-    assert [one["rule"] for one in kept["rules"]] == ["spare_hosts"]
-    assert kept["rules"][0]["text"]
+    assert (kept["rules"][-1]["rule"], kept["rules"][-1]["excluded"], kept["fits"]) == ("spare_hosts", 1, 0)
+    assert kept["rules"][-1]["text"]
     operator.ask(f"PATCH /v1/pools/{pool}", {"spare_hosts": 0})
     member.ask("POST /v1/requests", wish(department, 4, pool=pool))
     operator.ask(f"PATCH /v1/pools/{pool}", {"spare_hosts": 1})
@@ -73,7 +75,7 @@ def test_growing_counts_as_well(operator: Caller, department: Department) -> Non
     for name, vcpus in ((three, 3), (four, 4)):
         operator.ask("POST /v1/flavors", {"name": name, "vcpus": vcpus, "memory_mib": 1024, "disk_gib": 10})
     refusal = department.member.refused(409, "no_capacity", f"POST /v1/instances/{first}/resize", {"flavor": four})
-    assert [one["rule"] for one in refusal["details"]["rules"]] == ["spare_hosts"]
+    assert refusal["details"]["rules"][-1]["rule"] == "spare_hosts"
     department.member.ask(f"POST /v1/instances/{first}/resize", {"flavor": three})
     assert department.member.settled(first, "active")["vcpus"] == 3
 
