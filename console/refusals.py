@@ -34,6 +34,7 @@ HINTS = {
     "bad_answer",
     "ambiguous",
     "conflict",
+    "command_unended",
 }
 
 
@@ -90,10 +91,9 @@ def _fields(app: App, details: Body) -> None:  # noqa: ARG001 - the table's sign
 
 
 def _in_the_way(app: App, details: Body) -> None:  # noqa: ARG001
-    """Who has to go first: instances with their project and id, or hosts."""
-    _aligned(
-        [[str(one.get(key) or "") for key in ("name", "project", "id")] for one in details.get("instances", []) if isinstance(one, dict)]
-    )
+    """Who has to go first: instances with their project and id, and what keeps each where that is told, or hosts."""
+    columns = ("name", "project", "id", "text")
+    _aligned([[str(one.get(key) or "") for key in columns] for one in details.get("instances", []) if isinstance(one, dict)])
     for host in details.get("hosts", []):
         note(f"  {clean(str(host))}")
 

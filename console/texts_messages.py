@@ -342,6 +342,10 @@ MESSAGES: dict[str, Pair] = {
         "检查 --server（现在是 {server}）以及控制器是否在运行。",
         "Check --server (now {server}) and whether the controller runs.",
     ),
+    "hint.command_unended": (
+        "可用 --within 给更多秒数；再次执行前请先确认上一次是否已结束。",
+        "Give it more seconds with --within; see first whether the one before has ended.",
+    ),
     "hint.untrusted": ("用 --ca 文件 给出控制器的 CA 证书。", "Give the controller's CA certificate with --ca FILE."),
     "hint.bad_answer": ("{server} 可能不是控制器：检查 --server。", "{server} may not be a controller: check --server."),
     "hint.ambiguous": ("用 --project 说明是哪个项目的，或给出更长的 id。", "Say which with --project, or give more of the id."),
