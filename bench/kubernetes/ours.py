@@ -68,7 +68,8 @@ def _cpu(cluster: Cluster, rig: Rig) -> Spent:
 
 async def _set_up(wire: Wire, admin: str, cluster: Cluster) -> None:
     await wire.call("POST", "/v1/flavors", admin, {"name": cloud.FLAVOR, "kind": "container", **SIZES})
-    await wire.call("POST", "/v1/pools", admin, {"name": "general", "zone": "wuhan-a"})
+    whole = {"vcpus": 1.0, "memory_mib": 1.0, "disk_gib": 1.0}  # nothing is promised twice: the default scheduler couldn't, either
+    await wire.call("POST", "/v1/pools", admin, {"name": "general", "zone": "wuhan-a", "overcommit": whole})
     endpoint = {
         "name": cloud.ENDPOINT,
         "driver": "kubernetes",
