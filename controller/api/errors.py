@@ -61,7 +61,7 @@ def _sentences(details: dict[str, Any], lang: str) -> dict[str, Any]:
     """Rules and changes, and why each instance is in the way where that is told, with their sentences."""
     shown = dict(details)
     for field, prefix, name in (("rules", "rule", "rule"), ("changes", "change", "change"), ("instances", "rule", "why")):
-        if field in shown:
+        if isinstance(shown.get(field), list):
             shown[field] = [
                 {**one, "text": render(f"{prefix}.{one[name]}", one, lang)} if isinstance(one, dict) and name in one else one
                 for one in shown[field]

@@ -56,6 +56,8 @@ CASES: dict[str, tuple[Any, Any, str]] = {  # by kind: what is expected, what ca
     "no_container": (ItemIn, {"flavor": "small"}, "image"),
     "one_probe": (ProbeIn, {"http_path": "/"}, "http_path"),
     "twice": (ContainerIn, {"image": "a/b:1", "ports": [{"name": "a", "port": 1}, {"name": "a", "port": 2}]}, "ports"),
+    "crooked": (ContainerIn, {"image": "a/b:1", "volumes": [{"name": "data", "path": "/a/../b", "size_gib": 1}]}, ".."),
+    "too_much": (ContainerIn, {"image": "a/b:1", "env": {f"E{number}": "x" * 30000 for number in range(10)}}, "262144"),
     "service_ports": (ContainerIn, {"image": "a/b:1", "service": "web"}, "ports"),
     "value_error": (Annotated[str, AfterValidator(refuse)], "b", "not b"),
 }
