@@ -196,7 +196,8 @@ class HostInventory:
     `notes` are things an operator should know (for instance that KVM does not work and guests are emulated). `closed`: why the backend's
     own people want nothing new there. `zone`: where the backend says that it is; empty: as its pool. `cpu_baselines`: the levels of
     `InstanceSpec.cpu_baseline` that a guest can be given. `cells`: none where the backend can't say, or can't bind guests to them.
-    `devices`: which GPUs the `gpus` are; none where the backend gives them out itself.
+    `devices`: which GPUs the `gpus` are; none where the backend gives them out itself. `instances`: how many it takes at most, however
+    small they are; None: as many as fit.
     """
 
     name: str
@@ -212,6 +213,7 @@ class HostInventory:
     zone: str = ""
     health: Health = Health.READY
     closed: Reason | None = None
+    instances: int | None = None
     power: HostPower = HostPower.UNKNOWN
     cpu_baselines: frozenset[str] = frozenset()
     cells: tuple[Cell, ...] = ()

@@ -158,8 +158,13 @@ def bound(row: Row) -> tuple[tuple[Cell, ...], tuple[GpuPart, ...]]:
 def capacity(
     inventory: Row, overcommit: Mapping[str, float], reserved: Mapping[str, float], sizes: Sequence[str] = SIZES
 ) -> dict[str, int]:
-    """What a host, or a part of it, can hold: (inventory − reserved for the host itself) × overcommit, never negative."""
-    return {name: max(0, math.floor((inventory[name] - reserved.get(name, 0)) * overcommit.get(name, 1.0))) for name in sizes}
+    """What a host, or a part of it, can hold: (inventory − reserved for the host itself) × overcommit, never negative.
+
+    Where a host takes only so many instances it promises no more vCPUs than that: each instance has at least one.
+    """
+    room = {name: max(0, math.floor((inventory[name] - reserved.get(name, 0)) * overcommit.get(name, 1.0))) for name in sizes}
+    most = inventory.get("instances")
+    return room if most is None else room | {"vcpus": min(room["vcpus"], most)}
 
 
 def cells_of(kept: Sequence[Row], overcommit: Mapping[str, float], reserved: Mapping[str, int]) -> list[dict[str, Any]]:

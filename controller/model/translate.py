@@ -54,6 +54,8 @@ def host_record(
 ) -> dict[str, Any]:
     """What a driver discovered of a host, for its row; `known`: the row so far."""
     inventory = {name: getattr(found, name) for name in devices.SIZES}
+    if found.instances is not None:
+        inventory["instances"] = found.instances
     parts = devices.found_on(found, known)
     given, mixed = parts.pop("given"), parts.pop("mixed")
     notes = (*found.notes, *((Reason("gpu_models_mixed", {"model": parts["gpu_model"]}),) if mixed else ()))

@@ -81,4 +81,5 @@ def _host(node: Node, taken: Mapping[str, Decimal], options: Options, alone: boo
         health=state,
         power=HostPower.ON if state is Health.READY else HostPower.UNKNOWN,
         closed=closed(node),
+        instances=left("pods", 1) if "pods" in node.allocatable else None,
     )

@@ -241,6 +241,9 @@ class View:
             return
         if row.claimed:
             _member(self._claimed, row.claimed, row.uid, there)
+        if row.node and not row.ended:
+            one = self._taken.setdefault(row.node, {})
+            one["pods"] = one.get("pods", Decimal(0)) + (1 if there else -1)
         if row.requests:
             taken = self._taken.setdefault(row.node, {})
             for name, amount in row.requests.items():

@@ -191,6 +191,22 @@ def test_what_the_backends_people_closed_takes_nothing_new(cloud: Cloud) -> None
     assert isinstance(asked, errors.NoCapacity), "there is such a zone, and nobody is wanted there"
 
 
+def test_a_host_that_takes_only_so_many_is_promised_no_more_however_small_they_are(cloud: Cloud) -> None:
+    for name in ("host-0001", "host-0002", "host-0003"):
+        cloud.world.describe(name, instances=2)
+    Stepper(cloud).look()
+    assert cloud.rows("SELECT DISTINCT vcpus FROM hosts") == [{"vcpus": 2}]
+    ids = pods(cloud, 6)
+    assert sorted(hosts(cloud, ids).values()) == [2, 2, 2]
+    (more,) = cloud.run(lambda conn: admit(conn, cloud.admission(), [submission(cloud.admin, flavor="pod", container=RUNS)]))
+    assert isinstance(more, errors.NoCapacity)
+    for name in ("host-0001", "host-0002", "host-0003"):
+        cloud.world.describe(name, instances=3)
+    Stepper(cloud).look()
+    assert len(pods(cloud, 3)) == 3
+    sound(cloud)
+
+
 def test_a_crash_anywhere_while_a_host_is_evacuated_starts_nothing_twice_and_loses_nothing(cloud: Cloud) -> None:
     fatal = 0
     while True:

@@ -24,7 +24,13 @@ def node(name: str = "node-1", ready: str = "True", taints: tuple[tuple[str, str
         },
         "spec": {"taints": [{"key": key, "effect": effect} for key, effect in taints], **changes.pop("spec", {})},
         "status": {
-            "allocatable": {"cpu": "3920m", "memory": "8040404Ki", "ephemeral-storage": "95491281146", "nvidia.com/gpu": "4"},
+            "allocatable": {
+                "cpu": "3920m",
+                "memory": "8040404Ki",
+                "ephemeral-storage": "95491281146",
+                "nvidia.com/gpu": "4",
+                "pods": "110",
+            },
             "conditions": [{"type": "MemoryPressure", "status": "False"}, {"type": "Ready", "status": ready, "message": "kubelet says"}],
             "nodeInfo": {"systemUUID": f"UUID-{name}", "machineID": "same"},
         },
@@ -47,6 +53,11 @@ def test_a_node_has_what_it_can_give_less_what_others_request() -> None:
     host = only(node(), taken=taken)
     assert (host.vcpus, host.memory_mib, host.disk_gib, host.gpus) == (1, 6827, 88, 3)
     assert only(node(), taken={"node-1": {"cpu": Decimal(50)}}).vcpus == 0
+
+
+def test_a_node_takes_so_many_pods_and_others_are_among_them() -> None:
+    assert only(node()).instances == 110
+    assert only(node(), taken={"node-1": {"pods": Decimal(12)}}).instances == 98
 
 
 OUT = ("node.kubernetes.io/out-of-service", "NoExecute")
