@@ -9,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
 
+import psycopg
 import pytest
 from httpx2 import Response
 
+from drivers.kubernetes import names
 from tests.api.outside import PLENTY, fresh
 from tests.drivers.kubernetes.backend import apply, credentials, uri
 from tests.lab.kubernetes.rig import Cluster
@@ -79,9 +81,11 @@ def used(province: Province, resource: str) -> int:
     return sum(row["used"] for row in rows if (row["project"], row["kind"], row["resource"]) == (path, "any", resource))
 
 
-def ours(cluster: Cluster, kind: str) -> list[str]:
-    """What the driver made of one kind, wherever it is."""
-    found = cluster.api.ask(f"GET /api/v1/{kind}?labelSelector=app.kubernetes.io/managed-by=chutian")["items"]
+def ours(province: Province, cluster: Cluster, kind: str) -> list[str]:
+    """What this controller made of one kind, wherever it is: the cluster is shared with tests that are owners, too."""
+    with psycopg.connect(province.cloud.database_url) as conn:
+        (owner,) = conn.execute("SELECT owner::text FROM cloud").fetchone() or ("",)
+    found = cluster.api.ask(f"GET /api/v1/{kind}?labelSelector={names.OWNER}={names.label(owner)}")["items"]
     return [one["metadata"]["name"] for one in found]
 
 
@@ -124,12 +128,12 @@ def test_machines_and_containers_are_one_application_and_containers_outlive_thei
     assert used(province, "instances") == 8, "nothing was counted twice"
     delete(province, found)
     for kind in ("namespaces", "persistentvolumeclaims", "secrets", "pods", "services"):
-        until(lambda kind=kind: ours(nodes, kind) == [], 90, f"{kind} were left behind")
+        until(lambda kind=kind: ours(province, nodes, kind) == [], 90, f"{kind} were left behind")
 
 
 def test_what_somebody_does_to_a_pod_by_hand_is_noticed_told_and_mended(province: Province, nodes: Cluster) -> None:
     (one,) = hand_in(province, containers(province, 1))
-    (namespace,) = ours(nodes, "namespaces")
+    (namespace,) = ours(province, nodes, "namespaces")
     started = time.monotonic()
     nodes.api.ask(f"DELETE /api/v1/namespaces/{namespace}/pods/{one['name']}?gracePeriodSeconds=0")
     until(lambda: "instance.vanished" in province.events(one), NOTICED_S, "a deleted pod was not told of")
@@ -209,7 +213,7 @@ def test_one_limit_bounds_machines_and_containers_together_whoever_comes_first(p
     assert used(of_limits, "vcpus") == 20
     found = [department.member.settled_within(id_, "active", 120) for id_ in taken]
     assert {one["kind"] for one in found} == {"vm", "container"}
-    assert len(ours(nodes, "pods")) == sum(one["kind"] == "container" for one in found)
+    assert len(ours(province, nodes, "pods")) == sum(one["kind"] == "container" for one in found)
     delete(of_limits, found)
     assert used(of_limits, "vcpus") == 0
 
@@ -265,7 +269,7 @@ def test_a_log_is_followed_as_it_grows_and_many_followers_keep_nobody_else_waiti
 
 def test_a_drain_waits_for_a_disruption_budget(province: Province, nodes: Cluster) -> None:
     (one,) = hand_in(province, containers(province, 1))
-    (namespace,) = ours(nodes, "namespaces")
+    (namespace,) = ours(province, nodes, "namespaces")
     budgets = f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
     everybody = {"minAvailable": 1, "selector": {"matchLabels": {"app.kubernetes.io/managed-by": "chutian"}}}
     nodes.api.ask(f"POST {budgets}", {"metadata": {"name": "keep"}, "spec": everybody})
