@@ -59,16 +59,15 @@ def _movable(row: Row) -> bool:
     return row["instance_id"] is None or row["kind"] in RESTARTABLE
 
 
-def relocate(conn: Connection, env: Env, host: Row, kind: str, actor: str) -> tuple[list[str], dict[str, NoValidHost]]:
-    """Move what finds a place; ids of instances that were, and why the others weren't. `kind`: of the events that say so.
+def relocate(conn: Connection, env: Env, host: Row, there: Leaving, kind: str, actor: str) -> list[str]:
+    """Move off a host what found a place in a `look`; ids of instances that were. `kind`: of the events that say so.
 
     Locks instances, then sums, then hosts, the order of all who change a placed instance; an instance that somebody else is changing is
     left for the next look.
     """
-    there = look(conn, host)
     targets = {move.key: move.target for move in there.found.moves}
     if not targets:
-        return [], dict(there.found.refused)
+        return []
     still = relocations.lock(conn, host["id"], list(targets))
     targets = {key: target for key, target in targets.items() if key in still}
     projects.nodes(conn, {id_ for key in targets for id_ in there.who[key]["ancestors"]}, lock=True)
@@ -77,7 +76,7 @@ def relocate(conn: Connection, env: Env, host: Row, kind: str, actor: str) -> tu
     relocations.move(conn, _moved(conn, there, found), env.settings.build_deadline_s)
     facts = [events.event(kind, "instance", row["id"], row["name"], row["ancestors"][-1], actor, host=row["host"]) for row in moved]
     events.add(conn, facts)
-    return [row["id"] for row in moved], dict(there.found.refused)
+    return [row["id"] for row in moved]
 
 
 def _still_fit(conn: Connection, there: Leaving, targets: Mapping[str, str]) -> dict[str, Placement]:
@@ -109,10 +108,10 @@ def off(conn: Connection, env: Env, endpoint_id: str) -> list[str]:
     moved: list[str] = []
     for host in relocations.to_empty(conn, endpoint_id):
         kind = "instance.evacuated" if host["state"] == "fenced" else "instance.moved"
-        ids, refused = relocate(conn, env, host, kind, "chutian")
+        there = look(conn, host)
+        moved += relocate(conn, env, host, there, kind, "chutian")
         if host["state"] == "fenced":
-            instances.say_why(conn, list(refused), "no_room_to_evacuate")
-        moved += ids
+            instances.say_why(conn, list(there.found.refused), "no_room_to_evacuate")
     return moved
 
 
@@ -130,7 +129,7 @@ def drain(conn: Connection, env: Env, identity: Identity, reference: str, genera
         names = [{"id": one["id"], "name": one["name"], "project": one["path"], "why": _why(there, one)} for one in held[:100]]
         raise errors.InvalidState("drain_impossible", details={"instances": names}, name=row["name"], count=len(held))
     row = fleet_actions.change(conn, identity, row, "host.draining", cordoned=True, draining=True)
-    relocate(conn, env, row, "instance.moved", identity.name)
+    relocate(conn, env, row, there, "instance.moved", identity.name)
     return fleet_actions.find_host(conn, identity, row["id"])
 
 

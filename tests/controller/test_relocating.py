@@ -58,6 +58,14 @@ def hosts(cloud: Cloud, ids: list[str]) -> Counter[str]:
     return Counter(row_of(cloud, id_)["host"] for id_ in ids)
 
 
+def looked(cloud: Cloud) -> Stepper:
+    """A controller that has looked at every endpoint, and done what follows from it."""
+    stepper = Stepper(cloud)
+    stepper.look()
+    stepper.settle()
+    return stepper
+
+
 def lose(cloud: Cloud, host: str) -> list[str]:
     """A host loses power; who was on it."""
     cloud.world.fence(host)
@@ -68,9 +76,7 @@ def test_what_a_fenced_host_ran_runs_elsewhere_once_and_counts_once(cloud: Cloud
     ids = pods(cloud, 6)
     victim = row_of(cloud, ids[0])["host"]
     gone = lose(cloud, victim)
-    stepper = Stepper(cloud)
-    stepper.look()
-    stepper.settle()
+    stepper = looked(cloud)
     assert gone
     assert victim not in hosts(cloud, ids)
     for id_ in ids:
@@ -89,9 +95,7 @@ def test_a_host_that_is_only_silent_keeps_what_it_may_still_run(cloud: Cloud) ->
     ids = pods(cloud, 3)
     victim = row_of(cloud, ids[0])["host"]
     cloud.world.describe(victim, health=Health.SILENT)
-    stepper = Stepper(cloud)
-    stepper.look()
-    stepper.settle()
+    stepper = looked(cloud)
     assert victim in hosts(cloud, ids)
     assert row_of(cloud, ids[0])["host_state"] == "unreachable"
     assert all(cloud.world.boots(id_) == 1 for id_ in ids)
@@ -105,9 +109,7 @@ def test_who_finds_no_room_waits_says_so_and_is_started_when_there_is_some(cloud
     ids = pods(cloud, 12)
     victim = row_of(cloud, ids[0])["host"]
     gone = lose(cloud, victim)
-    stepper = Stepper(cloud)
-    stepper.look()
-    stepper.settle()
+    stepper = looked(cloud)
     assert hosts(cloud, gone) == Counter({victim: 4})
     assert {row_of(cloud, id_)["reason"]["code"] for id_ in gone} == {"no_room_to_evacuate"}
     staying = [id_ for id_ in ids if id_ not in gone]
@@ -130,9 +132,7 @@ def test_machines_stay_with_their_disks(cloud: Cloud) -> None:
     Stepper(cloud).settle()
     victim = row_of(cloud, id_)["host"]
     lose(cloud, victim)
-    stepper = Stepper(cloud)
-    stepper.look()
-    stepper.settle()
+    looked(cloud)
     assert row_of(cloud, id_)["host"] == victim
     sound(cloud)
 
@@ -140,9 +140,7 @@ def test_machines_stay_with_their_disks(cloud: Cloud) -> None:
 def test_members_that_must_lie_apart_do_so_afterwards(cloud: Cloud) -> None:
     ids = pods(cloud, 2, spread=SpreadRule("anti_affinity"))
     lose(cloud, row_of(cloud, ids[0])["host"])
-    stepper = Stepper(cloud)
-    stepper.look()
-    stepper.settle()
+    looked(cloud)
     assert sorted(hosts(cloud, ids).values()) == [1, 1]
     sound(cloud)
 
