@@ -12,6 +12,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -21,11 +22,10 @@ from controller.config import Settings
 from controller.connections import Connections
 from controller.model.lifecycle import SETTLED, State
 from controller.reconcile.instance_pass import Outcome, run
-from controller.reconcile.tenants import settle
+from controller.reconcile.tenants import Teller
 from controller.sealing import Seal
 from controller.store import events, fleet, instances
 from controller.store.database import Database
-from drivers.base import Driver
 
 log = structlog.get_logger()
 Row = Mapping[str, Any]
@@ -44,7 +44,7 @@ class InstanceLoop:
         self._waiting: dict[str, deque[Row]] = defaultdict(deque)  # by endpoint
         self._running: dict[str, int] = defaultdict(int)  # threads by endpoint
         self._held: dict[str, str] = {}  # instances leased by us, with their endpoint
-        self._telling: dict[str, threading.Lock] = {}  # one at a time tells an endpoint of projects' shares
+        self._teller = Teller(database)
         self._hints: set[str] = set()
         self._stirred: set[str] = set()  # held instances of which a backend said something meanwhile
         self._found: deque[Outcome] = deque()
@@ -131,7 +131,8 @@ class InstanceLoop:
                 self._running[endpoint_id] += more
                 starts += [endpoint_id] * more
         for endpoint_id in starts:
-            self._pool.submit(self._drain, endpoint_id)
+            with suppress(RuntimeError):  # no more threads are given once the end has begun: whoever comes next goes on
+                self._pool.submit(self._drain, endpoint_id)
 
     def _renew(self) -> None:
         if time.monotonic() - self._renewed < self._settings.lease_s / 3:
@@ -155,14 +156,9 @@ class InstanceLoop:
                 if len(self._waiting[endpoint_id]) == _QUEUE_LONG // 2:
                     self._work.set()  # before it runs dry
             connect = partial(self._connections.driver, row["endpoint"])
-            self._found.append(run(connect, row, self._settings, self._seal, partial(self._settle, row)))
+            settle = partial(self._teller.tell, endpoint_id=endpoint_id, project_id=row["project_id"])
+            self._found.append(run(connect, row, self._settings, self._seal, settle))
             self._results.set()
-
-    def _settle(self, row: Row, driver: Driver) -> None:
-        with self._lock:
-            telling = self._telling.setdefault(endpoint_id := row["endpoint_id"], threading.Lock())
-        with telling:  # of many that wait for it, the first tells for all, and the others find it told
-            settle(self._database, driver, endpoint_id, row["project_id"])
 
     # -- record ------------------------------------------------------------------------------------------------------------------
 

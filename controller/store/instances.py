@@ -119,7 +119,7 @@ def lock_preemptible(conn: Connection, ids: Sequence[str]) -> set[str]:
     return {row["id"] for row in found}
 
 
-_PICK = """
+PICK = """
 WITH picked AS (
     UPDATE instances i SET leased_until = now() + make_interval(secs => :lease),
            since = CASE WHEN state = 'pending' AND goal <> 'gone' THEN now() ELSE since END,
@@ -153,7 +153,8 @@ def pick(conn: Connection, lease_s: float, saturated: Sequence[str], limit: int)
     taken: the rest is to go elsewhere first); so do those that begin later, or whose place others have yet to leave. Their time to be
     built counts from when they are first picked.
     """
-    picked = sql.rows(conn, _PICK, lease=lease_s, saturated=list(saturated), limit=limit)
+    sql.along_indexes(conn)
+    picked = sql.rows(conn, PICK, lease=lease_s, saturated=list(saturated), limit=limit)
     if not picked:
         return []
     reached = sql.rows(  # apart, once for all that are behind one: credentials are long

@@ -1,7 +1,8 @@
-"""Calls to one API server: bounded in time, never repeated, raw JSON both ways.
+"""Calls to one API server: bounded in time, raw JSON both ways.
 
-The official client carries them (its connections, certificates, tokens and proxies); its typed objects are left aside, as they cost
-fourteen times the CPU. Every answer that isn't one of 200 to 299 becomes an error of `drivers.errors`; none ever holds what was sent.
+The official client knows how to reach and trust the server and carries what goes on (watches, output, commands); its typed objects are
+left aside, as they cost fourteen times the CPU, and whole answers go by `calling`. Every answer that isn't one of 200 to 299 becomes an
+error of `drivers.errors`; none ever holds what was sent.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from websocket import WebSocket
 
 from drivers.errors import HostUnreachable
 from drivers.kubernetes.access import Access
+from drivers.kubernetes.calling import Caller
 from drivers.kubernetes.failures import failure, unreachable
 
 Json = dict[str, Any]
@@ -71,6 +73,7 @@ class Api:
         self._access = access
         self._configuration = access.configuration
         self._timeout_s = timeout_s
+        self._caller = Caller(self._configuration, timeout_s)
         self._pools = RESTClientObject(self._configuration).pool_manager
         self._prefix = urlsplit(self._configuration.host).path
         self._pool = self._pools.connection_from_url(self._configuration.host)  # there is one server, and nobody sends us elsewhere
@@ -85,37 +88,32 @@ class Api:
 
     def call(self, method: str, path: str, body: Json | None = None, kind: str = JSON, /, **query: str) -> Json:
         """One answer, whole."""
-        response = self._send(method, path, query, body, kind, urllib3.Timeout(connect=self._timeout_s, read=self._timeout_s), True)
-        found = orjson.loads(response.data) if response.data else {}
+        if self.closed:
+            raise HostUnreachable(detail="this connection is closed")
+        self.asked += 1
+        headers = [f"{name}: {value}" for name, value in self._headers(kind if body is not None else None).items()]
+        status, said = self._caller.call(method, self._path(path, query), headers, None if body is None else orjson.dumps(body))
+        self.hear()
+        if not 200 <= status < 300:
+            raise failure(status, said, f"{method} {path}")
+        found = orjson.loads(said) if said else {}
         return found if isinstance(found, dict) else {}
 
     def stream(self, path: str, silence_s: float, **query: str) -> Stream:
         """An answer that goes on; it is given up after `silence_s` without a byte."""
-        timeout = urllib3.Timeout(connect=self._timeout_s, read=silence_s)
-        return Stream(self._send("GET", path, query, None, JSON, timeout, False), self)
-
-    def _send(
-        self, method: str, path: str, query: Mapping[str, str], body: Json | None, kind: str, timeout: urllib3.Timeout, whole: bool
-    ) -> Any:
         if self.closed:
             raise HostUnreachable(detail="this connection is closed")
         self.asked += 1
-        headers = {"accept": JSON, **self._credentials(), **({"content-type": kind} if body is not None else {})}
+        timeout = urllib3.Timeout(connect=self._timeout_s, read=silence_s)
+        whole = f"{self._prefix}{self._path(path, query)}"
         try:
             response = self._pool.urlopen(
-                method,
-                self._path(path, query),
-                body=None if body is None else orjson.dumps(body),
-                headers=headers,
-                retries=False,
-                redirect=False,
-                timeout=timeout,
-                preload_content=whole,
+                "GET", whole, headers=self._headers(None), retries=False, redirect=False, timeout=timeout, preload_content=False
             )
             self.hear()
             if 200 <= response.status < 300:
-                return response
-            raise failure(response.status, response.data, f"{method} {path}")
+                return Stream(response, self)
+            raise failure(response.status, response.data, f"GET {path}")
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise unreachable(error) from error
 
@@ -149,11 +147,15 @@ class Api:
     def close(self) -> None:
         """Let go of connections and keys."""
         self.closed = True
+        self._caller.close()
         self._pools.clear()
         self._access.close()
 
     def _path(self, path: str, query: Mapping[str, str]) -> str:
-        return f"{self._prefix}{path}{'?' if query else ''}{urlencode(query)}"
+        return f"{path}?{urlencode(query)}" if query else path
+
+    def _headers(self, kind: str | None) -> dict[str, str]:
+        return {"accept": JSON, **self._credentials(), **({"content-type": kind} if kind else {})}
 
     def _credentials(self) -> dict[str, str]:
         with self._lock:  # the token of a pod's account is read anew now and then

@@ -99,4 +99,9 @@ def _forbidden(detail: str) -> DriverError:
 def unreachable(error: Exception) -> HostUnreachable:
     """For an answer that never came. The exception's own text may name addresses, and no more."""
     cause = error.__cause__ or getattr(error, "reason", None) or error
-    return HostUnreachable(detail=f"the API server does not answer: {type(cause).__name__}: {cause}"[:_LONGEST])
+    return unanswered(f"{type(cause).__name__}: {cause}")
+
+
+def unanswered(why: str) -> HostUnreachable:
+    """The same, in the words of whoever waited for it."""
+    return HostUnreachable(detail=f"the API server does not answer: {why}"[:_LONGEST])

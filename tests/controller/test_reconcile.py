@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from controller.actions import instances as verbs
 from controller.reconcile.instances import write
 from controller.store import instances as store
+from controller.store import sql
 from drivers.base import Condition, Observation, Reason
 from drivers.errors import DiskMissing, InvalidSpec, Transient
 from tests.controller.asking import Case, all_rows, arrived, ask, backend, create, nothing_left, quickly, row_of, running, sound, told
@@ -23,6 +25,23 @@ from tests.controller.stepping import Crash, Stepper
 
 Row = Mapping[str, Any]
 _WRITTEN = ("instances", "allocations", "events", "usage", "hosts", "requests")
+
+
+# -- picking ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_picking_a_few_of_many_neither_reads_nor_sorts_the_whole(cloud: Cloud) -> None:
+    """Tables that have just grown: nothing is known of them yet."""
+    create(cloud, count=40)
+
+    def plan(conn: Connection) -> str:
+        sql.along_indexes(conn)
+        found = sql.rows(conn, f"EXPLAIN {store.PICK}", lease=30, saturated=[], limit=10)
+        return "\n".join(row["QUERY PLAN"] for row in found)
+
+    made = cloud.run(plan)
+    assert "Index Scan using instances_due" in made
+    assert not [line for line in made.splitlines() if "Sort" in line or "Seq Scan" in line], made
 
 
 # -- converges; a second pass does nothing ---------------------------------------------------------------------------------------
