@@ -93,6 +93,7 @@ ADVICE: Mapping[str, str] = {
     "endpoint.unreachable": "Look at the host and the way to it; see its reason.",
     "endpoint.orphan_found": "See “Orphans” above.",
     "host.unreachable": "See “A host that does not answer” above.",
+    "instance.unseen": "See “A host that does not answer” above.",
     "host.changed": "Nothing, if somebody changed the hardware; else ask who did.",
     "instance.failed": "See its reason, mend it, start or rebuild the instance.",
     "instance.retrying": "Nothing yet; the tries go on.",

@@ -19,6 +19,7 @@ from controller.store.sql import Row
 from drivers.base import HostInventory, Inventory, Reason
 
 _BECAME = {"up": "host.reachable", "unreachable": "host.unreachable", "fenced": "host.fenced"}
+_SEEN = {"up": "instance.seen_again", "unreachable": "instance.unseen"}  # of what it runs; what a fenced one ran is told of one by one
 _CHANGING = ("zone", "site", "level", "spare_hosts", "fill_order", "licences", "may_wake", "overcommit", "reserved")
 
 # -- pools -----------------------------------------------------------------------------------------------------------------------
@@ -138,6 +139,7 @@ def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) ->
     taken = fleet.names_taken(conn, (found.name for found in inventory.hosts if found.name not in known))
     twice = fleet.on_machines(conn, endpoint["id"], (found.machine for found in inventory.hosts))
     fresh, changed, facts = [], [], []
+    became: dict[str, list[str]] = {state: [] for state in _BECAME}
     for found in inventory.hosts:
         row = known.get(found.name)
         pool = pools[row["pool_id"] if row else endpoint["pool_id"]]
@@ -152,15 +154,19 @@ def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) ->
         elif row["state"] != "retired" and any(_told(row[field]) != _told(value) for field, value in record.items()):
             changed.append({"id": row["id"], **record})
             kind = "host.changed" if row["state"] == record["state"] else _BECAME[record["state"]]
+            became[record["state"]] += [row["id"]] if row["state"] != record["state"] else []
             facts.append(events.event(kind, "host", row["id"], row["name"], None, "chutian", instances=row["used_instances"]))
     there, lost = {found.name for found in inventory.hosts}, "fenced" if inventory.complete else "unreachable"
     for row in known.values():
         if row["backend_name"] not in there and row["state"] not in ("retired", "fenced", lost):
             fleet.set_host(conn, row["id"], None, state=lost, power_seen="unknown")
+            became[lost].append(row["id"])
             facts.append(events.event(_BECAME[lost], "host", row["id"], row["name"], None, "chutian", instances=row["used_instances"]))
     fleet.insert_hosts(conn, fresh)
     fleet.update_hosts(conn, changed)
     events.add(conn, facts)
+    for state, kind in _SEEN.items():
+        events.add_for_all_on(conn, became[state], kind)
 
 
 def _alone(found: HostInventory, twice: Mapping[str, str]) -> HostInventory:

@@ -107,6 +107,12 @@ FACTS: dict[str, tuple[str, str]] = {
         "{name} 所在主机已失效，正在另一主机上启动；配额不重复计算。",
     ),
     "instance.moved": ("{name} is moved off its host, which is being emptied.", "{name} 所在主机正在清空，实例迁往其他主机。"),
+    "instance.troubled": ("{name} does not run as it should. {why}", "{name} 运行异常。{why}"),
+    "instance.unseen": (
+        "The host of {name} does not answer, so whether it runs is unknown. It is started nowhere else unless that host is certainly off.",
+        "{name} 所在主机没有响应，运行状态未知；在确认该主机已关闭之前不会在别处启动。",
+    ),
+    "instance.seen_again": ("The host of {name} answers again.", "{name} 所在主机恢复响应。"),
     "instance.mended": ("{name} is as it should be again.", "{name} 已恢复正常。"),
     "instance.leftover_removed": (
         "A leftover of {name}, which was deleted, was removed from {endpoint}.",

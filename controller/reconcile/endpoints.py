@@ -204,6 +204,7 @@ def silent(conn: Connection, endpoint: Row, error: DriverError, again_s: float) 
     hosts = fleet.set_hosts_state(conn, endpoint["id"], "up", "unreachable")
     facts += [_fact("host.unreachable", "host", row, instances=row["used_instances"]) for row in hosts]
     events.add(conn, facts)
+    events.add_for_all_on(conn, [row["id"] for row in hosts], "instance.unseen")
 
 
 def _fact(kind: str, object_kind: str, row: Row, **params: Any) -> events.Event:

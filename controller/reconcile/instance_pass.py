@@ -24,6 +24,7 @@ from drivers.errors import DriverError, HostUnreachable, Permanent, TenantUnsett
 log = structlog.get_logger()
 _BUSY_S, _BUSY_MAX_S = 0.2, 2.0  # pauses between looks at something under way: doubled each time
 _TOLD_S = 30.0  # the same where the backend will say when there is more to be seen, in case that its word is lost
+_SILENT = "host_silent"  # whoever looks at hosts tells of all that a silent one runs
 _ADDRESS_S, _ADDRESS_FOR_S = 2.0, 120.0  # a guest that has just booted gets its address a little later
 
 
@@ -113,12 +114,20 @@ def _look(row: Mapping[str, Any], seen: Observation, settings: Settings) -> Look
 
 
 def _drift(row: Mapping[str, Any], seen: Observation, step: Step) -> tuple[Event, ...]:
-    """Somebody acted behind our back; said once, when it is first seen."""
+    """Somebody acted behind our back, or it came into trouble by itself; said once, when it is first seen."""
+    if _troubled(row, seen):
+        return (_fact(row, "instance.troubled", **_why(seen.reason)),)
     if step.event is None or step.act is Act.NOTHING:
         return ()
     if row["attempts"] if step.event == ALTERED else row["condition"] == seen.condition:
         return ()
     return (_fact(row, step.event, **_why(seen.reason)),)
+
+
+def _troubled(row: Mapping[str, Any], seen: Observation) -> bool:
+    settled = row["state"] in SETTLED and row["generation"] == row["observed_generation"] and row["goal"] != Goal.GONE
+    held = seen.condition is Condition.BUSY and seen.reason is not None and seen.reason.code != _SILENT
+    return settled and held and row["condition"] != Condition.BUSY
 
 
 def _mended(row: Mapping[str, Any], step: Step) -> tuple[Event, ...]:
@@ -130,7 +139,8 @@ def _mended(row: Mapping[str, Any], step: Step) -> tuple[Event, ...]:
 
 def _result(row: Mapping[str, Any], seen: Observation, step: Step, facts: tuple[Event, ...], settings: Settings) -> Outcome:
     reason = seen.reason
-    if facts or row["condition"] != seen.condition:
+    unseen = row["reason"] is not None and row["reason"]["code"] == _SILENT  # it was only that nobody could say
+    if facts or (row["condition"] != seen.condition and not unseen):
         facts = (*facts, *_mended(row, step))
     if step.done and step.event:
         if step.event == "instance.failed":

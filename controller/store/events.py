@@ -42,6 +42,20 @@ def add(conn: Connection, facts: Iterable[Event]) -> None:
     sql.insert(conn, "events", list(facts))
 
 
+def add_for_all_on(conn: Connection, host_ids: Sequence[str], kind: str) -> None:
+    """One fact, of each instance on these hosts that is to stay."""
+    if host_ids:
+        sql.run(
+            conn,
+            "INSERT INTO events (kind, object_kind, object_id, object_name, project_id, actor, params)"
+            " SELECT :kind, 'instance', i.id, i.name, i.project_id, 'chutian', jsonb_build_object('host', h.name)"
+            " FROM instances i JOIN hosts h ON h.id = i.host_id"
+            " WHERE i.host_id = ANY(CAST(:hosts AS uuid[])) AND i.state NOT IN ('pending', 'deleted') AND i.goal <> 'gone' ORDER BY i.id",
+            kind=kind,
+            hosts=list(host_ids),
+        )
+
+
 def after(conn: Connection, cursor: tuple[int, int], scope: list[str] | None, object_id: str | None, limit: int) -> Sequence[Row]:
     """The facts after a cursor, oldest first."""
     return sql.rows(

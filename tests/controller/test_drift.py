@@ -117,7 +117,7 @@ def test_looking_at_an_endpoint_converges_after_a_crash_at_any_point(cloud: Clou
         assert {row["state"] for row in cloud.rows("SELECT state FROM hosts")} == {"up"}
         assert cloud.world.records().keys() == {hit}
         assert row_of(cloud, hit)["state"] == "active"
-        assert told(cloud, hit)[2:] == ["instance.stopped_by_other", "instance.mended"]
+        assert told(cloud, hit)[2:] == ["instance.unseen", "instance.seen_again", "instance.stopped_by_other", "instance.mended"]
         sound(cloud)
         ask(cloud, "delete", hit)
         stepper.settle()
@@ -156,6 +156,7 @@ def test_a_silent_endpoint_makes_its_hosts_unreachable_and_frees_nothing_and_com
     assert {row["state"] for row in cloud.rows("SELECT state FROM hosts")} == {"up"}
     assert condition(cloud, id_) == "running"
     assert told(cloud, endpoint["id"])[-1] == "endpoint.connected"
+    assert told(cloud, id_)[-2:] == ["instance.unseen", "instance.seen_again"], "each once, however often it is looked at"
     assert cloud.world.boots(id_) == 1
     sound(cloud)
 
