@@ -9,6 +9,10 @@ REASONS: dict[str, tuple[str, str]] = {
     "host_unreachable": ("The host does not answer: {detail}", "主机没有响应：{detail}"),
     "backend_timeout": ("The backend did not answer in time: {detail}", "后端响应超时：{detail}"),
     "backend_refused": ("The backend refused: {detail}", "后端拒绝：{detail}"),
+    "not_in_cluster": (
+        "Only a controller in a pod of the cluster can use 'in-cluster': {missing} is missing. Else give an address and a kubeconfig.",
+        "只有运行在集群 Pod 内的控制器才能使用 in-cluster：缺少 {missing}。其他情形请给出地址和 kubeconfig。",
+    ),
     "invalid_spec": ("The backend can't take this specification: {detail}", "后端无法接受该规格：{detail}"),
     "image_corrupt": (
         "Image {image} must not boot, its {algorithm} digest is not the one on record: {where}",

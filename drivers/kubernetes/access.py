@@ -3,6 +3,9 @@
 The credentials are the text of a kubeconfig that was uploaded to the controller, so all in it must be inline: a program to run, a file to
 read, or a server that isn't verified would be somebody else's hand on this machine, and is refused by name. What TLS wants as files is
 handed over in anonymous memory (`memfd`): no key is ever on a disk.
+
+Instead of them, a controller that itself runs in a pod may use the account of that pod: the address `in-cluster`. The kubelet keeps its
+files; the token, which lasts an hour, is read anew every few seconds, the authority with each new connection.
 """
 
 from __future__ import annotations
@@ -10,23 +13,32 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import yaml
-from kubernetes import config
 from kubernetes.client import Configuration
 from kubernetes.utils.keepalive import tcp_keepalive_socket_options
 
 from drivers.errors import InvalidSpec
 
 IN_CLUSTER: Final = "in-cluster"
+ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # where every pod has what its account is known by
+REREAD_S: Final = 5.0
 CONNECTIONS: Final = 64  # kept open: one for each watch, and for calls at once
 _FILES: Final = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 _PROGRAMS: Final = ("exec", "auth-provider")
 _TAKEN: Final = frozenset({"client-certificate-data", "client-key-data", "token"})
+
+
+class NotInCluster(InvalidSpec):
+    """The controller has no account of a pod. Parameters: `missing`, a variable or a file."""
+
+    code = "not_in_cluster"
 
 
 @dataclass(slots=True)
@@ -45,6 +57,8 @@ class Access:
 def access(uri: str, credentials: str) -> Access:
     """Raises InvalidSpec, and says what is wrong without quoting any of the credentials."""
     if uri == IN_CLUSTER:
+        if credentials:
+            raise InvalidSpec(detail=f"{IN_CLUSTER} uses the account of the controller's own pod: leave the credentials out")
         return Access(_in_cluster())
     parts = urlsplit(uri)
     if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment or parts.username:
@@ -69,12 +83,44 @@ def _configuration(host: str) -> Configuration:
 
 
 def _in_cluster() -> Configuration:
-    made = _configuration("")
-    try:
-        config.load_incluster_config(client_configuration=made)  # type: ignore[no-untyped-call]
-    except config.ConfigException as error:
-        raise InvalidSpec(detail=f"in-cluster: {error}") from error
+    host, port = _variable("KUBERNETES_SERVICE_HOST"), _variable("KUBERNETES_SERVICE_PORT")
+    made = _configuration(f"https://{f'[{host}]' if ':' in host else host}:{port}")
+    made.ssl_ca_cert = str(ACCOUNT / "ca.crt")
+    for name in ("ca.crt", "token"):
+        if not _read(ACCOUNT / name):
+            raise NotInCluster(missing=str(ACCOUNT / name))
+    made.refresh_api_key_hook = _Token(ACCOUNT / "token")  # type: ignore[assignment]  # declared as None
     return made
+
+
+def _variable(name: str) -> str:
+    if not os.environ.get(name):
+        raise NotInCluster(missing=name)
+    return os.environ[name]
+
+
+def _read(path: Path) -> str:
+    """Empty where it can't be read."""
+    try:
+        return path.read_text("ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+class _Token:
+    """Gives a configuration the token of a file that is replaced now and then. While there is none the last one is kept: the server says
+    when it holds no more.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._read_at = path, -REREAD_S
+
+    def __call__(self, configuration: Configuration) -> None:
+        if time.monotonic() - self._read_at < REREAD_S:
+            return
+        self._read_at = time.monotonic()
+        if token := _read(self._path):
+            configuration.api_key["BearerToken"] = f"Bearer {token}"
 
 
 def _chosen(text: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -15,9 +15,10 @@ from tests.api.server import ROOT, command, free_port
 
 
 class Serving:
-    """The controller; `admin` asks it."""
+    """The controller; `admin` asks it. `within`: a command that runs it (in other surroundings); `variables`: more of its environment."""
 
-    def __init__(self, folder: Path, database_url: str) -> None:
+    def __init__(self, folder: Path, database_url: str, within: tuple[str, ...] = (), **variables: str) -> None:
+        self._within, self._variables = within, variables
         self.folder, self.database_url, self.log = folder, database_url, folder / "controller.log"
         self._port, self._settings = free_port(), folder / "chutian.toml"
         values = {"data_dir": str(folder / "data"), "database_url": database_url, "listen": f"127.0.0.1:{self._port}", "tls": "off"}
@@ -33,7 +34,7 @@ class Serving:
         """Start it; returns when it is ready."""
         line, environment = command("serve", self._settings)
         with self.log.open("a") as out:
-            self._process = subprocess.Popen(line, env=environment, stdout=out, stderr=out)
+            self._process = subprocess.Popen([*self._within, *line], env=environment | self._variables, stdout=out, stderr=out)
         end = time.monotonic() + 60
         while True:
             assert self._process.poll() is None, f"the controller ended: {self.log.read_text()[-2000:]}"

@@ -19,12 +19,10 @@ from tests.drivers.kubernetes.backend import apply, credentials, uri
 from tests.lab.kubernetes.rig import Cluster
 from tests.lab.kubernetes.shared import shared_cluster
 from tests.stories.conftest import Province
+from tests.stories.containers import IMAGE, RUNS
 from tests.stories.test_libvirt_hosts import NOTICED_S, until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
-IMAGE = "chutian.local/container:1"
-LOOP = 'echo "here is $(hostname)"; trap "exit 0" TERM; while :; do sleep 600 & wait $!; done'
-RUNS = {"image": IMAGE, "command": ["/bin/sh", "-c", LOOP]}
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from drivers.errors import (
     Unauthorized,
 )
 from drivers.kubernetes import names, records, rights, tenancy
-from drivers.kubernetes.access import access
+from drivers.kubernetes.access import NotInCluster, access
 from drivers.kubernetes.cache import Table
 from drivers.kubernetes.failures import Collided, Expired, Gone, Held, failure, unreachable
 from drivers.kubernetes.options import Options, parse
@@ -109,8 +109,14 @@ def test_an_address_that_is_none_is_refused(uri: str) -> None:
 
 
 def test_outside_a_cluster_there_is_no_in_cluster() -> None:
-    with pytest.raises(InvalidSpec, match="in-cluster"):
+    with pytest.raises(NotInCluster, match="KUBERNETES_SERVICE_HOST"):
         access("in-cluster", "")
+
+
+def test_in_a_cluster_no_credentials_are_given() -> None:
+    with pytest.raises(InvalidSpec, match="leave the credentials out") as caught:
+        access("in-cluster", kubeconfig())
+    assert WORD not in str(caught.value)
 
 
 def test_good_credentials_are_taken() -> None:
