@@ -37,6 +37,7 @@ ADVICE: Mapping[str, str] = {
     "driver_error": "A bug of the driver. It is tried again; look for `driver_broke` in the log and report it.",
     "backend_busy": "Nothing; it is tried again.",
     "not_in_cluster": "Run the controller in a pod with an account, or enrol with the API server's address and a kubeconfig.",
+    "credentials_elsewhere": "Enrol with the address that stands in the kubeconfig as `server`, or put the endpoint's there.",
     "host_unreachable": "Look at the host and the way to it. Its instances are kept as they are until it answers.",
     "backend_timeout": "Nothing at first; it is tried again. If it stays: the hypervisor is overloaded or hangs.",
     "backend_refused": "Read the detail (operators see it); mend the cause, then start, rebuild or delete the instance.",

@@ -13,6 +13,10 @@ REASONS: dict[str, tuple[str, str]] = {
         "Only a controller in a pod of the cluster can use 'in-cluster': {missing} is missing. Else give an address and a kubeconfig.",
         "只有运行在集群 Pod 内的控制器才能使用 in-cluster：缺少 {missing}。其他情形请给出地址和 kubeconfig。",
     ),
+    "credentials_elsewhere": (
+        "The kubeconfig is for {server}, the endpoint's address is {uri}: they must be the same.",
+        "kubeconfig 对应的服务器是 {server}，接入点地址是 {uri}：两者必须一致。",
+    ),
     "invalid_spec": ("The backend can't take this specification: {detail}", "后端无法接受该规格：{detail}"),
     "image_corrupt": (
         "Image {image} must not boot, its {algorithm} digest is not the one on record: {where}",

@@ -41,6 +41,12 @@ class NotInCluster(InvalidSpec):
     code = "not_in_cluster"
 
 
+class OtherServer(InvalidSpec):
+    """The credentials are for another server than the endpoint's address. Parameters: `uri`, `server`."""
+
+    code = "credentials_elsewhere"
+
+
 @dataclass(slots=True)
 class Access:
     """A configuration, and the memory that it names as files."""
@@ -66,6 +72,8 @@ def access(uri: str, credentials: str) -> Access:
     if not credentials:
         raise InvalidSpec(detail="the option credentials is missing: the text of a kubeconfig")
     cluster, user = _chosen(credentials)
+    if (server := cluster.get("server")) and _place(str(server)) != _place(uri):
+        raise OtherServer(uri=_place(uri), server=_place(str(server)))
     made = Access(_configuration(uri.rstrip("/")))
     try:
         _fill(made, cluster, user)
@@ -73,6 +81,18 @@ def access(uri: str, credentials: str) -> Access:
         made.close()
         raise
     return made
+
+
+def _place(address: str) -> str:
+    """An address as it is compared and shown: neither user nor query, which may be secret, and what is usual left out."""
+    try:
+        parts = urlsplit(address.strip())
+        host, port = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError:  # a port that is none
+        return "?"
+    host = f"[{host}]" if ":" in host else host
+    usual = port is None or (parts.scheme, port) == ("https", 443)
+    return f"{parts.scheme}://{host}{'' if usual else f':{port}'}{parts.path.rstrip('/')}"
 
 
 def _configuration(host: str) -> Configuration:

@@ -22,6 +22,23 @@ def tale() -> Iterator[Tale]:
         yield made
 
 
+def test_a_kubeconfig_for_another_server_is_refused_when_enrolling_and_later(tale: Tale) -> None:
+    there = by_kubeconfig(tale.cluster)
+    elsewhere = there["credentials"].replace(there["uri"], "https://127.0.0.1:6443")
+    body = {"name": "other", "driver": "kubernetes", "pool": "nodes", "uri": "https://127.0.0.1:1", "credentials": elsewhere}
+    before = tale.admin.ask("GET /v1/endpoints/cluster")
+    for line, given in (("POST /v1/endpoints", body), ("PATCH /v1/endpoints/cluster", {"credentials": elsewhere})):
+        for language, word in (("en", "must be the same"), ("zh", "必须一致")):
+            answer = tale.admin.call(line, given, {"Accept-Language": language})
+            told = answer.json()["error"]
+            assert (answer.status_code, told["details"]["reason"]) == (400, "credentials_elsewhere")
+            assert word in told["message"]
+            assert "https://127.0.0.1:6443" in told["message"], "of the kubeconfig"
+            assert (given.get("uri") or there["uri"]) in told["message"], "of the endpoint"
+    assert tale.admin.ask("GET /v1/endpoints/cluster")["generation"] == before["generation"]
+    assert [one["name"] for one in tale.admin.ask("GET /v1/endpoints")["items"]] == ["cluster"]
+
+
 def container_of(pod: dict[str, Any]) -> tuple[str, str, str, int]:
     """What stays the same as long as nobody starts it anew: pod, container, its start, its restarts."""
     (status,) = pod["status"]["containerStatuses"]

@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.messages import render
 from drivers.container import Port, Tenant
 from drivers.errors import (
     DriverError,
@@ -25,7 +26,7 @@ from drivers.errors import (
     Unauthorized,
 )
 from drivers.kubernetes import names, records, rights, tenancy
-from drivers.kubernetes.access import NotInCluster, access
+from drivers.kubernetes.access import NotInCluster, OtherServer, access
 from drivers.kubernetes.cache import Table
 from drivers.kubernetes.failures import Collided, Expired, Gone, Held, failure, unreachable
 from drivers.kubernetes.options import Options, parse
@@ -106,6 +107,38 @@ def test_credentials_that_reach_outside_their_text_or_lack_something_are_refused
 def test_an_address_that_is_none_is_refused(uri: str) -> None:
     with pytest.raises(InvalidSpec):
         access(uri, kubeconfig())
+
+
+@pytest.mark.parametrize(
+    ("uri", "server", "same"),
+    [
+        ("https://10.0.0.1:6443", "https://10.0.0.1:6443", True),
+        ("https://10.0.0.1:6443/", "https://10.0.0.1:6443", True),
+        ("https://API.lan", "https://api.lan:443/", True),
+        ("https://[fd00::1]:6443", "https://[FD00::1]:6443", True),
+        ("https://api.lan/k8s/one", "https://api.lan/k8s/one/", True),
+        ("https://10.0.0.1:6443", "", True),  # it names none
+        ("https://10.0.0.1:6443", "https://10.0.0.2:6443", False),
+        ("https://10.0.0.1:6443", "https://10.0.0.1:6444", False),
+        ("https://10.0.0.1:6443", "http://10.0.0.1:6443", False),
+        ("https://api.lan", "https://api.lan:6443", False),
+        ("https://api.lan/k8s/one", "https://api.lan/k8s/two", False),
+        ("https://10.0.0.1:6443", f"https://me:{WORD}@10.0.0.2:6443/?token={WORD}", False),
+        ("https://10.0.0.1:6443", f"https://10.0.0.1:{WORD}", False),
+    ],
+)
+def test_credentials_for_another_server_are_refused_and_both_are_named(uri: str, server: str, same: bool) -> None:
+    text = kubeconfig(cluster={"server": server})
+    if same:
+        access(uri, text).close()
+        return
+    with pytest.raises(OtherServer) as caught:
+        access(uri, text)
+    told = [render(caught.value.reason.code, caught.value.reason.params, language) for language in ("en", "zh")]
+    for sentence in told:
+        assert uri in sentence
+        assert WORD not in sentence
+    assert told[0] != told[1]
 
 
 def test_outside_a_cluster_there_is_no_in_cluster() -> None:
