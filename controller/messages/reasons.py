@@ -72,12 +72,12 @@ REASONS: dict[str, tuple[str, str]] = {
         "所在主机没有响应，运行状态未知：{node} {detail} 在确认主机已关闭之前不会在别处启动。",
     ),
     "host_refused": (
-        "Its host would not take it ({cause}): {detail} Start it again; if that is refused too, ask an operator.",
-        "所在主机拒绝接收（{cause}）：{detail} 请重新启动；若仍被拒绝，请联系运维人员。",
+        "Its host would not take it ({cause}): {detail} It is tried again by itself, ever later.",
+        "所在主机拒绝接收（{cause}）：{detail} 系统将自动重试，间隔逐次加长。",
     ),
     "host_shut_down": (
-        "Its host was shut down: {detail} Start it again.",
-        "所在主机已关机：{detail} 请重新启动该实例。",
+        "Its host was shut down: {detail} It is started again by itself once the host is there.",
+        "所在主机已关机：{detail} 主机恢复后将自动重新启动。",
     ),
     "node_cordoned": (
         "The cluster's own people want nothing new on it (cordoned). They free it with 'kubectl uncordon'.",
@@ -124,8 +124,12 @@ REASONS: dict[str, tuple[str, str]] = {
         "内存用量超出规格，已被终止。请选择更大的规格或降低内存用量。",
     ),
     "container_evicted": (
-        "Its host took it away, mostly for more disk used than its flavor has: {detail} Choose a larger flavor, or start it again.",
-        "已被主机驱逐（多因磁盘用量超出规格）：{detail} 请选择更大的规格，或重新启动。",
+        "Its host took it away, mostly for more disk used than its flavor has: {detail} It is started again by itself, ever later.",
+        "已被主机驱逐（多因磁盘用量超出规格）：{detail} 系统将自动重新启动，间隔逐次加长。",
+    ),
+    "host_keeps_refusing": (
+        "Its host took it away or refused it {times} times in a row ({cause}); given up: {detail} Choose a larger flavor, or start it.",
+        "主机已连续 {times} 次驱逐或拒绝（{cause}），不再自动重试：{detail} 请选择更大的规格，或重新启动。",
     ),
     "container_deadline": (
         "It ran for longer than it was given: {detail} Start it again.",

@@ -7,7 +7,8 @@ one code path. The rejected alternative, a job per action, needs someone to edit
 Stated policy for what happens behind the controller's back: the goal is the truth. A guest stopped by hand is started again, one started by
 hand is stopped again, one undefined by hand is defined again from its disk, running or not; each time an event says so. A disk that
 vanished is never replaced by an empty one: the instance goes to `error` and says why. A backend that can't be asked changes nothing at all.
-What came to its end by itself and well, as a container may that is asked for only once, is stopped until somebody starts it.
+What came to its end by itself and well, as a container may that is asked for only once, is stopped until somebody starts it; what is broken
+as it was asked for last is in error until then, and nothing is done to it meanwhile.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def next_step(look: Look) -> Step:
         return Step(Act.NOTHING, State.ERROR, done=True, event="instance.failed")
     if look.condition is Condition.BUSY and not (look.held and look.armed and not look.current):  # who asked anew need not wait for it
         return Step(Act.NOTHING, _under_way(look))
-    if look.condition is Condition.FAILED and not look.armed:
+    if look.condition is Condition.FAILED and (not look.armed or (look.current and look.state is not State.ERROR)):
         return Step(Act.NOTHING, State.ERROR, done=True, event="instance.failed")
     return Step(Act.ENSURE, _under_way(look), force=look.grace_over, event=_drift(look, wanted))
 

@@ -25,6 +25,7 @@ log = structlog.get_logger()
 _BUSY_S, _BUSY_MAX_S = 0.2, 2.0  # pauses between looks at something under way: doubled each time
 _TOLD_S = 30.0  # the same where the backend will say when there is more to be seen, in case that its word is lost
 _SILENT = "host_silent"  # whoever looks at hosts tells of all that a silent one runs
+_HELD = (Condition.BUSY, Condition.STOPPED)  # with a reason: in trouble, of which it may still come out
 _ADDRESS_S, _ADDRESS_FOR_S = 2.0, 120.0  # a guest that has just booted gets its address a little later
 
 
@@ -115,8 +116,8 @@ def _look(row: Mapping[str, Any], seen: Observation, settings: Settings) -> Look
 
 def _drift(row: Mapping[str, Any], seen: Observation, step: Step) -> tuple[Event, ...]:
     """Somebody acted behind our back, or it came into trouble by itself; said once, when it is first seen."""
-    if _troubled(row, seen):
-        return (_fact(row, "instance.troubled", **_why(seen.reason)),)
+    if seen.reason is not None and seen.condition in _HELD:
+        return (_fact(row, "instance.troubled", **_why(seen.reason)),) if _news(row, seen.reason) else ()
     if step.event is None or step.act is Act.NOTHING:
         return ()
     if row["attempts"] if step.event == ALTERED else row["condition"] == seen.condition:
@@ -124,10 +125,9 @@ def _drift(row: Mapping[str, Any], seen: Observation, step: Step) -> tuple[Event
     return (_fact(row, step.event, **_why(seen.reason)),)
 
 
-def _troubled(row: Mapping[str, Any], seen: Observation) -> bool:
+def _news(row: Mapping[str, Any], reason: Reason) -> bool:
     settled = row["state"] in SETTLED and row["generation"] == row["observed_generation"] and row["goal"] != Goal.GONE
-    held = seen.condition is Condition.BUSY and seen.reason is not None and seen.reason.code != _SILENT
-    return settled and held and row["condition"] != Condition.BUSY
+    return settled and reason.code != _SILENT and row["condition"] not in _HELD
 
 
 def _mended(row: Mapping[str, Any], step: Step) -> tuple[Event, ...]:

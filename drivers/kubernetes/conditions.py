@@ -1,6 +1,7 @@
 """What a pod's record means, in the boundary's words: pure, from the pod, its node's health and the time.
 
-BUSY says that it may still come by itself, and `reason` what it waits for; FAILED, that it will not. A container that ended and was started
+BUSY says that it may still come by itself, and `reason` what it waits for; FAILED, that it will not. What its node took away is BUSY until
+another may be made in its place, then STOPPED; FAILED, once that is hopeless (`returning`). A container that ended and was started
 again counts as running only once it has run for `STEADY_S`: else a crash loop would look well between two crashes. After
 `HOPELESS` restarts a crash loop is FAILED.
 
@@ -15,10 +16,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 from drivers.base import Condition, Health, Observation, Reason
+from drivers.kubernetes import returning
 from drivers.kubernetes.records import ContainerState, Pod, Thing
 
 STEADY_S: Final = 10
 HOPELESS: Final = 5
+RETRY_S: Final = 1800.0
 _LONGEST: Final = 300
 
 Verdict = tuple[Condition, Reason | None]
@@ -38,36 +41,11 @@ WAITING: Final[Mapping[str, tuple[Condition, str]]] = {
 }
 """What a container waits for (`state.waiting.reason`); anything else is the kubelet at work."""
 
-REFUSED: Final = (
-    "OutOf",
-    "NodeAffinity",
-    "NodePorts",
-    "NodeName",
-    "UnexpectedAdmissionError",
-    "AppArmor",
-    "PodOSNotSupported",
-    "Sysctl",
-    "Unsupported",
-)
-"""How the reasons begin with which a kubelet refuses a pod that was bound to it."""
 
-ENDED: Final[Mapping[str, str]] = {
-    "Evicted": "container_evicted",
-    "Preempting": "container_evicted",
-    "Preempted": "container_evicted",
-    "DeadlineExceeded": "container_deadline",
-    "Terminated": "host_shut_down",
-    "Shutdown": "host_shut_down",
-    "NodeShutdown": "host_shut_down",
-    "NodeLost": "host_shut_down",
-}
-"""Why a pod ended, by its own reason."""
-
-
-def observation(pod: Pod, health: Health, now: datetime) -> Observation:
+def observation(pod: Pod, health: Health, now: datetime, retry_s: float = RETRY_S) -> Observation:
     """One pod of ours. `health` is that of the node it is bound to; READY for one that is bound to none."""
     assert pod.mark is not None  # noqa: S101  # only our own are asked about
-    condition, reason = verdict(pod, health, now)
+    condition, reason = verdict(pod, health, now, retry_s)
     whole = not pod.altered and not (reason is not None and reason.code == "secret_missing")
     return Observation(
         pod.mark.instance,
@@ -88,7 +66,7 @@ def waiting(seen: Observation, claims: Iterable[Thing]) -> Observation:
     return replace(seen, reason=Reason("claim_unbound", {"claims": ", ".join(pending)}))
 
 
-def verdict(pod: Pod, health: Health, now: datetime) -> Verdict:
+def verdict(pod: Pod, health: Health, now: datetime, retry_s: float = RETRY_S) -> Verdict:
     """The condition and what is to be said of it."""
     if pod.node and health is Health.FENCED:
         return Condition.FAILED, Reason("host_fenced", {"node": pod.node})
@@ -99,7 +77,7 @@ def verdict(pod: Pod, health: Health, now: datetime) -> Verdict:
     if pod.phase == "Succeeded":
         return Condition.FINISHED, None
     if pod.phase == "Failed":
-        return Condition.FAILED, _ended(pod)
+        return _taken(pod, now, retry_s) if returning.taken(pod) else (Condition.FAILED, _ended(pod))
     if pod.gated:
         return Condition.STOPPED, None
     if not pod.node:
@@ -107,11 +85,19 @@ def verdict(pod: Pod, health: Health, now: datetime) -> Verdict:
     return _living(pod, now)
 
 
+def _taken(pod: Pod, now: datetime, retry_s: float) -> Verdict:
+    detail = _cut(pod.message)
+    if returning.hopeless(pod, retry_s):
+        return Condition.FAILED, Reason("host_keeps_refusing", {"times": returning.series(pod).lost, "cause": pod.reason, "detail": detail})
+    condition = Condition.BUSY if now.timestamp() < returning.due_at(pod) else Condition.STOPPED
+    if pod.reason in returning.TAKEN:
+        return condition, Reason(returning.TAKEN[pod.reason], {"detail": detail})
+    return condition, Reason("host_refused", {"cause": pod.reason, "detail": detail})
+
+
 def _ended(pod: Pod) -> Reason:
-    if pod.reason.startswith(REFUSED):
-        return Reason("host_refused", {"cause": pod.reason, "detail": _cut(pod.message)})
-    if pod.reason in ENDED:
-        return Reason(ENDED[pod.reason], {"detail": _cut(pod.message)})
+    if pod.reason == "DeadlineExceeded":
+        return Reason("container_deadline", {"detail": _cut(pod.message)})
     return _exit(pod.container.reason, pod.container.exit_code, pod.container.message)
 
 

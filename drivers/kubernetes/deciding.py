@@ -6,6 +6,7 @@ Invariants:
 * Whether a pod is gone is the kubelet's word. Only that of a FENCED node is not waited for; `force` shortens the time that a container has
   to end and never does without that word.
 * What moves off a node that works leaves by eviction, however long that is held up, so that disruption budgets hold.
+* What ended by itself, well or badly, is made anew only for a newer spec; what its node took away, for any.
 * Where one pod will do for both specs only its counters are written anew.
 """
 
@@ -15,6 +16,7 @@ from enum import StrEnum
 
 from drivers.base import Health, InstanceSpec, Power
 from drivers.errors import InvalidSpec
+from drivers.kubernetes import returning
 from drivers.kubernetes.records import Pod
 
 
@@ -66,6 +68,6 @@ def _serves(spec: InstanceSpec, content: str, seen: Pod) -> bool:
     assert seen.mark is not None  # noqa: S101  # asked before
     if seen.mark.content != content or seen.altered:
         return False
-    if seen.phase == "Failed":
+    if returning.taken(seen):
         return False
-    return seen.phase != "Succeeded" or seen.mark.generation == spec.generation
+    return not seen.ended or seen.mark.generation == spec.generation

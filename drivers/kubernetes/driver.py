@@ -1,7 +1,8 @@
 """The Kubernetes driver: one connection to one cluster, whose nodes are hosts and whose pods are our containers.
 
 What is where: `names` how things are marked, `pod` and `tenancy` what objects we make (pure), `conditions`, `nodes` and `deciding` what is
-concluded from those that are there (pure), `view` with `watching` and `cache` what is known of the cluster, `ensuring` and `settling` what
+concluded from those that are there (pure), `returning` when what a node took away is made anew,
+`view` with `watching` and `cache` what is known of the cluster, `ensuring` and `settling` what
 is written, `talking` logs and commands, `failures` what refusals mean, `rights` what we must be allowed, `access` credentials.
 
 Answers come from what the watches told, so looking costs the API server nothing; the answer to each write of ours goes there, too. Silence
@@ -74,7 +75,8 @@ class KubernetesDriver:
         pod = self._view.pod(instance_id)
         claims = self._view.claims(instance_id)
         if pod is not None:
-            return conditions.waiting(conditions.observation(pod, self._view.health(pod), datetime.now(UTC)), claims)
+            seen = conditions.observation(pod, self._view.health(pod), datetime.now(UTC), float(self._options.retry_s))
+            return conditions.waiting(seen, claims)
         if not claims:
             return None
         going = all(claim.deleting for claim in claims)

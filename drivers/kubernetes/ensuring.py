@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from drivers.base import Health, InstanceSpec, Power
 from drivers.errors import EvictionHeld, HostUnreachable, InvalidSpec, TenantUnsettled
-from drivers.kubernetes import names, nodes, tenancy
+from drivers.kubernetes import names, nodes, returning, tenancy
 from drivers.kubernetes import pod as making
 from drivers.kubernetes.api import MERGE, Api
 from drivers.kubernetes.deciding import SHORT_S, Act, acts
@@ -53,6 +53,8 @@ class Ensuring:
         self._check_host(spec, seen)
         setting = making.Setting(self._owner, self._options, self._late(spec))
         body = making.pod(spec, setting)
+        if seen is not None and seen.mark is not None and seen.mark.generation == spec.generation and returning.taken(seen):
+            body["metadata"]["annotations"][names.AGAIN] = str(returning.series(seen))  # who asks anew begins a new series
         health = Health.READY if seen is None else self._view.health(seen)
         for act in acts(spec, body["metadata"]["annotations"][names.CONTENT], seen, health):
             if act is Act.CREATE:

@@ -28,6 +28,7 @@ BUILD: Final = PREFIX + "build"
 REBOOTS: Final = PREFIX + "reboots"
 CONTENT: Final = PREFIX + "content"
 IMAGE: Final = PREFIX + "image"
+AGAIN: Final = PREFIX + "again"
 EMPTYING: Final = PREFIX + "emptying"
 STOPPED_GATE: Final = PREFIX + "stopped"
 MANAGED_BY: Final = {"app.kubernetes.io/managed-by": "chutian"}

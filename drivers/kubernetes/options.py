@@ -26,6 +26,7 @@ class Options:
     gpu_resource: str = "nvidia.com/gpu"  # what a GPU is called on these nodes
     storage_class: str = ""  # of volumes; empty: the cluster's default
     stop_s: str = "30"  # seconds that a container has between being asked to end and being killed
+    retry_s: str = "1800"  # seconds for which what a node takes away again and again is made anew before it is given up
     timeout_s: str = "10"  # seconds for one call
     stale_s: str = "10"  # seconds for which what was seen last counts while the API server is silent
 
@@ -45,7 +46,7 @@ def parse(given: Mapping[str, str]) -> Options:
     for name, allowed in (("pod_security", LEVELS), ("egress", EGRESS)):
         if getattr(options, name) not in allowed:
             raise InvalidSpec(detail=f"{name} is {getattr(options, name)!r}, not one of {', '.join(allowed)}")
-    for name in ("stop_s", "timeout_s", "stale_s"):
+    for name in ("stop_s", "retry_s", "timeout_s", "stale_s"):
         if not getattr(options, name).isdecimal() or not 1 <= int(getattr(options, name)) <= 3600:
             raise InvalidSpec(detail=f"{name} is {getattr(options, name)!r}, not a whole number of seconds from 1 to 3600")
     if options.run_as and not (options.run_as.isdecimal() and int(options.run_as) < 1 << 31):

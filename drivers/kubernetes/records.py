@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from sys import intern  # names that thousands of records share are kept once
 from typing import Any, Final
 
-from drivers.kubernetes.names import IMAGE, INSTANCE, OWNER, STOPPED_GATE, Mark, mark_of
+from drivers.kubernetes.names import AGAIN, IMAGE, INSTANCE, OWNER, STOPPED_GATE, Mark, mark_of
 from drivers.kubernetes.quantity import quantity, requests_of
 
 Raw = Mapping[str, Any]
@@ -63,6 +64,9 @@ class Pod:
     altered: bool = False  # somebody changed what it runs
     secret: str = ""
     image: str = ""
+    again: str = ""  # the annotation of what was made in place of one that was taken away
+    made_at: float = 0.0  # seconds since 1970, of one that failed alone; `ended_at` too
+    ended_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,17 @@ def pod(raw: Raw, owner: str) -> Pod:
         altered=container.get("image") != (metadata.get("annotations") or {}).get(IMAGE) or "activeDeadlineSeconds" in spec,
         secret=next((one["secretRef"]["name"] for one in container.get("envFrom") or () if "secretRef" in one), ""),
         image=intern(container.get("image", "")),
+        **_failed(metadata, status) if phase == "Failed" else {},
     )
+
+
+def _failed(metadata: Raw, status: Raw) -> dict[str, Any]:
+    """When it was made and when it ended: no field says the latter, so it is the last change that its kubelet tells of."""
+    changes = [one.get("lastTransitionTime") for one in status.get("conditions") or ()]
+    changes += [((one.get("state") or {}).get("terminated") or {}).get("finishedAt") for one in status.get("containerStatuses") or ()]
+    made_at = datetime.fromisoformat(metadata["creationTimestamp"]).timestamp()
+    ended_at = max((datetime.fromisoformat(one).timestamp() for one in (*changes, status.get("startTime")) if one), default=made_at)
+    return {"again": (metadata.get("annotations") or {}).get(AGAIN, ""), "made_at": made_at, "ended_at": ended_at}
 
 
 def _container(status: Raw, name: str) -> ContainerState:

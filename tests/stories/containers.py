@@ -65,9 +65,9 @@ class Tale:
         for id_ in ids:
             self.department.member.settled_within(id_, "deleted", 120)
 
-    def enrol(self, endpoint: dict[str, Any]) -> None:
+    def enrol(self, endpoint: dict[str, Any], **options: str) -> None:
         """Its real nodes take containers."""
-        body = {"name": "cluster", "driver": "kubernetes", "pool": "nodes", "options": {"run_as": "65534"}}
+        body = {"name": "cluster", "driver": "kubernetes", "pool": "nodes", "options": {"run_as": "65534", **options}}
         made = self.admin.ask("POST /v1/endpoints", body | endpoint)
         for name in set(made["hosts"]) - {node.name for node in self.cluster.nodes}:
             self.admin.ask(f"POST /v1/hosts/{name}/cordon")

@@ -13,12 +13,14 @@ from tests.stories.containers import RUNS, Tale, a_tale, by_kubeconfig
 from tests.stories.test_libvirt_hosts import NOTICED_S
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
+RETRY_S = 25
+GREEDY = "dd if=/dev/zero of=/tmp/much bs=1M count=1100; sleep 600"  # more than its flavor has
 
 
 @pytest.fixture(scope="module")
 def tale() -> Iterator[Tale]:
     with a_tale() as made:
-        made.enrol(by_kubeconfig(made.cluster))
+        made.enrol(by_kubeconfig(made.cluster), retry_s=str(RETRY_S))
         yield made
 
 
@@ -100,3 +102,65 @@ def test_containers_whose_kubelet_is_dead_are_unknown_and_go_on_and_are_active_a
     assert {id_: container_of(pod) for id_ in ids for pod in tale.pods(id_)} == before, "the same pods, containers and starts"
     assert {id_: process_of(node, before[id_][1]) for id_ in there} == processes
     tale.delete(ids)
+
+
+def until_told(tale: Tale, id_: str, state: str, within_s: float) -> tuple[dict[str, Any], dict[str, float]]:
+    """The instance once it is in that state, and when each pod that it had until then was first seen."""
+    made: dict[str, float] = {}
+    end = time.monotonic() + within_s
+    while True:
+        pods = tale.pods(id_)
+        assert len(pods) <= 1, "never two"
+        for pod in pods:
+            made.setdefault(pod["metadata"]["uid"], time.monotonic())
+        one = tale.department.member.ask(f"GET /v1/instances/{id_}")
+        if one["state"] == state:
+            return one, made
+        assert time.monotonic() < end, f"not {state} within {within_s} s: {one}, {tale.told(id_)}"
+        time.sleep(0.2)
+
+
+def test_what_its_node_takes_away_again_and_again_comes_back_ever_later_is_told_and_given_up(tale: Tale) -> None:
+    member = tale.department.member
+    (id_,) = tale.ask(1, RUNS | {"command": ["/bin/sh", "-c", GREEDY], "restart": "never"})
+    tale.active([id_])
+    given_up, made = until_told(tale, id_, "error", 300)
+    assert (given_up["goal"], given_up["reason"]["code"]) == ("running", "host_keeps_refusing")
+    assert "Evicted" in given_up["reason"]["text"]
+    assert len(made) >= 3
+    begun = list(made.values())
+    assert begun[2] - begun[1] > 10, "the second time not at once"
+    told = tale.told(id_)
+    assert told.count("instance.troubled") >= 2
+    assert told[-1] == "instance.failed"
+    assert "instance.stopped_by_other" not in told
+    time.sleep(15)
+    assert [pod["metadata"]["uid"] for pod in tale.pods(id_)] == [list(made)[-1]], "and then not any more"
+    member.ask(f"POST /v1/instances/{id_}/start")
+    member.until(f"GET /v1/instances/{id_}", lambda one: one["state"] == "active", 60)  # a new series, as somebody asked
+    tale.delete([id_])
+
+
+@pytest.mark.parametrize("restart", ["never", "on_failure"])
+def test_what_ends_by_itself_is_run_once_or_until_it_ends_well_as_was_asked(tale: Tale, restart: str) -> None:
+    ends = {"never": "exit 7", "on_failure": "exit 0"}[restart]
+    (id_,) = tale.ask(1, RUNS | {"command": ["/bin/sh", "-c", ends], "restart": restart})
+    ended, made = until_told(tale, id_, {"never": "error", "on_failure": "stopped"}[restart], 60)
+    assert (ended["reason"] and ended["reason"]["code"]) == {"never": "container_exited", "on_failure": None}[restart]
+    time.sleep(10)
+    (pod,) = tale.pods(id_)
+    assert [pod["metadata"]["uid"]] == list(made), "one pod"
+    assert pod["status"]["containerStatuses"][0]["restartCount"] == 0, "run once"
+    tale.delete([id_])
+
+
+def test_a_container_that_crashes_and_is_restarted_is_told_of_when_it_does_and_when_it_is_well_again(tale: Tale) -> None:
+    member = tale.department.member
+    (id_,) = tale.ask(1, RUNS | {"command": ["/bin/sh", "-c", "while [ ! -e /tmp/die ]; do sleep 0.2; done; exit 3"]})
+    tale.active([id_])
+    member.ask(f"POST /v1/instances/{id_}/exec", {"command": ["touch", "/tmp/die"]})
+    member.until(f"GET /v1/instances/{id_}", lambda one: one["condition"] == "busy" and one["reason"] is not None, 20)
+    member.until(f"GET /v1/instances/{id_}", lambda one: one["condition"] == "running", 60)
+    assert tale.told(id_)[-2:] == ["instance.troubled", "instance.mended"]
+    assert tale.pods(id_)[0]["status"]["containerStatuses"][0]["restartCount"] == 1
+    tale.delete([id_])

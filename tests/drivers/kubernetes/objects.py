@@ -37,6 +37,6 @@ def spec_of(**fields: Any) -> InstanceSpec:
 def served(spec: InstanceSpec, status: dict[str, Any] | None = None, **metadata: Any) -> dict[str, Any]:
     """The pod of a spec as the API server would give it back."""
     raw = making.pod(spec, making.Setting(OWNER, Options()))
-    raw["metadata"] |= {"uid": "uid-1", "resourceVersion": "7", **metadata}
+    raw["metadata"] |= {"uid": "uid-1", "resourceVersion": "7", "creationTimestamp": "2026-01-01T11:00:00Z", **metadata}
     raw["status"] = status or {"phase": "Pending"}
     return raw

@@ -70,15 +70,15 @@ TABLE: list[tuple[str, dict[str, Any], Condition, str | None]] = [
     ("ended badly", status("Failed", {"terminated": CRASHED}), Condition.FAILED, "container_exited"),
     ("ended for memory", status("Failed", {"terminated": OOM}), Condition.FAILED, "container_out_of_memory"),
     ("never began", status("Failed", {"terminated": NO_START}), Condition.FAILED, "command_not_started"),
-    ("evicted", status("Failed", reason="Evicted", message="low on disk"), Condition.FAILED, "container_evicted"),
-    ("preempted on the node", status("Failed", reason="Preempting"), Condition.FAILED, "container_evicted"),
+    ("evicted", status("Failed", reason="Evicted", message="low on disk"), Condition.STOPPED, "container_evicted"),
+    ("preempted on the node", status("Failed", reason="Preempting"), Condition.STOPPED, "container_evicted"),
     ("deadline", status("Failed", reason="DeadlineExceeded"), Condition.FAILED, "container_deadline"),
-    ("node shut down", status("Failed", reason="Terminated"), Condition.FAILED, "host_shut_down"),
-    ("no cpu left", status("Failed", reason="OutOfcpu"), Condition.FAILED, "host_refused"),
-    ("no memory left", status("Failed", reason="OutOfmemory"), Condition.FAILED, "host_refused"),
-    ("no place for a pod", status("Failed", reason="OutOfpods"), Condition.FAILED, "host_refused"),
-    ("wrong node", status("Failed", reason="NodeAffinity"), Condition.FAILED, "host_refused"),
-    ("no device", status("Failed", reason="UnexpectedAdmissionError"), Condition.FAILED, "host_refused"),
+    ("node shut down", status("Failed", reason="Terminated"), Condition.STOPPED, "host_shut_down"),
+    ("no cpu left", status("Failed", reason="OutOfcpu"), Condition.STOPPED, "host_refused"),
+    ("no memory left", status("Failed", reason="OutOfmemory"), Condition.STOPPED, "host_refused"),
+    ("no place for a pod", status("Failed", reason="OutOfpods"), Condition.STOPPED, "host_refused"),
+    ("wrong node", status("Failed", reason="NodeAffinity"), Condition.STOPPED, "host_refused"),
+    ("no device", status("Failed", reason="UnexpectedAdmissionError"), Condition.STOPPED, "host_refused"),
 ]
 
 

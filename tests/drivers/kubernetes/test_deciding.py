@@ -15,6 +15,7 @@ from drivers.kubernetes import names, records
 from drivers.kubernetes import pod as making
 from drivers.kubernetes.deciding import Act, acts
 from drivers.kubernetes.options import Options
+from drivers.kubernetes.returning import TAKEN
 from tests.drivers.kubernetes.objects import OWNER, served, spec_of
 
 
@@ -86,7 +87,16 @@ def test_what_came_to_its_end_is_started_again_only_when_asked_anew() -> None:
     once = spec_of(container=Container("registry.lan/job:1", restart="never"))
     assert decide(once, once, ended=True, phase="Succeeded") == ()
     assert decide(once, replace(once, generation=2), ended=True, phase="Succeeded") == (Act.ERASE, Act.CREATE)
-    assert decide(once, once, ended=True, phase="Failed") == (Act.ERASE, Act.CREATE)
+
+
+@pytest.mark.parametrize("restart", ["always", "on_failure", "never"])
+@pytest.mark.parametrize("reason", ["", "DeadlineExceeded", *TAKEN, "OutOfcpu", "NodeAffinity", "UnexpectedAdmissionError"])
+def test_what_failed_by_itself_stays_and_what_its_node_took_comes_back_whatever_its_policy(restart: str, reason: str) -> None:
+    once = spec_of(container=Container("registry.lan/job:1", restart=restart))
+    by_itself = reason in ("", "DeadlineExceeded")
+    again = (Act.ERASE, Act.CREATE)
+    assert decide(once, once, ended=True, phase="Failed", reason=reason) == (() if by_itself else again)
+    assert decide(once, replace(once, generation=2), ended=True, phase="Failed", reason=reason) == again
 
 
 def test_secrets_count_by_their_generation() -> None:

@@ -86,9 +86,41 @@ def test_more_than_the_node_has_is_refused_by_its_kubelet(driver: KubernetesDriv
     spec = make_spec(vcpus=50)
     create(driver, spec)
     seen = becomes(driver, spec, "host_refused")
-    assert seen.condition is Condition.FAILED
+    assert seen.condition is Condition.STOPPED, "it may be tried again at once"
     assert seen.reason is not None
     assert seen.reason.params["cause"] == "OutOfcpu"
+    driver.ensure(spec)
+    seen = becomes(driver, spec, "host_refused")
+    assert seen.condition is Condition.BUSY, "but not a second time"
+    gone(driver, spec)
+
+
+def test_what_a_kubelet_refused_runs_once_there_is_room(
+    cluster: Cluster, driver: KubernetesDriver, behind: Behind, make_spec: MakeSpec
+) -> None:
+    node, spec = cluster.nodes[0], make_spec()
+    cores = int(node.seen()["status"]["allocatable"]["cpu"])
+    hog = {"name": "c", "image": IMAGE, "resources": {"requests": {"cpu": f"{cores * 1000 - 500}m"}}}
+    pod = {"metadata": {"name": "hog"}, "spec": {"nodeName": node.name, "containers": [hog], "terminationGracePeriodSeconds": 0}}
+    cluster.api.ask("POST /api/v1/namespaces/default/pods", pod)
+    try:
+        cluster.api.until("GET /api/v1/namespaces/default/pods/hog", lambda one: one["status"]["phase"] == "Running")
+        create(driver, spec)
+        becomes(driver, spec, "host_refused")
+        first = behind.pod(spec.instance_id)["metadata"]["uid"]
+    finally:
+        cluster.api.ask("DELETE /api/v1/namespaces/default/pods/hog")
+    cluster.api.until("GET /api/v1/namespaces/default/pods", lambda found: "hog" not in {one["metadata"]["name"] for one in found["items"]})
+
+    def runs() -> bool:
+        """As the controller does: only what is stopped is made anew."""
+        seen = driver.observe(spec.instance_id)
+        if seen.condition is Condition.STOPPED:
+            driver.ensure(spec)
+        return seen.condition is Condition.RUNNING
+
+    until("it runs", runs)
+    assert behind.pod(spec.instance_id)["metadata"]["uid"] != first
     gone(driver, spec)
 
 
