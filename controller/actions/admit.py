@@ -24,7 +24,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from controller import errors
-from controller.actions import preempting, promises, spare, terms
+from controller.actions import fronts, preempting, promises, spare, terms
 from controller.actions.admitted import placement_row, write
 from controller.actions.draft import Accepted, Admission, Draft, Explained, NewId, Outcome, Row, Unit, held
 from controller.actions.fit import check_fit
@@ -65,6 +65,7 @@ def admit(conn: Connection, admission: Admission, submissions: Sequence[Submissi
         _answer_repeated(conn, open_drafts)
         open_drafts = in_turn([draft for draft in open_drafts if draft.outcome is None], nodes)
         _check_names(conn, open_drafts)
+        fronts.check(conn, open_drafts)
         _protect(conn, open_drafts)
         _foresee(conn, admission.view, open_drafts, now)
         _decide(conn, admission, open_drafts, nodes, now)

@@ -83,6 +83,10 @@ REFUSALS: dict[str, tuple[str, str]] = {
         "主机“{name}”就在同一台机器上，其容量会重复计算。若确为两台机器，两者的系统 UUID 须不同（libvirtd.conf 的 host_uuid）。",
     ),
     "endpoint_exists": ("There is an endpoint '{name}' already.", "接入点“{name}”已存在。"),
+    "service_ports_differ": (
+        "Item {item}: the service '{service}' of the project has the ports {have}, not {want}. Give the same, or name another service.",
+        "第 {item} 项：本项目的服务“{service}”的端口是 {have}，而不是 {want}。同一服务后的所有实例端口须一致，或为该项另起服务名。",
+    ),
     "instance_exists": (
         "Project {project} has, or holds, an instance named '{name}' already. Choose another name.",
         "项目 {project} 中已有名为“{name}”的实例（或已为其预留），请换一个名称。",

@@ -45,7 +45,8 @@ def ports(kept: Document) -> tuple[Port, ...]:
 
 
 def fronts(services: Iterable[Document]) -> dict[str, tuple[Port, ...]]:
-    """The ports of each service, of all that stand behind it; where two differ under one name the later stands."""
+    """The ports of each service, of all that stand behind it. They are alike (`actions.fronts`); where two of one name differ from of
+    old, the later stands."""
     found: dict[str, dict[str, Port]] = {}
     for one in services:
         found.setdefault(one["name"], {}).update({port.name: port for port in ports(one)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection
 
@@ -35,4 +35,24 @@ def services(conn: Connection, endpoint_id: str, project_id: str | None) -> Sequ
         " GROUP BY 1, 2, 3 ORDER BY min(i.id::text)",
         endpoint=endpoint_id,
         project=project_id,
+    )
+
+
+def fronted(conn: Connection, named: Iterable[tuple[str, str]]) -> Sequence[Row]:
+    """The ports of these services (pairs of project and name) as those have them who are to stay, and then those who wait for approval."""
+    wanted = sorted(named)
+    return sql.rows(
+        conn,
+        "WITH w AS (SELECT * FROM unnest(CAST(:projects AS uuid[]), CAST(:names AS text[])) AS w(project_id, name))"
+        " SELECT project_id, name, ports FROM ("
+        "SELECT w.project_id, w.name, i.container->'ports' AS ports, 0 AS waits, min(i.id::text) AS first"
+        " FROM w JOIN instances i ON i.project_id = w.project_id AND i.container->>'service' = w.name"
+        " WHERE i.goal <> 'gone' AND i.state <> 'deleted' GROUP BY 1, 2, 3"
+        " UNION ALL SELECT w.project_id, w.name, q.item->'container'->'ports', 1, min(q.id::text)"
+        " FROM w JOIN (SELECT r.id, r.project_id, jsonb_array_elements(r.items) AS item FROM requests r WHERE r.state = 'pending'"
+        "              AND r.project_id = ANY(CAST(:projects AS uuid[]))) q"
+        " ON q.project_id = w.project_id AND q.item->'container'->>'service' = w.name GROUP BY 1, 2, 3"
+        ") found ORDER BY waits, first",
+        projects=[project for project, _ in wanted],
+        names=[name for _, name in wanted],
     )

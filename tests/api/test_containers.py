@@ -206,3 +206,79 @@ def test_a_host_is_drained_over_http(cloud: Cloud, operator: Caller, free_depart
     (other,) = [host for host in operator.walk("GET /v1/hosts", pool=name) if host["id"] != busy["id"]]
     refusal = operator.refused(409, "drain_impossible", f"POST /v1/hosts/{other['id']}/drain")
     assert len(refusal["details"]["instances"]) == 3
+
+
+# -- services --------------------------------------------------------------------------------------------------------------------------
+
+HTTP, ALSO, UDP, RENAMED = (
+    {"name": "http", "port": 8080},
+    {"name": "metrics", "port": 9100},
+    {"name": "http", "port": 8080, "protocol": "udp"},
+    {"name": "web", "port": 8080},
+)
+
+
+def behind(service: str, *ports: dict[str, Any]) -> dict[str, Any]:
+    return item(container=runs(ports=list(ports), service=service))
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "have", "want"),
+    [
+        ([HTTP], [{"name": "http", "port": 8081}], "http 8080/tcp", "http 8081/tcp"),
+        ([HTTP], [UDP], "http 8080/tcp", "http 8080/udp"),
+        ([HTTP], [RENAMED], "http 8080/tcp", "web 8080/tcp"),
+        ([HTTP], [HTTP, ALSO], "http 8080/tcp", "http 8080/tcp, metrics 9100/tcp"),
+        ([ALSO, HTTP], [HTTP], "http 8080/tcp, metrics 9100/tcp", "http 8080/tcp"),
+    ],
+)
+def test_a_service_has_one_set_of_ports_whether_asked_for_together_or_later(
+    nodes: str, cloud: Cloud, there: list[Any], asked: list[Any], have: str, want: str
+) -> None:
+    department = cloud.department(PLENTY)
+    member, path = department.member, department.path
+    together = {"project": path, "items": [behind("front", *there), behind("front", *asked)]}
+    told = member.refused(409, "service_ports_differ", "POST /v1/requests", together)
+    assert "Item 2" in told["message"]
+    assert f"has the ports {have}, not {want}." in told["message"]
+    assert member.ask(f"GET /v1/instances?project={path}")["items"] == [], "nothing has changed"
+
+    (id_,) = member.ask("POST /v1/requests", {"project": path, "items": [behind("front", *there)]})["instances"]
+    later = {"project": path, "items": [item(), behind("front", *asked)]}
+    told = member.refused(409, "service_ports_differ", "POST /v1/requests", later)
+    assert f"has the ports {have}, not {want}." in told["message"]
+    same = {"project": path, "items": [behind("front", *reversed(there)), behind("back", *asked)]}
+    member.ask("POST /v1/requests", same)
+    for one in member.ask(f"GET /v1/instances?project={path}")["items"]:
+        member.settled(one["id"], "active")
+        if one["container"]["service"] == "front":
+            member.ask(f"DELETE /v1/instances/{one['id']}")
+    member.ask("POST /v1/requests", later)  # who had other ports is to be gone
+    member.settled(id_, "deleted")
+    elsewhere = cloud.department(PLENTY)
+    elsewhere.member.ask("POST /v1/requests", {"project": elsewhere.path, "items": [behind("front", ALSO)]})
+
+
+def test_requests_that_wait_for_approval_have_a_say_in_a_services_ports_until_they_are_refused(nodes: str, cloud: Cloud) -> None:
+    department = cloud.department()
+    member, path = department.member, department.path
+    waiting = member.ask("POST /v1/requests", {"project": path, "items": [behind("front", HTTP)]})
+    assert waiting["state"] == "pending"
+    other = {"project": path, "items": [behind("front", ALSO)]}
+    member.refused(409, "service_ports_differ", "POST /v1/requests", other)
+    department.approver.ask(f"POST /v1/requests/{waiting['id']}/refuse", {"reason": "not now"})
+    assert member.ask("POST /v1/requests", other)["state"] == "pending"
+
+
+def test_of_many_who_name_one_service_at_once_all_that_are_taken_agree(nodes: str, cloud: Cloud) -> None:
+    department = cloud.department(PLENTY)
+
+    def ask(number: int) -> int:
+        body = {"project": department.path, "items": [behind("front", {"name": "http", "port": 8000 + number % 3})]}
+        return department.member.call("POST /v1/requests", body).status_code
+
+    with ThreadPoolExecutor(12) as clients:
+        answers = list(clients.map(ask, range(12)))
+    assert sorted(answers) == [201] * 4 + [409] * 8
+    found = department.member.ask(f"GET /v1/instances?project={department.path}")["items"]
+    assert len({one["container"]["ports"][0]["port"] for one in found}) == 1
