@@ -116,7 +116,7 @@ def _look(row: Mapping[str, Any], seen: Observation, settings: Settings) -> Look
 
 def _drift(row: Mapping[str, Any], seen: Observation, step: Step) -> tuple[Event, ...]:
     """Somebody acted behind our back, or it came into trouble by itself; said once, when it is first seen."""
-    if seen.reason is not None and seen.condition in _HELD:
+    if seen.reason is not None and seen.condition in _HELD and not step.done:
         return (_fact(row, "instance.troubled", **_why(seen.reason)),) if _news(row, seen.reason) else ()
     if step.event is None or step.act is Act.NOTHING:
         return ()

@@ -1,6 +1,10 @@
 """A project's surroundings in a cluster, as objects: namespace, network policy, limit range, quota, services. Pure.
 
 The quota is what was placed of the project, in all, so that something created behind our back can't eat what others were promised.
+
+How strict Pod Security is, is the endpoint's to say: the API server enforces one level for a namespace, a project has one namespace in a
+cluster, and all nodes of a cluster are in one pool. So each endpoint says it for its part of a pool. Rejected: a level of the pool as well,
+which could only repeat or contradict this one.
 """
 
 from __future__ import annotations

@@ -307,6 +307,17 @@ def test_a_quota_that_counts_what_is_not_there_is_made_to_count_anew(used: str |
     assert tenancy.holds(as_served(once), wanted), "what is beside the amounts does no harm"
 
 
+@pytest.mark.parametrize("level", ["restricted", "baseline", "privileged"])
+def test_a_projects_namespace_has_the_level_of_the_endpoint_and_follows_it(level: str) -> None:
+    tenant = Tenant("p", "/p", 1, 1, 64, 1, 0)
+    namespace = tenancy.surroundings(tenant, "owner", Options(pod_security=level))[0]
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == level
+    raw = {**namespace, "metadata": {**namespace["metadata"], "uid": "u", "resourceVersion": "1"}}
+    for other in ("restricted", "baseline", "privileged"):
+        wanted = tenancy.surroundings(tenant, "owner", Options(pod_security=other))[0]
+        assert tenancy.holds(records.thing(raw, "owner"), wanted) is (other == level)
+
+
 def test_a_namespace_that_is_marked_to_go_is_not_as_it_should_be() -> None:
     wanted = tenancy.surroundings(TENANT, "owner", Options())[0]
     seen = json.loads(json.dumps(wanted))
