@@ -1,9 +1,9 @@
 """The Kubernetes driver: one connection to one cluster, whose nodes are hosts and whose pods are our containers.
 
 What is where: `names` how things are marked, `pod` and `tenancy` what objects we make (pure), `conditions`, `nodes` and `deciding` what is
-concluded from those that are there (pure), `returning` when what a node took away is made anew,
-`view` with `watching` and `cache` what is known of the cluster, `ensuring` and `settling` what
-is written, `talking` logs and commands, `failures` what refusals mean, `rights` what we must be allowed, `access` credentials.
+concluded from those that are there (pure), `returning` when what a node took away is made anew (pure), `view` with `watching` and `cache`
+what is known of the cluster, `ensuring` and `settling` what is written, `talking` logs and commands, `failures` what refusals mean,
+`rights` what we must be allowed, `access` credentials.
 
 Answers come from what the watches told, so looking costs the API server nothing; the answer to each write of ours goes there, too. Silence
 is never reported as absence: while too long nothing was heard every verb raises HostUnreachable. That an instance is never there twice
