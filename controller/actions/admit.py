@@ -25,7 +25,7 @@ from sqlalchemy import Connection
 
 from controller import errors
 from controller.actions import fronts, preempting, promises, spare, terms
-from controller.actions.admitted import placement_row, write
+from controller.actions.admitted import placement_row, refusal_row, write
 from controller.actions.draft import Accepted, Admission, Draft, Explained, NewId, Outcome, Row, Unit, held
 from controller.actions.fit import check_fit
 from controller.actions.fleet_view import FleetView, lock
@@ -297,7 +297,7 @@ def _place(
         else:
             draft.placements = found
             firsts = {unit.item: unit.id for unit in reversed(draft.units)}
-            draft.records = [placement_row(view, draft, admission.new_id, key) for key in reversed(firsts.values())]
+            draft.records = [placement_row(conn, view, draft, admission.new_id, key) for key in reversed(firsts.values())]
             view.claim_at(held(draft, found))
             placed.append(draft)
     return placed, refused > 0
@@ -330,7 +330,7 @@ def _otherwise(
         advice = preempting.advice(conn, view, draft) if advised else (None, False)
         error = no_capacity(view, draft.wishes(), refusal, offers(conn, view, draft, refusal.key, others, advised), later, *advice)
     draft.outcome = Explained(error) if explained else error
-    draft.records = [] if explained else [placement_row(view, draft, admission.new_id, refusal.key)]
+    draft.records = [] if explained else [refusal_row(view, draft, admission.new_id, refusal)]
     return None
 
 

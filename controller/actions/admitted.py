@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,14 +11,15 @@ from sqlalchemy import Connection
 from controller.actions.draft import Accepted, Admission, Draft, NewId, Row, Unit, pairs
 from controller.model import container, devices
 from controller.model.instance import begin
-from controller.model.placement import record
+from controller.model.placement import counts, record
 from controller.model.request import Item
 from controller.model.term import begins
 from controller.sealing import Seal
-from controller.store import answers, events, instances, requests
+from controller.store import answers, events, fleet, instances, requests
 from scheduler import types as scheduler
 from scheduler.fleet import Fleet
-from scheduler.reasons import reasons
+from scheduler.place import capacity
+from scheduler.reasons import Reasons, reasons
 
 _WAITS = {"code": "waits_for_preempted", "params": {}}
 
@@ -150,19 +151,45 @@ def _facts(draft: Draft) -> list[events.Event]:
     return facts
 
 
-def placement_row(view: Fleet, draft: Draft, new_id: NewId, key: str) -> Row:
-    """Why the item of unit `key` goes where it goes, or nowhere; `view` as it is before it goes there."""
+def placement_row(conn: Connection, view: Fleet, draft: Draft, new_id: NewId, key: str) -> Row:
+    """Why the item of unit `key` goes where it goes; `view` as it is before it goes there."""
     one = next(unit for unit in draft.units if unit.id == key)
-    names = [unit.name for unit in draft.units if unit.item == one.item]
-    hosts = [view.host_name(placement.host_id) for unit, placement in pairs(draft) if unit.item == one.item] if draft.placements else []
-    kept = record(names, one.flavor["name"], one.wish, reasons(view, one.wish), hosts)
+    placed = [placement for unit, placement in pairs(draft) if unit.item == one.item]
+    kept = _record(draft, one, reasons(view, one.wish), [view.host_name(placement.host_id) for placement in placed])
+    kept |= {"given": _given(conn, one, placed)}
     if draft.victims:
         kept |= {"preempted": [f"{row['path']}/{row['name']}" for row in draft.victims]}
     if draft.after:
         mine = [draft.after[unit.id] for unit in draft.units if unit.item == one.item and unit.id in draft.after]
         kept |= {"after": [f"{row['path']}/{row['name']}" for row in mine]}
-    if draft.elsewhere and not draft.placements:  # there is room, and it is kept for what other hosts run
-        kept |= {"fits": 0, "rules": [*kept["rules"], {"rule": "spare_hosts", "excluded": kept["fits"]}], "nearest": []}
+    return _row(draft, new_id, one, kept)
+
+
+def refusal_row(view: Fleet, draft: Draft, new_id: NewId, refusal: scheduler.NoValidHost) -> Row:
+    """Why the refused item goes nowhere. What excluded the hosts is told as it was when those of the request before it had a place."""
+    one = next(unit for unit in draft.units if unit.id == refusal.key)
+    why = reasons(view, one.wish)
+    kept = _record(draft, one, why, []) | {"fits": 0, "best": []}
+    if draft.elsewhere:  # there is room, and it is kept for what other hosts run
+        kept |= {"rules": [*kept["rules"], {"rule": "spare_hosts", "excluded": why.fits}], "nearest": []}
+    elif why.fits:
+        kept |= {"rules": counts(refusal.rules), "room": capacity(view, one.wish)}
+    return _row(draft, new_id, one, kept)
+
+
+def _record(draft: Draft, one: Unit, why: Reasons, hosts: Sequence[str]) -> dict[str, Any]:
+    return record([unit.name for unit in draft.units if unit.item == one.item], one.flavor["name"], one.wish, why, hosts)
+
+
+def _given(conn: Connection, one: Unit, placed: Sequence[scheduler.Placement]) -> list[dict[str, Any]] | None:
+    """The GPUs and NUMA nodes of each, as its host's list names them; None where none were asked for."""
+    if not one.wish.cells and not one.wish.resources.gpus:
+        return None
+    hosts = {row["id"]: row for row in fleet.placed(conn, (placement.host_id for placement in placed))}
+    return [devices.named(hosts[placement.host_id], placement) for placement in placed]
+
+
+def _row(draft: Draft, new_id: NewId, one: Unit, kept: Mapping[str, Any]) -> Row:
     return {
         "id": new_id(),
         "project_id": draft.project["id"],

@@ -9,6 +9,7 @@ from typing import Any
 
 from controller import errors
 from controller.model.identity import Identity, Right
+from controller.model.placement import counts
 from quotas import check as quota
 from scheduler.explain import changed, explain
 from scheduler.fleet import Fleet
@@ -39,7 +40,7 @@ def no_spare(hosts: int, fits: int, rules: Sequence[RuleCount] = (), later: date
     `later`: a start with which there would be other room.
     """
     kept = {"rule": "spare_hosts", "excluded": fits}
-    told = [*({"rule": rule.rule, "excluded": rule.excluded} for rule in rules if rule.excluded), kept]
+    told = [*counts(rules), kept]
     return errors.NoCapacity(details={"hosts": hosts, "rules": told, "alone": [kept], "changes": _told(_start(later))}, hosts=hosts)
 
 
@@ -72,8 +73,8 @@ def no_capacity(
     offered = (*_flavor(fleet, offers), *_start(later), *((Change("preempt", {}),) if may_preempt else ()))
     details: dict[str, Any] = {
         "hosts": full.hosts,
-        "rules": [{"rule": rule.rule, "excluded": rule.excluded} for rule in full.rules if rule.excluded],
-        "alone": [{"rule": rule.rule, "excluded": rule.excluded} for rule in full.alone if rule.excluded],
+        "rules": counts(full.rules),
+        "alone": counts(full.alone),
         "items": list(offers.items),
         "changes": _told((*found, *offered)),
     }

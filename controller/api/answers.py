@@ -412,11 +412,18 @@ class PlacementOut(_Out):
     )
     hosts: int = Field(description="Hosts looked at.", examples=[1000])
     fits: int = Field(description="Those that passed every rule.", examples=[18])
+    room: int | None = Field(
+        description="Where only some of several would find a place: how many; `rules` tells what stopped the next.", examples=[None]
+    )
     rules: list[dict[str, Any]] = Field(
         description="In order: hosts that pass all rules before this one, and fail it.",
         examples=[[{"rule": "zone", "excluded": 863, "text": "are in another zone"}]],
     )
     chosen: list[str] | None = Field(description="The hosts given, one for each name.", examples=[None])
+    given: list[dict[str, Any]] | None = Field(
+        description="The `gpus` and `numa_nodes` given there, for each name, as the host's list has them; null where none were asked for.",
+        examples=[[{"gpus": ["0000:41:00.0"], "numa_nodes": [0]}]],
+    )
     after: list[str] | None = Field(description="Whose places were promised, for when they have gone.", examples=[None])
     best: list[dict[str, Any]] | None = Field(
         description="The best of those that fit: `points`, and in them `kept_days`, for which it alone is expected to keep the host from"
@@ -519,7 +526,7 @@ class MissOut(_Out):
 
     host: str = Field(examples=["kvm-02"])
     rules: list[dict[str, Any]] = Field(examples=[[{"rule": "vcpus", "text": "have too few free vCPUs"}]])
-    short: dict[str, int] = Field(examples=[{"vcpus": 2}])
+    short: dict[str, int | float] = Field(description="Of GPUs in parts of one.", examples=[{"vcpus": 2}])
 
 
 class WhyOut(_Out):

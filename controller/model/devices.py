@@ -152,6 +152,14 @@ def bound(row: Row) -> tuple[tuple[Cell, ...], tuple[GpuPart, ...]]:
     )
 
 
+def named(host: Row, to: scheduler.Placement) -> dict[str, Any]:
+    """The GPUs and NUMA nodes of a placement as its host calls them. `host`: its row."""
+    return {
+        "gpus": [host["devices"][number]["id"] for number in to.devices],
+        "numa_nodes": [host["cells"][number]["number"] for number in to.cells],
+    }
+
+
 # -- hosts -----------------------------------------------------------------------------------------------------------------------
 
 

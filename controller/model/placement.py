@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from scheduler.reasons import Reasons
-from scheduler.types import SIZES, Item
+from scheduler.types import SIZES, Item, RuleCount
 
 
 def record(names: Sequence[str], flavor: str, item: Item, reasons: Reasons, hosts: Sequence[str]) -> dict[str, Any]:
@@ -32,8 +32,13 @@ def record(names: Sequence[str], flavor: str, item: Item, reasons: Reasons, host
         },
         "hosts": reasons.hosts,
         "fits": reasons.fits,
-        "rules": [{"rule": one.rule, "excluded": one.excluded} for one in reasons.rules],
+        "rules": counts(reasons.rules),
         "chosen": list(hosts),
         "best": [{"host": one.host, "points": one.points, "kept_days": one.days, "minus": dict(one.minus)} for one in reasons.best],
         "nearest": [{"host": one.host, "rules": list(one.rules), "short": dict(one.short)} for one in reasons.nearest],
     }
+
+
+def counts(rules: Sequence[RuleCount]) -> list[dict[str, Any]]:
+    """How many hosts each rule excluded, as it is kept and told."""
+    return [{"rule": one.rule, "excluded": one.excluded} for one in rules if one.excluded]

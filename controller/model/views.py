@@ -293,7 +293,7 @@ def miss(of: Miss | None, reader: Reader) -> dict[str, Any] | None:
 def placement(row: Row, reader: Reader) -> dict[str, Any]:
     """What the scheduler decided for one item of a request. Hosts are named to those who may see the fleet."""
     kept = row["record"]
-    hosts = {name: kept.get(name) if reader.fleet else None for name in ("chosen", "best", "nearest", "preempted", "after")}
+    hosts = {name: kept.get(name) if reader.fleet else None for name in ("chosen", "given", "best", "nearest", "preempted", "after")}
     return {
         "id": row["id"],
         "project": row["project"],
@@ -301,6 +301,7 @@ def placement(row: Row, reader: Reader) -> dict[str, Any]:
         "actor": row["actor"],
         "placed": row["placed"],
         **{name: kept[name] for name in ("names", "flavor", "asked", "hosts", "fits")},
+        "room": kept.get("room"),
         "rules": [{**one, "text": render(f"rule.{one['rule']}", {}, reader.lang)} for one in kept["rules"]],
         **hosts,
         "at": time(row["created_at"]),

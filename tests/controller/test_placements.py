@@ -37,6 +37,15 @@ def test_a_refusal_says_what_each_rule_excluded_and_what_the_nearest_lacked(clou
     assert [one["short"] for one in record["nearest"]] == [{"memory_mib": 40_000 - 32_768}] * 4
 
 
+def test_a_refusal_of_several_says_how_many_would_fit_and_what_stopped_the_next(cloud: Cloud) -> None:
+    cloud.flavor("half", 1, 16_384, 10)
+    cloud.run(lambda conn: admit(conn, cloud.admission(), [submission(cloud.admin, flavor="half", name="many", count=9)]))
+    (row,) = kept(cloud, placed=False)
+    record = row["record"]
+    assert (record["room"], record["fits"], record["best"]) == (8, 0, []), "two on each of four hosts"
+    assert record["rules"] == [{"rule": "memory_mib", "excluded": 4}]
+
+
 def test_explaining_and_repeating_leave_nothing(cloud: Cloud) -> None:
     for _ in range(2):
         cloud.run(lambda conn: admit(conn, cloud.admission(), [submission(cloud.admin, key="k", name="once")]))
