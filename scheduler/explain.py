@@ -36,7 +36,7 @@ def explain(fleet: Fleet, gang: Sequence[Item]) -> NoValidHost | None:
         return None
     refused = next(item for item in gang if item.key == result.key)
     found = (change for offer in _OFFERS for change in offer(fleet, gang, refused))
-    sizes = {*_LESS.values()}
+    sizes = {*_LESS.values(), "smaller_gpu_share"}
     changes: list[Change] = []
     for change in found:
         if change.what != "smaller" or not any(other.what in sizes for other in changes):
@@ -72,9 +72,11 @@ _EDITS: Mapping[str, Callable[[Item, Params], Item]] = {
     "less_memory_mib": _resize,
     "less_disk_gib": _resize,
     "fewer_gpus": _resize,
+    "smaller_gpu_share": lambda item, params: replace(item, gpu_milli=int(params["gpu_milli"])),
     "smaller": _resize,
     "other_arch": lambda item, params: replace(item, arch=str(params["arch"])),
     "other_zone": lambda item, params: replace(item, zones=(str(params["zone"]),)),
+    "other_site": lambda item, params: replace(item, sites=(str(params["site"]),)),
     "other_pool": lambda item, params: replace(item, pools=(str(params["pool"]),)),
     "split_zone": lambda item, params: replace(item, zones=(str(params["zone"]),)),
     "split_pool": lambda item, params: replace(item, pools=(str(params["pool"]),)),
@@ -98,6 +100,7 @@ def _elsewhere(label: str, fleet: Fleet, gang: Sequence[Item], refused: Item) ->
     """Another value of a label, where the item names one: the one with most room that places."""
     asked = {
         "zone": refused.zones,
+        "site": refused.sites,
         "pool": refused.pools,
         "arch": (refused.arch,) if refused.arch else (),
         "gpu_model": refused.gpu_models if refused.resources.gpus else (),
@@ -159,6 +162,12 @@ def _one_size(name: str, fleet: Fleet, gang: Sequence[Item], refused: Item) -> I
     yield from _largest(fleet, gang, refused, _least(name, refused), most, lambda amount: Change(_LESS[name], {name: amount}))
 
 
+def _smaller_share(fleet: Fleet, gang: Sequence[Item], refused: Item) -> Iterator[Change]:
+    """The largest part of a GPU, all else equal."""
+    most = refused.gpu_milli - 1 if refused.shares_gpus else 0
+    yield from _largest(fleet, gang, refused, 1, most, lambda milli: Change("smaller_gpu_share", {"gpu_milli": milli}))
+
+
 def _smaller(fleet: Fleet, gang: Sequence[Item], refused: Item) -> Iterator[Change]:
     """All resources less: what the host has that comes nearest, or the part of it that fits the whole gang."""
     free = _free_but_for(fleet, refused, {*SIZES, "cells"})
@@ -217,6 +226,7 @@ def _largest(fleet: Fleet, gang: Sequence[Item], refused: Item, least: int, most
 
 _OFFERS: Sequence[Callable[[Fleet, Sequence[Item], Item], Iterator[Change]]] = (
     partial(_elsewhere, "zone"),
+    partial(_elsewhere, "site"),
     partial(_elsewhere, "pool"),
     partial(_elsewhere, "arch"),
     partial(_elsewhere, "gpu_model"),
@@ -229,6 +239,7 @@ _OFFERS: Sequence[Callable[[Fleet, Sequence[Item], Item], Iterator[Change]]] = (
     partial(_one_size, "vcpus"),
     partial(_one_size, "memory_mib"),
     partial(_one_size, "disk_gib"),
+    _smaller_share,
     partial(_one_size, "gpus"),
     _smaller,
 )

@@ -39,11 +39,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """A host whose labels would do: the other rules that it fails, and how much of which resource is too little."""
+    """A host whose labels would do: the other rules that it fails, and how much of which resource is too little, parts of GPUs as such."""
 
     host: str
     rules: tuple[str, ...]
-    short: Mapping[str, int]
+    short: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,7 @@ def why_not(fleet: Fleet, item: Item, host_id: str) -> Miss:
     """What stands between an item and one host, as the fleet is now; no rules where nothing does. Raises KeyError."""
     row = fleet.rows[host_id]
     bits = int(fails(fleet, item, members_of(fleet, item, {}))[row])
-    needs = np.array(shape_of(item)[0], np.int64)
-    return _miss(fleet, row, bits, np.maximum(needs - fleet.columns.free[row], 0) * (needs > 0))
+    return _miss(fleet, row, bits, _short(fleet, item, np.array([row]))[0])
 
 
 def counted(counts: Ints) -> tuple[RuleCount, ...]:
@@ -125,12 +124,20 @@ def _days(item: Item, empty: Floats) -> float | None:
 def _nearest(fleet: Fleet, item: Item, failed: Ints) -> tuple[Miss, ...]:
     rows = np.flatnonzero((failed > 0) & (failed & _LABEL_BITS == 0))
     rows = rows[_fewest(np.bitwise_count(failed[rows]), NEAREST)]
-    needs = np.array(shape_of(item)[0], np.int64)
-    short = np.maximum(needs - fleet.columns.free[rows], 0) * (needs > 0)
+    short = _short(fleet, item, rows)
     rules = np.bitwise_count(failed[rows])
-    share = (short / np.maximum(needs, 1)).sum(axis=1)
+    share = (short / np.maximum(shape_of(item)[0], 1)).sum(axis=1)
     nearest = np.lexsort((rows, share, rules))[:NEAREST].tolist()
     return tuple(_miss(fleet, int(rows[position]), int(failed[rows[position]]), short[position]) for position in nearest)
+
+
+def _short(fleet: Fleet, item: Item, rows: Ints) -> Ints:
+    """[rows, 4] what is lacking of each size, as in `Columns.free`; of GPUs, on the devices that have most free."""
+    needs, (number, milli, *_) = np.array(shape_of(item)[0], np.int64), shape_of(item)[1]
+    short: Ints = np.maximum(needs - fleet.columns.free[rows], 0) * (needs > 0)
+    free = np.sort(fleet.columns.gpus[rows].clip(0, milli).astype(np.int64), axis=1)
+    short[:, GPUS] = needs[GPUS] - free[:, max(free.shape[1] - number, 0) :].sum(axis=1) if number else 0
+    return short
 
 
 def _fewest(values: NDArray[np.integer], most: int) -> Mask:
@@ -139,7 +146,8 @@ def _fewest(values: NDArray[np.integer], most: int) -> Mask:
 
 
 def _miss(fleet: Fleet, row: int, bits: int, short: Ints) -> Miss:
-    lacks = short.tolist()
-    lacks[GPUS] = -(-lacks[GPUS] // WHOLE_GPU)
+    lacks: list[float] = short.tolist()
+    whole, rest = divmod(short[GPUS].item(), WHOLE_GPU)
+    lacks[GPUS] = whole + rest / WHOLE_GPU if rest else whole
     broken = tuple(name for name in RULES if bits & BIT[name])
     return Miss(fleet.name_in(row), broken, {name: lack for name, lack in zip(SIZES, lacks, strict=True) if lack})

@@ -159,9 +159,11 @@ class Change:
     less_memory_mib   memory_mib
     less_disk_gib     disk_gib
     fewer_gpus        gpus
+    smaller_gpu_share gpu_milli
     smaller           vcpus, memory_mib, disk_gib, gpus (only where no single size is enough)
     other_arch        arch
     other_zone        zone
+    other_site        site
     other_pool        pool
     split_zone        count (of that shape that stay as asked), zone (for the others)
     split_pool        count, pool

@@ -57,6 +57,29 @@ def test_a_department_gets_quarters_of_gpus_until_they_are_all_given_out(operato
     )
 
 
+def test_operators_are_told_which_gpus_and_numa_nodes_it_was_given(operator: Caller, department: Department) -> None:
+    pool, size = pool_of(operator), flavor(operator, vcpus=3, numa_nodes=1, gpus=1, gpu_milli=600)
+    made = department.member.ask("POST /v1/requests", wish(department, size, pool, 2))["instances"]
+    (host,) = operator.ask("GET /v1/hosts", pool=pool)["items"]
+    gpus, nodes = [one["id"] for one in host["gpu_devices"]], [one["number"] for one in host["numa_nodes"]]
+    for id_ in made:
+        told = operator.ask(f"GET /v1/instances/{id_}/explain")["placement"]
+        assert sorted(one["gpus"] for one in told["given"]) == [[gpus[0]], [gpus[1]]]
+        assert sorted(one["numa_nodes"] for one in told["given"]) == [[nodes[0]], [nodes[1]]]
+        assert department.member.ask(f"GET /v1/instances/{id_}/explain")["placement"]["given"] is None
+
+
+def test_what_a_gpu_has_too_little_of_is_told_in_parts_of_it(operator: Caller, department: Department) -> None:
+    pool, most, half = pool_of(operator), flavor(operator, gpus=1, gpu_milli=700), flavor(operator, gpus=1, gpu_milli=500)
+    department.member.ask("POST /v1/requests", wish(department, most, pool, 2))
+    refusal = department.member.refused(409, "no_capacity", "POST /v1/requests", wish(department, half, pool))
+    assert {"change": "smaller_gpu_share", "gpu_milli": 300, "text": refusal["details"]["changes"][0]["text"]} in refusal["details"][
+        "changes"
+    ]
+    (kept,) = operator.ask("GET /v1/placements", project=department.path, placed=False)["items"]
+    assert [one["short"] for one in kept["nearest"]] == [{"gpus": 0.2}], "0.6 are free, and not on one GPU"
+
+
 def test_quota_counts_shares_exactly(cloud: Cloud, operator: Caller, department: Department) -> None:
     pool, third = pool_of(operator), flavor(operator, gpus=1, gpu_milli=334)
     cloud.admin.ask(f"PUT /v1/projects/{department.path}/limits", {"limits": [{"resource": "gpus", "amount": 1}]})

@@ -84,6 +84,21 @@ def test_shares_of_gpus_go_to_the_fullest_device_that_has_room() -> None:
     assert refused(place(fleet, [[half]])[0])
 
 
+@pytest.mark.parametrize(
+    ("gpus", "milli", "used", "short"),
+    [
+        (1, 500, (600, 600), 0.1),  # 0.8 are free, in two pieces
+        (2, 1000, (0, 250), 0.25),
+        (2, 1000, (1000, 1000), 2),
+        (3, 1000, (0, 0), 1),
+    ],
+)
+def test_what_is_short_of_gpus_is_counted_on_the_devices_that_have_most(gpus: int, milli: int, used: tuple[int, ...], short: float) -> None:
+    fleet = Fleet([host("a", capacity=Resources(8, 8192, 100, 2), gpu_shares=used)])
+    (miss,) = reasons(fleet, item(resources=Resources(1, 1, 1, gpus), gpu_milli=milli)).nearest
+    assert (miss.rules, miss.short) == (("gpus",), {"gpus": short})
+
+
 def test_members_in_one_rack_count_together() -> None:
     fleet = Fleet([host("a", rack="r1"), host("b", rack="r1"), host("c", rack="r2")])
     apart = Spread("g", "anti_affinity", "rack")

@@ -132,6 +132,17 @@ def test_what_a_hosts_insides_lack_is_offered_without_or_as_another() -> None:
     assert offers(fleet, [item(resources=Resources(6, 6144, 1), cells=1)])[0] == ("drop_cells", {"cells": 1})
 
 
+def test_too_large_a_share_of_a_gpu_is_offered_what_a_gpu_has_left() -> None:
+    fleet = Fleet([host("a", capacity=Resources(8, 8192, 100, 2), gpu_shares=(700, 600))])
+    found = offers(fleet, [item(resources=Resources(1, 1024, 1, 1), gpu_milli=500)])
+    assert found == [("smaller_gpu_share", {"gpu_milli": 400}), ("fewer_gpus", {"gpus": 0})]
+
+
+def test_another_site_is_offered_where_one_was_named() -> None:
+    fleet = Fleet([host("a", site="wuhan", used=LARGE), host("b", site="yichang")])
+    assert offers(fleet, [item(sites=("wuhan",))]) == [("other_site", {"site": "yichang"})]
+
+
 def test_what_is_too_large_for_a_cell_is_offered_what_a_cell_holds() -> None:
     fleet = Fleet([host("a", capacity=LARGE, cells=(Cell(4, 4096), Cell(4, 4096)))])
     wide, deep = item(resources=Resources(6, 1024, 10), cells=1), item(resources=Resources(1, 6000, 10), cells=1)
