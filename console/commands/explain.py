@@ -24,24 +24,44 @@ def instance(app: App, instance: str, project: str | None, host: str | None) -> 
         render.programs(app, body)
         return
     tell(clean(str(body.get("text", ""))))
-    if body.get("placement"):
-        _placement(app, body["placement"])
+    placement = body.get("placement")
+    if placement:
+        tell("  " + app.say("explain.placed", at=cell(app.say, "at", placement.get("at")), **_counts(placement)))
+        _placement(app, placement)
+        _given(app, placement, body["instance"]["name"])
     if body.get("not_there"):
-        _not_there(app, body["not_there"])
+        _not_there(app, body["not_there"], body["instance"].get("host"))
     for event in body.get("events") or []:
         tell("  " + line(event))
 
 
-def _not_there(app: App, miss: Body) -> None:
+def _counts(placement: Body) -> Body:
+    return {name: placement[name] for name in ("hosts", "fits")}
+
+
+def _given(app: App, placement: Body, name: str) -> None:
+    """The GPUs and NUMA nodes that one of the instances was given, for those who may see them."""
+    for each, host, given in zip(placement.get("names") or [], placement.get("chosen") or [], placement.get("given") or [], strict=False):
+        parts = [app.say(f"explain.given.{part}", names=cell(app.say, part, those)) for part, those in given.items() if those]
+        if each == name and parts:
+            tell("  " + app.say("explain.given", host=clean(host), parts="; ".join(parts)))
+
+
+def _not_there(app: App, miss: Body, mine: str | None) -> None:
     host = clean(str(miss["host"]))
-    if not miss["rules"]:
-        tell("  " + app.say("explain.would_do", host=host))
-        return
-    tell("  " + app.say("explain.not_there", host=host))
+    if miss["rules"]:
+        tell("  " + app.say("explain.not_there", host=host, rules=_lacking(app, miss)))
+    else:
+        tell("  " + app.say("explain.is_there" if miss["host"] == mine else "explain.would_do", host=host))
+
+
+def _lacking(app: App, miss: Body) -> str:
+    """What stands in the way on a host, and how much is lacking."""
+    told = []
     for rule in miss["rules"]:
-        short = miss["short"].get(rule["rule"])
-        lack = f" ({cell(app.say, 'short', {rule['rule']: short}, True)})" if short else ""
-        tell(f"    {clean(str(rule['text']))}{lack}")
+        text, short = clean(str(rule["text"])), miss["short"].get(rule["rule"])
+        told.append(app.say("explain.lacking", rule=text, amount=cell(app.say, rule["rule"], short)) if short else text)
+    return "; ".join(told)
 
 
 def refusals(app: App, project: str | None, limit: int | None, cursor: str | None, everything: bool) -> None:
@@ -53,6 +73,9 @@ def refusals(app: App, project: str | None, limit: int | None, cursor: str | Non
     for placement in body["items"]:
         names = ", ".join(placement["names"])
         tell(app.say("explain.refused", at=cell(app.say, "at", placement["at"]), project=placement["project"], names=clean(names)))
+        room = placement.get("room")
+        said = app.say("explain.room", room=room, count=len(placement["names"]), hosts=placement["hosts"]) if room else None
+        tell("  " + (said or app.say("explain.nowhere", hosts=placement["hosts"])))
         _placement(app, placement)
     if not body["items"]:
         tell(app.say("message.nothing_found"))
@@ -61,8 +84,7 @@ def refusals(app: App, project: str | None, limit: int | None, cursor: str | Non
 
 
 def _placement(app: App, placement: Body) -> None:
-    """How many hosts there were, which rule left out how many; for those who may see them, the best and the nearest."""
-    tell("  " + app.say("explain.placement", hosts=placement["hosts"], fits=placement["fits"]))
+    """Which rule left out how many hosts; for those who may see them, the best and the nearest."""
     expected = placement["asked"].get("expected_days")
     if expected is not None:
         tell("  " + app.say("explain.expected", days=f"{expected:.1f}"))
@@ -78,8 +100,7 @@ def _placement(app: App, placement: Body) -> None:
         minus = "".join(app.say(f"explain.minus.{name}", points=f"{points:g}") for name, points in (host.get("minus") or {}).items())
         tell("    " + app.say("explain.best", host=clean(str(host["host"])), points=f"{host['points']:.3f}", kept=minus + kept))
     for host in placement.get("nearest") or []:
-        short = cell(app.say, "short", host["short"], True)
-        tell("    " + app.say("explain.nearest", host=clean(str(host["host"])), rules=", ".join(host["rules"]), short=short))
+        tell("    " + app.say("explain.nearest", host=clean(str(host["host"])), rules=_lacking(app, host)))
 
 
 VERBS = {

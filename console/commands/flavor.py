@@ -22,8 +22,18 @@ def create(app: App, name: str, trait: tuple[str, ...], **fields: str | int | No
 
 
 def list_(app: App, limit: int | None, cursor: str | None, everything: bool, **filters: str | None) -> None:
-    """Flavors."""
-    listing.show(app, at("flavors"), COLUMNS, limit, cursor, everything, **filters)
+    """Flavors, with how much of which GPUs each asks for."""
+    body = listing.fetch(app, at("flavors"), limit, cursor, everything, **filters)
+    if app.for_people:
+        listing.print_page(app, {**body, "items": [{**item, "gpus": _gpus(item)} for item in body["items"]]}, COLUMNS)
+        return
+    render.programs(app, body)
+
+
+def _gpus(item: Body) -> str:
+    """As `2 a100`, and `0.25 a100` for a share."""
+    amount = (item.get("gpus") or 0) * (item.get("gpu_milli") or 1000) / 1000
+    return f"{amount:g} {item.get('gpu_model') or ''}".rstrip()
 
 
 def show(app: App, name: str) -> None:

@@ -62,7 +62,22 @@ def _part(name: str, used: float | None, capacity: int | None) -> str:
 
 def show(app: App, host: str) -> None:
     """One host: capacity, what is used, what the controller noticed about it."""
-    render.detail(app, app.client().get(at("hosts", host)))
+    body = app.client().get(at("hosts", host))
+    if app.for_people:
+        body |= {"gpu_devices": [_gpu(app, one) for one in body.get("gpu_devices") or []]}
+        body |= {"numa_nodes": [_node(app, one) for one in body.get("numa_nodes") or []]}
+    render.detail(app, body)
+
+
+def _gpu(app: App, one: Body) -> str:
+    text = f"{one['id']} ({one['model'] or NONE}; {one['used_milli'] / 1000:g} / 1)"
+    return text if one["there"] else app.say("host.part_gone", part=text)
+
+
+def _node(app: App, one: Body) -> str:
+    vcpus, memory = (_part(name, one["used"][name], one["capacity"][name]) for name in ("vcpus", "memory_mib"))
+    text = app.say("host.node", number=one["number"], vcpus=vcpus, memory=memory)
+    return text if one["there"] else app.say("host.part_gone", part=text)
 
 
 def update(app: App, host: str, dedicated_to: str | None, no_dedication: bool, **plain: str | int | None) -> None:

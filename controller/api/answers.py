@@ -396,6 +396,14 @@ class EventOut(_Out):
     details: dict[str, Any] = Field(examples=[{"flavor": "small"}])
 
 
+class MissOut(_Out):
+    """A host, the rules that it fails, and how much it has too little of; no rules where it would do."""
+
+    host: str = Field(examples=["kvm-02"])
+    rules: list[dict[str, Any]] = Field(examples=[[{"rule": "vcpus", "text": "have too few free vCPUs"}]])
+    short: dict[str, int | float] = Field(description="Of GPUs in parts of one.", examples=[{"vcpus": 2}])
+
+
 class PlacementOut(_Out):
     """What the scheduler decided for one item of a request, and why, as the fleet was then. Hosts are named to operators alone."""
 
@@ -430,9 +438,7 @@ class PlacementOut(_Out):
         " running empty, and `minus`: what it costs that the host is `off`, the order of its `pool`, and each `licence` nobody asked for.",
         examples=[None],
     )
-    nearest: list[dict[str, Any]] | None = Field(
-        description="Some that did not fit, with the rules they fail and what they lack.", examples=[None]
-    )
+    nearest: list[MissOut] | None = Field(description="Some that did not fit.", examples=[None])
     preempted: list[str] | None = Field(description="Who made way, where anybody did.", examples=[None])
     at: datetime = Field(examples=[AT])
 
@@ -519,14 +525,6 @@ class WhatIfOut(_Out):
     refused: list[NowhereOut] = Field(description="Of what was asked for, that finds no place; named by its flavor.")
     before: SummaryOut
     after: SummaryOut
-
-
-class MissOut(_Out):
-    """A host, the rules that it fails, and how much it has too little of; no rules where it would do."""
-
-    host: str = Field(examples=["kvm-02"])
-    rules: list[dict[str, Any]] = Field(examples=[[{"rule": "vcpus", "text": "have too few free vCPUs"}]])
-    short: dict[str, int | float] = Field(description="Of GPUs in parts of one.", examples=[{"vcpus": 2}])
 
 
 class WhyOut(_Out):

@@ -281,19 +281,19 @@ def event(row: Row, projects: Mapping[str, str], reader: Reader) -> dict[str, An
 
 def miss(of: Miss | None, reader: Reader) -> dict[str, Any] | None:
     """What stands between an instance and a host."""
-    if of is None:
-        return None
-    return {
-        "host": of.host,
-        "rules": [{"rule": one, "text": render(f"rule.{one}", {}, reader.lang)} for one in of.rules],
-        "short": dict(of.short),
-    }
+    return None if of is None else _miss(of.host, of.rules, of.short, reader)
+
+
+def _miss(host: str, rules: Sequence[str], short: Mapping[str, float], reader: Reader) -> dict[str, Any]:
+    told = [{"rule": one, "text": render(f"rule.{one}", {}, reader.lang)} for one in rules]
+    return {"host": host, "rules": told, "short": dict(short)}
 
 
 def placement(row: Row, reader: Reader) -> dict[str, Any]:
     """What the scheduler decided for one item of a request. Hosts are named to those who may see the fleet."""
     kept = row["record"]
-    hosts = {name: kept.get(name) if reader.fleet else None for name in ("chosen", "given", "best", "nearest", "preempted", "after")}
+    hosts = {name: kept.get(name) if reader.fleet else None for name in ("chosen", "given", "best", "preempted", "after")}
+    near = [_miss(one["host"], one["rules"], one["short"], reader) for one in kept["nearest"]] if reader.fleet else None
     return {
         "id": row["id"],
         "project": row["project"],
@@ -304,5 +304,6 @@ def placement(row: Row, reader: Reader) -> dict[str, Any]:
         "room": kept.get("room"),
         "rules": [{**one, "text": render(f"rule.{one['rule']}", {}, reader.lang)} for one in kept["rules"]],
         **hosts,
+        "nearest": near,
         "at": time(row["created_at"]),
     }

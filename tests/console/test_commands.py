@@ -456,6 +456,74 @@ def test_explaining_an_instance_says_how_long_it_was_expected_to_run(chutian: Ru
     assert ("Expected to run on 11.2 of the next 14 days" in out, "keep from running empty for 1.2 days" in out) == (known, known)
 
 
+def test_explaining_tells_apart_what_was_then_and_what_is_now(chutian: Run, server: Any) -> None:
+    miss = {"rules": [{"rule": "cordon", "text": "take no new instances"}, {"rule": "gpus", "text": "have too few free GPUs"}]}
+    placement = {
+        "at": "2026-11-23T08:30:00.000Z",
+        "names": ["web-0", "web-1"],
+        "hosts": 3,
+        "fits": 1,
+        "asked": {},
+        "rules": [],
+        "chosen": ["h-7", "h-7"],
+        "given": [{"gpus": ["gpu-0"], "numa_nodes": []}, {"gpus": ["gpu-1", "gpu-2"], "numa_nodes": [0]}],
+        "nearest": [{"host": "h-8", "short": {"gpus": 0.25}, **miss}, {"host": "h-9", "rules": miss["rules"][:1], "short": {}}],
+    }
+    body = {"instance": instance() | {"host": "h-7"}, "text": "-", "events": [], "placement": placement}
+    address = f"GET /v1/instances/{ID}/explain"
+    server.on(
+        address,
+        {**body, "not_there": {"host": "h-8", "short": {"gpus": 0.5}, **miss}},
+        {**body, "not_there": {"host": "h-7", "rules": [], "short": {}}},
+    )
+    out = chutian("explain", "instance", ID, "--host", "h-8").out
+    assert "When it was placed (2026-11-23 " in out
+    assert "Given to it on h-7: GPU gpu-1, gpu-2; NUMA node 0" in out
+    assert "h-8 came near: take no new instances; have too few free GPUs (0.25 lacking)" in out
+    assert "h-9 came near: take no new instances\n" in out
+    assert "Now it can't be on h-8: hosts like it take no new instances; have too few free GPUs (0.5 lacking)" in out
+    assert "It is on h-7." in chutian("explain", "instance", ID, "--host", "h-7").out
+
+
+def test_refusals_say_how_many_of_several_would_have_found_a_place(chutian: Run, server: Any) -> None:
+    rule = {"rule": "vcpus", "excluded": 3, "text": "have too few free vCPUs"}
+    kept = {"at": "2026-11-23T08:30:00.000Z", "project": "p", "names": ["a-1", "a-2", "a-3"], "hosts": 3, "fits": 0, "room": 2, "asked": {}}
+    server.on("GET /v1/placements", {"items": [{**kept, "rules": [rule]}], "next": None})
+    out = chutian("explain", "refusals").out
+    assert "2 of 3 would find a place; for the next, of 3 hosts:" in out
+    assert "have too few free vCPUs: 3 excluded" in out
+
+
+def test_flavors_show_how_much_of_a_gpu_and_of_which_model(chutian: Run, server: Any) -> None:
+    sizes = {"kind": "vm", "vcpus": 1, "memory_mib": 1024, "disk_gib": 1}
+    found = [
+        {"name": "share", **sizes, "gpus": 1, "gpu_milli": 250, "gpu_model": "a100"},
+        {"name": "two", **sizes, "gpus": 2, "gpu_milli": 1000, "gpu_model": None},
+        {"name": "none", **sizes, "gpus": 0, "gpu_milli": 1000, "gpu_model": None},
+    ]
+    server.on("GET /v1/flavors", {"items": found, "next": None})
+    assert [line.split()[6:-1] for line in chutian("flavor", "list").out.splitlines()[1:]] == [["0.25", "a100"], ["2"], ["0"]]
+
+
+def test_a_host_shows_what_is_used_of_each_gpu_and_numa_node(chutian: Run, server: Any) -> None:
+    gpus = [{"id": f"gpu-{n}", "model": "a100", "there": n == 0, "shared": True, "used_milli": 250 * n} for n in range(2)]
+    size = {"vcpus": 16, "memory_mib": 65536}
+    nodes = [
+        {
+            "number": 0,
+            "cpus": list(range(16)),
+            "memory_mib": 65536,
+            "there": True,
+            "capacity": size,
+            "used": {"vcpus": 12, "memory_mib": 8192},
+        }
+    ]
+    server.on("GET /v1/hosts/h-1", {"name": "h-1", "gpu_devices": gpus, "numa_nodes": nodes})
+    out = chutian("host", "show", "h-1").out
+    assert "gpu-0 (a100; 0 / 1), gpu-1 (a100; 0.25 / 1) gone" in out
+    assert "0 (12 / 16 vCPUs; 8 GiB / 64 GiB of memory)" in out
+
+
 def test_events_are_lines(chutian: Run, server: Any) -> None:
     event = {"id": "1.1", "at": "2026-11-23T08:30:00.000Z", "kind": "k", "object_name": "web\x1b[31m-1", "project": None, "text": "runs"}
     server.on("GET /v1/events", {"items": [event], "next": "1.1"})
