@@ -31,7 +31,7 @@ from controller.actions.fit import check_fit
 from controller.actions.fleet_view import FleetView, lock
 from controller.actions.lifetimes import kin
 from controller.actions.offers import offers
-from controller.actions.refusals import no_capacity, no_spare, quota_exceeded
+from controller.actions.refusals import kept_back, no_capacity, quota_exceeded
 from controller.actions.spare import Results
 from controller.actions.turns import in_turn
 from controller.model import container, devices, naming, translate
@@ -42,7 +42,6 @@ from quotas import check as quota
 from scheduler import types as scheduler
 from scheduler.fleet import Fleet
 from scheduler.place import place
-from scheduler.reasons import reasons
 
 _ADVISED = 2  # refusals of one batch that are told whether preempting would do: it is a search, and the others wait for it
 _SHORT = {"container": "app", "bare_metal": "metal"}  # how instances that nobody named are called
@@ -323,12 +322,12 @@ def _otherwise(
             draft.outcome = Explained(None, preempting.told(room, view, draft))
             return list(room.found.placements)
     later = promises.offer(conn, view, draft, this.now) if advised else None
+    wishes, offered = [unit.wish for unit in draft.units], offers(conn, view, draft, refusal.key, others, advised)
     if draft.elsewhere:
-        why = reasons(view, next(unit.wish for unit in draft.units if unit.id == refusal.key))
-        error = no_spare(why.hosts, why.fits, why.rules, later)
+        error = kept_back(view, wishes, refusal.key, offered, later)
     else:
         advice = preempting.advice(conn, view, draft) if advised else (None, False)
-        error = no_capacity(view, draft.wishes(), refusal, offers(conn, view, draft, refusal.key, others, advised), later, *advice)
+        error = no_capacity(view, wishes, refusal, offered, later, *advice)
     draft.outcome = Explained(error) if explained else error
     draft.records = [] if explained else [refusal_row(view, draft, admission.new_id, refusal)]
     return None

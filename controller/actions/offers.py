@@ -85,7 +85,8 @@ def _stands(conn: Connection, view: Fleet, draft: Draft, others: Sequence[Draft]
         if not kept:
             return True
         wishes = {wish.key: wish for wish in gang}
-        trial = replace(draft, units=[replace(unit, wish=wishes[unit.id]) for unit in draft.units if unit.id in wishes])
+        units = [replace(unit, wish=wishes[unit.id]) for unit in draft.units if unit.id in wishes]
+        trial = replace(draft, units=units, elsewhere=None)
         if advised:
             results = spare.places(conn, view, [trial], others, lambda: place(view, [trial.wishes()]))
             return not isinstance(results[0], NoValidHost)

@@ -94,3 +94,24 @@ def test_what_is_offered_is_taken_also_by_pools_that_keep_hosts_to_spare(operato
             moved = {name: change[name] for name in ("pool", "zone") if name in change}
             if moved:
                 assert department.member.ask("POST /v1/requests", wish(department, **(where | moved)), explain="true")["fits"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "more", "fewer"),
+    [
+        (12, {}, 8),  # there is room for all, and four of it are kept
+        (4, {"spread": {"mode": "anti_affinity"}}, 2),  # three would have a host each, and then none were left to restart one on
+    ],
+)
+def test_who_is_kept_from_hosts_to_spare_is_offered_what_would_be_taken(
+    operator: Caller, department: Department, asked: int, more: dict[str, object], fewer: int
+) -> None:
+    careful, other = pool_of(operator, fresh("zone"), hosts=3, spare_hosts=1), pool_of(operator, fresh("zone"), hosts=4, spare_hosts=0)
+    refusal = department.member.refused(409, "no_capacity", "POST /v1/requests", wish(department, asked, pool=careful, **more))
+    told = {change["change"]: change for change in refusal["details"]["changes"]}
+    assert (told["fewer_instances"]["count"], refusal["details"]["items"]) == (fewer, [1])
+    elsewhere = wish(department, asked, pool=told["other_pool"]["pool"], **more)
+    assert department.member.ask("POST /v1/requests", elsewhere, explain="true")["fits"]
+    assert department.member.ask("POST /v1/requests", wish(department, asked, pool=other, **more), explain="true")["fits"]
+    assert not department.member.ask("POST /v1/requests", wish(department, fewer + 1, pool=careful, **more), explain="true")["fits"]
+    assert len(department.member.ask("POST /v1/requests", wish(department, fewer, pool=careful, **more))["instances"]) == fewer
