@@ -296,6 +296,7 @@ MESSAGES: dict[str, Pair] = {
     "explain.given": ("在 {host} 分得：{parts}", "Given to it on {host}: {parts}"),
     "explain.given.gpus": ("GPU {names}", "GPU {names}"),
     "explain.given.numa_nodes": ("NUMA 节点 {names}", "NUMA node {names}"),
+    "explain.promised": ("它的位置届时由他人让出", "Its place is promised: others leave it by its start"),
     "explain.preempted": ("为其让位：{names}", "Made way for it: {names}"),
     "explain.expected": ("预计在今后 14 天中运行 {days} 天", "Expected to run on {days} of the next 14 days"),
     "explain.minus.off": ("；已关机 {points}", "; off {points}"),

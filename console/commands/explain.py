@@ -92,6 +92,9 @@ def _placement(app: App, placement: Body) -> None:
         tell("    " + app.say("refusal.rule", rule=clean(str(rule["text"])), count=rule["excluded"]))
     if placement.get("chosen"):
         tell("  " + app.say("explain.chosen", hosts=clean(", ".join(dict.fromkeys(placement["chosen"])))))
+    if placement.get("promised"):
+        names = clean(", ".join(placement.get("after") or []))
+        tell("  " + app.say("explain.promised") + (f" ({names})" if names else ""))
     if placement.get("preempted"):
         tell("  " + app.say("explain.preempted", names=clean(", ".join(placement["preempted"]))))
     for host in placement.get("best") or []:

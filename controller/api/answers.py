@@ -432,6 +432,7 @@ class PlacementOut(_Out):
         description="The `gpus` and `numa_nodes` given there, for each name, as the host's list has them; null where none were asked for.",
         examples=[[{"gpus": ["0000:41:00.0"], "numa_nodes": [0]}]],
     )
+    promised: bool = Field(description="Whether any has a place that others leave by its start; `fits` counts those free at once.")
     after: list[str] | None = Field(description="Whose places were promised, for when they have gone.", examples=[None])
     best: list[dict[str, Any]] | None = Field(
         description="The best of those that fit: `points`, and in them `kept_days`, for which it alone is expected to keep the host from"

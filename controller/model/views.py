@@ -302,6 +302,7 @@ def placement(row: Row, reader: Reader) -> dict[str, Any]:
         "placed": row["placed"],
         **{name: kept[name] for name in ("names", "flavor", "asked", "hosts", "fits")},
         "room": kept.get("room"),
+        "promised": "after" in kept,
         "rules": [{**one, "text": render(f"rule.{one['rule']}", {}, reader.lang)} for one in kept["rules"]],
         **hosts,
         "nearest": near,

@@ -91,7 +91,8 @@ def test_from_a_refusal_to_the_place_of_who_left(cloud: Cloud, operator: Caller,
     assert (vcpus(operator, pool), used(there), used(coming)) == (8, 8, 4), "quota is taken at once, room is not"
     why = operator.ask(f"GET /v1/instances/{heir}/explain")["placement"]
     assert why["after"] == [f"{there.path}/{first['name']}"]
-    assert coming.member.ask(f"GET /v1/instances/{heir}/explain")["placement"]["after"] is None, "who it is is not for departments"
+    told = coming.member.ask(f"GET /v1/instances/{heir}/explain")["placement"]
+    assert (told["promised"], told["after"]) == (True, None), "who it is is not for departments"
 
     for line, body in (("extend", {"days": 5}), ("protect", None), ("resize", {"flavor": "tiny"})):
         said = there.member.refused(409, "place_promised", f"POST /v1/instances/{first['id']}/{line}", body)

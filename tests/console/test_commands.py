@@ -485,6 +485,14 @@ def test_explaining_tells_apart_what_was_then_and_what_is_now(chutian: Run, serv
     assert "It is on h-7." in chutian("explain", "instance", ID, "--host", "h-7").out
 
 
+@pytest.mark.parametrize(("after", "said"), [(None, "by its start\n"), (["p/web-9"], "by its start (p/web-9)\n")])
+def test_who_starts_later_is_told_of_a_promise(chutian: Run, server: Any, after: list[str] | None, said: str) -> None:
+    placement = {"at": "2026-11-23T08:30:00.000Z", "hosts": 3, "fits": 0, "asked": {}, "rules": [], "promised": True, "after": after}
+    body = {"instance": instance(), "text": "-", "events": [], "placement": placement}
+    server.on(f"GET /v1/instances/{ID}/explain", body)
+    assert said in chutian("explain", "instance", ID).out
+
+
 def test_refusals_say_how_many_of_several_would_have_found_a_place(chutian: Run, server: Any) -> None:
     rule = {"rule": "vcpus", "excluded": 3, "text": "have too few free vCPUs"}
     kept = {"at": "2026-11-23T08:30:00.000Z", "project": "p", "names": ["a-1", "a-2", "a-3"], "hosts": 3, "fits": 0, "room": 2, "asked": {}}
