@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import combinations, product
+from itertools import combinations
 from typing import Any
 
 from hypothesis import strategies as st
@@ -80,7 +80,7 @@ def hosts(draw: st.DrawFn, id_: str) -> Host:
         name=id_,
         pool=draw(st.sampled_from("pq")),
         zone=draw(st.sampled_from("ab")),
-        site="s",
+        site=draw(st.sampled_from("sst")),
         arch=draw(st.sampled_from(["x86_64", "x86_64", "aarch64"])),
         traits=frozenset(draw(st.sets(st.sampled_from(["ssd", "avx"])))),
         kinds=draw(st.sampled_from([frozenset({"vm"}), frozenset({"vm", "container"})])),
@@ -95,6 +95,10 @@ def hosts(draw: st.DrawFn, id_: str) -> Host:
         tenants=frozenset({"t"}) if draw(st.integers(0, 4)) == 0 else frozenset(),
         cells=draw(cells(capacity)) if draw(st.booleans()) else (),
         gpu_model=draw(st.sampled_from(["", "G1"])),
+        gpu_shares=()
+        if used.gpus
+        else tuple(draw(st.lists(st.sampled_from([0, 400, 1000]), min_size=capacity.gpus, max_size=capacity.gpus))),
+        gpu_sharing=draw(st.integers(0, 3)) != 0,
         on=draw(st.booleans()),
         order=draw(st.integers(0, 1)),
         wakes=draw(st.booleans()),
@@ -145,7 +149,7 @@ def gangs(draw: st.DrawFn, fleet: Sequence[Host], most: int = 4, name: str = "g"
     groups: list[tuple[Spread | None, dict[str, int]]] = [(None, {})]
     for number in range(2):
         mode = draw(st.sampled_from(["affinity", "anti_affinity", "anti_affinity", "spread", "pack"]))
-        rule = Spread(f"{name}{number}", mode, draw(st.sampled_from(["host", "zone", "rack"])), draw(st.integers(1, 2)))
+        rule = Spread(f"{name}{number}", mode, draw(st.sampled_from(["host", "zone", "rack", "site"])), draw(st.integers(1, 2)))
         members = draw(st.dictionaries(st.sampled_from(ids), st.integers(1, 2), max_size=2)) if ids and draw(st.booleans()) else {}
         groups.append((rule, members))
     sizes = draw(st.lists(resources(4, 4, 3, 1, least=1), min_size=1, max_size=2))
@@ -174,9 +178,18 @@ def gangs(draw: st.DrawFn, fleet: Sequence[Host], most: int = 4, name: str = "g"
 
 
 def possible(fleet: Sequence[Host], wanted: Sequence[Item]) -> bool:
-    """Whether any assignment at all satisfies every rule: written from the rules' words, sharing nothing with the scheduler."""
-    choices = [[one for one in fleet if _may(one, each)] for each in wanted]
-    return any(allowed(fleet, wanted, chosen) for chosen in product(*choices))
+    """Whether any assignment at all satisfies every rule: written from the rules' words, sharing nothing with the scheduler.
+
+    Tries every host for the first, then for the next: no rule that some of the items break is kept by more of them.
+    """
+
+    def goes_on(chosen: list[Host]) -> bool:
+        number = len(chosen)
+        return number == len(wanted) or any(
+            allowed(fleet, wanted[: number + 1], [*chosen, one]) and goes_on([*chosen, one]) for one in fleet if _may(one, wanted[number])
+        )
+
+    return goes_on([])
 
 
 def _may(one: Host, wish: Item) -> bool:
@@ -195,6 +208,7 @@ def _may(one: Host, wish: Item) -> bool:
         and one.level >= wish.level
         and (any(each in one.tenants for each in wish.tenants) if one.tenants or wish.level >= 4 else True)
         and (not wish.gpu_models or not wish.resources.gpus or one.gpu_model in wish.gpu_models)
+        and (one.gpu_sharing or not wish.resources.gpus or wish.gpu_milli == 1000)
     )
 
 
