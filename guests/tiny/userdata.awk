@@ -1,5 +1,5 @@
-# Reads the part of a cloud-config that the tiny guest knows (hostname, fqdn, users, runcmd) and prints one fact a line:
-#   hostname NAME | user NAME | run SHELL LINE
+# Reads the part of a cloud-config that the tiny guest knows (hostname, fqdn, users, runcmd, ssh_keys) and prints one fact a line:
+#   hostname NAME | user NAME | run SHELL LINE | hostkey LINE OF THE PRIVATE ed25519 KEY
 # Not a YAML parser: block style, two levels, flow lists ["a", "b"] and block scalars as runcmd items. The rest is passed over.
 function bare(text) {
     sub(/[ \t\r]+$/, "", text)
@@ -26,8 +26,8 @@ function indent(line) { match(line, /^ */); return RLENGTH }
 
 /^[ \t]*#/ && !block { next }
 /^[ \t]*$/ { next }
-block && indent($0) > block_at { line = $0; if (!inner) inner = indent($0); print "run " substr(line, inner + 1); next }
-{ block = 0 }
+block && indent($0) > block_at { line = $0; if (!inner) inner = indent($0); print block " " substr(line, inner + 1); next }
+{ block = "" }
 /^[A-Za-z_]/ {
     key = $0; sub(/:.*/, "", key)
     value = $0; sub(/^[^:]*:[ \t]*/, "", value)
@@ -39,6 +39,7 @@ key == "users" && /^ *- +name:/ { value = $0; sub(/^ *- +name:[ \t]*/, "", value
 key == "users" && /^ +name:/ { value = $0; sub(/^ +name:[ \t]*/, "", value); print "user " bare(value); next }
 key == "runcmd" && /^ *- / {
     value = $0; sub(/^ *- +/, "", value); sub(/[ \t\r]+$/, "", value)
-    if (value ~ /^[|>][-+]?$/) { block = 1; block_at = indent($0); inner = 0; next }
+    if (value ~ /^[|>][-+]?$/) { block = "run"; block_at = indent($0); inner = 0; next }
     run(value)
 }
+key == "ssh_keys" && /^ +ed25519_private: *[|][-+]?[ \t\r]*$/ { block = "hostkey"; block_at = indent($0); inner = 0; next }
