@@ -23,6 +23,7 @@ LIBVIRT = {
     "mkfs.fat": "dosfstools",
     "cpio": "cpio",
 }
+METAL = {**LIBVIRT, "genisoimage": "genisoimage", "zstd": "zstd"}
 KUBERNETES_NODES = {
     "containerd": "containerd",
     "runc": "runc",
@@ -54,6 +55,11 @@ def kubernetes_binaries() -> Path:
 def require_lab() -> None:
     """Skip, or fail in CI, unless libvirt hosts can be made here."""
     _require("libvirt lab", missing(LIBVIRT))
+
+
+def require_metal() -> None:
+    """Skip, or fail in CI, unless servers behind BMCs can be made here."""
+    _require("bare-metal lab", missing(METAL))
 
 
 def require_kubernetes() -> None:

@@ -137,7 +137,7 @@ def up(folder: Path, count: int) -> Rig:
         (folder / "rig").write_text(f"{rig.number} {count}")
         pki.make(folder / "pki", [host.address for host in rig.hosts])
         for host in rig.hosts:
-            _furnish(host)
+            furnish(host)
             host.start()
     except BaseException:
         down(rig)
@@ -170,7 +170,7 @@ def down(rig: Rig) -> None:
     shutil.rmtree(rig.folder, ignore_errors=True)
 
 
-def _furnish(host: Host) -> None:
+def furnish(host: Host) -> None:
     """Folders and settings of a host that has never been on."""
     for name in ("lib/images", "lib/qemu", "lib/dnsmasq", "lib/boot", "log/qemu", "cache", "etc/qemu/networks/autostart", "etc/nwfilter"):
         (host.folder / name).mkdir(parents=True, exist_ok=True)

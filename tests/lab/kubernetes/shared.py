@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import os
-import subprocess
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 
+from tests.lab import tied
 from tests.lab.kubernetes import rig
-from tests.lab.needs import CHECKOUT, kubernetes_binaries, require_kubernetes
+from tests.lab.needs import kubernetes_binaries, require_kubernetes
 
 
 @cache
@@ -26,9 +24,5 @@ def shared_cluster() -> rig.Cluster:
 
 
 def tie(folder: Path) -> None:
-    """Have what runs in that folder taken away when this process has ended, however it did: one that is killed can't do it itself."""
-    end, _ = os.pipe()  # the other end is open, and nobody else has it, as long as this process lives
-    script = 'read -r _; [ ! -e "$1/cluster.json" ] || exec "$2" -m tests.lab.kubernetes down "$1"'
-    keeper = subprocess.Popen(["sh", "-c", script, "keeper", folder, sys.executable], stdin=end, cwd=CHECKOUT, start_new_session=True)
-    keeper.returncode = 0  # outlives this process; nobody waits for it
-    os.close(end)
+    """Have the cluster in that folder taken away when this process has ended."""
+    tied.tie(folder, "tests.lab.kubernetes", "cluster.json")

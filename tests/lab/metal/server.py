@@ -1,0 +1,222 @@
+"""One server of the rack: a QEMU guest that is off until its BMC is told otherwise, and what can be done to it with hands and screwdrivers.
+
+In: a libvirt host (the rack), a number. Out: a guest with a MAC, an SMBIOS identity, one disk and a serial console that is kept in a file.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import uuid
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import libvirt
+
+from tests.lab.metal.bmc import Bmc
+from tests.lab.rig import Host
+
+DISK = 1 << 30
+BAD = 4 << 20  # where a disk that can't be written fails
+MEMORY_MIB = 1024  # with less, sushy-tools says nothing of it
+
+XML = """\
+<domain type='qemu'>
+  <name>{name}</name><uuid>{uuid}</uuid>
+  <memory unit='MiB'>{memory}</memory><vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type><boot dev='hd'/><smbios mode='sysinfo'/></os>
+  <sysinfo type='smbios'><system>
+    <entry name='manufacturer'>Lab</entry><entry name='product'>L1</entry><entry name='serial'>SN-{name}</entry>
+  </system></sysinfo>
+  <features><acpi/><apic/></features>
+  <cpu mode='custom' match='exact' check='none'><model>qemu64</model></cpu>
+  <clock offset='utc'/>
+  <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw' discard='unmap' detect_zeroes='unmap' cache='unsafe' error_policy='report'/>
+      <source file='{disk}'/><target dev='vda' bus='virtio'/><serial>WD-{name}</serial>
+    </disk>
+    <interface type='bridge'><mac address='{mac}'/><source bridge='rack'/><model type='virtio'/></interface>
+    <serial type='file'><source path='{console}' append='on'/><target port='0'/></serial>
+    <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+  </devices>
+</domain>"""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server."""
+
+    host: Host
+    bmc: Bmc
+    index: int
+    address: str  # the one that DHCP gives it
+
+    @property
+    def name(self) -> str:
+        return self.bmc.name
+
+    @property
+    def uuid(self) -> str:
+        return self.bmc.uuid
+
+    @property
+    def mac(self) -> str:
+        return f"52:54:00:77:{int(self.address.split('.')[2]):02x}:{self.index:02x}"
+
+    @property
+    def disk(self) -> Path:
+        return self.host.folder / f"lib/images/{self.name}.raw"
+
+    @property
+    def disk_serial(self) -> str:
+        return f"WD-{self.name}"
+
+    @property
+    def console(self) -> str:
+        """All that it ever said on its serial line."""
+        return self._console.read_text(errors="replace") if self._console.exists() else ""
+
+    @property
+    def on(self) -> bool:
+        """Whether it has power, whatever its BMC says."""
+        with self._domain() as domain:
+            return bool(domain.isActive())
+
+    @property
+    def starts_from(self) -> str:
+        """The kind of device that it tries first the next time that it gets power: "disk", "cdrom" or "network"."""
+        with self._domain() as domain:
+            tree = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))  # noqa: S314  # from libvirtd
+        if (first := tree.find("os/boot")) is not None:
+            return {"hd": "disk"}.get(first.get("dev", ""), first.get("dev", ""))
+        device = next(one for one in tree.iterfind("devices/*") if one.find("boot[@order='1']") is not None)
+        return device.get("device", "network")
+
+    def holds(self, marker: bytes) -> bool:
+        """Whether those bytes are anywhere on its disk."""
+        return subprocess.run(["grep", "-q", "-a", "-F", marker, self.disk], check=False).returncode == 0
+
+    def pull_plug(self) -> None:
+        """Off at once."""
+        with self._domain() as domain:
+            if domain.isActive():
+                domain.destroy()
+
+    def push_button(self) -> None:
+        """On, from where its boot order says."""
+        with self._domain() as domain:
+            domain.create()
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """It has power and does nothing: no answer to anything, until it is reset. Where it was not, it goes on afterwards."""
+        with self._domain() as domain:
+            domain.suspend()
+        try:
+            yield
+        finally:
+            with self._domain() as domain:
+                if domain.isActive() and domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+                    domain.resume()
+
+    def renew(self, size: int = DISK) -> None:
+        """Off, with an empty disk of that size, no CD and the boot order of the factory. Its BMC tells the size it knew."""
+        self.pull_plug()
+        self.disk.unlink(missing_ok=True)
+        self.disk.touch()
+        os.truncate(self.disk, size)
+        (self.bmc.folder / "override.json").unlink(missing_ok=True)
+        self._define(_xml(self))
+
+    @contextmanager
+    def with_disk_of(self, size: int) -> Iterator[None]:
+        """Somebody has put an empty disk of that size in, whatever the BMC says. The server is off before and after."""
+        self.renew(size)
+        try:
+            yield
+        finally:
+            self.renew()
+
+    @contextmanager
+    def with_broken_disk(self) -> Iterator[None]:
+        """Writes, and discards, that touch the sector at `BAD` fail; reads don't. The server is off before and after.
+
+        QEMU's own disk of errors, blkdebug, is none that libvirt knows: it is reached over a socket.
+        """
+        self.renew()
+        socket = f"/run/{self.name}-disk"
+        image = f"driver=blkdebug,image.driver=file,image.filename={self.disk},image.discard=unmap"
+        for number, kind in enumerate(("write", "write-zeroes", "discard")):
+            rule = f"inject-error.{number}"
+            image += f",{rule}.event=none,{rule}.iotype={kind},{rule}.errno=5,{rule}.sector={BAD // 512}"
+        options = (
+            "--fork",
+            f"--pid-file={socket}.pid",
+            f"--socket={socket}",
+            "--persistent",
+            "--shared=4",
+            "--discard=unmap",
+            "--cache=writeback",
+        )
+        self.host.run("qemu-nbd", *options, "--image-opts", image)
+        tree = ET.fromstring(_xml(self))  # noqa: S314  # our own
+        disk = next(tree.iter("disk"))
+        disk.set("type", "network")
+        disk.remove(_child(disk, "source"))
+        source = ET.SubElement(disk, "source", protocol="nbd")
+        ET.SubElement(source, "host", transport="unix", socket=socket)
+        self._define(ET.tostring(tree, encoding="unicode"))
+        try:
+            yield
+        finally:
+            self.renew()
+            self.host.run("sh", "-c", f"kill $(cat {socket}.pid)")
+
+    @property
+    def _console(self) -> Path:
+        return self.host.folder / f"log/{self.name}.console"
+
+    @contextmanager
+    def _domain(self) -> Iterator[libvirt.virDomain]:
+        connection = libvirt.open(self.host.unix)
+        try:
+            yield connection.lookupByUUIDString(self.uuid)
+        finally:
+            connection.close()
+
+    def _define(self, xml: str) -> None:
+        connection = libvirt.open(self.host.unix)
+        try:
+            connection.defineXML(xml)
+        finally:
+            connection.close()
+
+
+def identity(folder: Path, name: str) -> str:
+    """The UUID of the server of that name in that rig."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{folder}/{name}"))
+
+
+def furnish(server: Server) -> None:
+    """Build it in, off."""
+    server.disk.touch()
+    os.truncate(server.disk, DISK)
+    server._define(_xml(server))
+
+
+def _xml(server: Server) -> str:
+    facts = {"name": server.name, "uuid": server.uuid, "mac": server.mac, "memory": MEMORY_MIB}
+    return XML.format(**facts, disk=server.disk, console=server._console)
+
+
+def _child(element: ET.Element, name: str) -> ET.Element:
+    found = element.find(name)
+    assert found is not None
+    return found
