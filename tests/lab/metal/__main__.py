@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from tests.lab.metal.rig import down, found, up
-from tests.lab.metal.server import Server
+from tests.lab.metal.server import Hardware, Server
 
 HANDS = {"plug": Server.pull_plug, "button": Server.push_button}
 
@@ -12,7 +12,7 @@ HANDS = {"plug": Server.pull_plug, "button": Server.push_button}
 def main(arguments: list[str]) -> None:
     match arguments:
         case ["up", folder, count]:
-            _list(up(Path(folder).absolute(), int(count)).servers)
+            _list(up(Path(folder).absolute(), [Hardware(ipmi=True)] * int(count)).servers)
         case ["list", folder]:
             _list(found(Path(folder).absolute()).servers)
         case ["down", folder]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +25,13 @@ from tests.lab.metal import bmc as bmcs
 from tests.lab.metal import server as servers_of
 from tests.lab.metal.bmc import Bmc
 from tests.lab.metal.dhcp import Dhcp
-from tests.lab.metal.server import Server
+from tests.lab.metal.server import Hardware, Server
 from tests.lab.rig import Host
 
 HERE = Path(__file__).parent
 PASSWORD = "lab: not a secret"  # noqa: S105
 NOWHERE = "http://127.0.0.1/"
-BMCS, SERVERS = 20, 60  # added to a server's number: the indices of its addresses
+BMCS, SERVERS = 20, 60  # added to a server's number (at most 40): the indices of its addresses
 
 MEDIA = "<pool type='dir'><name>media</name><target><path>/var/lib/libvirt/media</path></target></pool>"
 
@@ -52,15 +52,13 @@ class Rig:
         return machine.outside(self.number)
 
 
-def up(folder: Path, machines: int, *, ipmi: Collection[int] = (), boot_url: str = NOWHERE) -> Rig:
-    """Make it, with that many servers, all off, all BMCs answering.
-
-    `ipmi`: the numbers (from 1) of those whose BMC speaks IPMI, too. `boot_url`: where iPXE gets its script (`Dhcp.boot_from`).
-    """
+def up(folder: Path, machines: Sequence[Hardware], *, boot_url: str = NOWHERE) -> Rig:
+    """Make it, with those servers, all off, all BMCs answering. `boot_url`: where iPXE gets its script (`Dhcp.boot_from`)."""
     folder.mkdir(parents=True, exist_ok=True)
-    rig = describe(folder, machine.take_number(), machines, ipmi)
+    rig = describe(folder, machine.take_number(), machines)
     try:
-        (folder / "metal.json").write_text(json.dumps({"number": rig.number, "machines": machines, "ipmi": sorted(ipmi)}))
+        kept = {"number": rig.number, "machines": [dataclasses.asdict(one) for one in machines]}
+        (folder / "metal.json").write_text(json.dumps(kept))
         with suppress(FileNotFoundError):  # this machine shall not take routes from its lab
             Path(f"/proc/sys/net/ipv6/conf/{machine.fabric_name(rig.number)}/accept_ra").write_text("0")
         pki.make(folder / "pki", [rig.host.address])
@@ -76,20 +74,20 @@ def up(folder: Path, machines: int, *, ipmi: Collection[int] = (), boot_url: str
 
 
 @contextmanager
-def running(folder: Path, machines: int, *, ipmi: Collection[int] = (), boot_url: str = NOWHERE) -> Iterator[Rig]:
+def running(folder: Path, machines: Sequence[Hardware], *, boot_url: str = NOWHERE) -> Iterator[Rig]:
     """`up`, and `down` at the end."""
-    rig = up(folder, machines, ipmi=ipmi, boot_url=boot_url)
+    rig = up(folder, machines, boot_url=boot_url)
     try:
         yield rig
     finally:
         down(rig)
 
 
-def describe(folder: Path, number: int, machines: int, ipmi: Collection[int]) -> Rig:
+def describe(folder: Path, number: int, machines: Sequence[Hardware]) -> Rig:
     """The rig of that number."""
     (host,) = hosts.describe(folder, number, 1).hosts
     host = dataclasses.replace(host, machine=dataclasses.replace(host.machine, init=HERE / "rack-init"))
-    servers = tuple(_server(folder, host, number, i, i in ipmi) for i in range(1, machines + 1))
+    servers = tuple(_server(folder, host, number, i, made_of) for i, made_of in enumerate(machines, start=1))
     dhcp = Dhcp(host.machine, folder / "dhcp", {one.mac: one.address for one in servers})
     return Rig(folder, number, host, servers, dhcp)
 
@@ -97,7 +95,7 @@ def describe(folder: Path, number: int, machines: int, ipmi: Collection[int]) ->
 def found(folder: Path) -> Rig:
     """The rig that `up` made there, perhaps in another process."""
     kept = json.loads((folder / "metal.json").read_text())
-    return describe(folder, kept["number"], kept["machines"], kept["ipmi"])
+    return describe(folder, kept["number"], [Hardware(**one) for one in kept["machines"]])
 
 
 def down(rig: Rig) -> None:
@@ -107,11 +105,11 @@ def down(rig: Rig) -> None:
     shutil.rmtree(rig.folder, ignore_errors=True)
 
 
-def _server(folder: Path, host: Host, number: int, index: int, ipmi: bool) -> Server:
+def _server(folder: Path, host: Host, number: int, index: int, made_of: Hardware) -> Server:
     name = f"m{index}"
-    place = folder / "bmc" / name
-    bmc = Bmc(host.machine, place, machine.address(number, BMCS + index), name, servers_of.identity(folder, name), ipmi)
-    return Server(host, bmc, index, machine.address(number, SERVERS + index))
+    address = machine.address(number, BMCS + index)
+    bmc = Bmc(host.machine, folder / "bmc" / name, address, name, servers_of.identity(folder, name), made_of.ipmi)
+    return Server(host, bmc, made_of, index, machine.address(number, SERVERS + index))
 
 
 def _build_in(rig: Rig) -> None:
@@ -125,7 +123,7 @@ def _build_in(rig: Rig) -> None:
     pki.write_certificate(rig.folder / "bmc/bmc-ca.crt", signer.certificate)
     for server in rig.servers:
         servers_of.furnish(server)
-        bmcs.furnish(server.bmc, signer, PASSWORD, [{"serial": server.disk_serial, "bytes": servers_of.DISK}])
+        bmcs.furnish(server.bmc, signer, PASSWORD, [{"serial": server.disk_serial, "bytes": server.hardware.disk}])
         server.bmc.start()
     for server in rig.servers:
         server.bmc.await_ready()

@@ -19,20 +19,18 @@ import libvirt
 from tests.lab.metal.bmc import Bmc
 from tests.lab.rig import Host
 
-DISK = 1 << 30
 BAD = 4 << 20  # where a disk that can't be written fails
-MEMORY_MIB = 1024  # with less, sushy-tools says nothing of it
 
 XML = """\
 <domain type='qemu'>
   <name>{name}</name><uuid>{uuid}</uuid>
-  <memory unit='MiB'>{memory}</memory><vcpu>1</vcpu>
+  <memory unit='MiB'>{memory}</memory><vcpu>{cpus}</vcpu>
   <os><type arch='x86_64' machine='pc'>hvm</type><boot dev='hd'/><smbios mode='sysinfo'/></os>
   <sysinfo type='smbios'><system>
     <entry name='manufacturer'>Lab</entry><entry name='product'>L1</entry><entry name='serial'>SN-{name}</entry>
   </system></sysinfo>
   <features><acpi/><apic/></features>
-  <cpu mode='custom' match='exact' check='none'><model>qemu64</model></cpu>
+  <cpu mode='custom' match='exact' check='none'><model>qemu64</model><topology sockets='1' cores='{cpus}' threads='1'/></cpu>
   <clock offset='utc'/>
   <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>
   <devices>
@@ -50,11 +48,22 @@ XML = """\
 
 
 @dataclass(frozen=True, slots=True)
+class Hardware:
+    """What one server is made of."""
+
+    memory_mib: int = 1024  # of less, sushy-tools says nothing
+    cpus: int = 1
+    disk: int = 1 << 30  # in bytes; takes no room until it is written
+    ipmi: bool = False  # whether its BMC speaks that, too
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """One server."""
 
     host: Host
     bmc: Bmc
+    hardware: Hardware
     index: int
     address: str  # the one that DHCP gives it
 
@@ -126,12 +135,12 @@ class Server:
                 if domain.isActive() and domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
                     domain.resume()
 
-    def renew(self, size: int = DISK) -> None:
-        """Off, with an empty disk of that size, no CD and the boot order of the factory. Its BMC tells the size it knew."""
+    def renew(self, size: int | None = None) -> None:
+        """Off, with an empty disk (of another size, which the BMC doesn't notice), no CD and the boot order of the factory."""
         self.pull_plug()
         self.disk.unlink(missing_ok=True)
         self.disk.touch()
-        os.truncate(self.disk, size)
+        os.truncate(self.disk, self.hardware.disk if size is None else size)
         (self.bmc.folder / "override.json").unlink(missing_ok=True)
         self._define(_xml(self))
 
@@ -207,12 +216,13 @@ def identity(folder: Path, name: str) -> str:
 def furnish(server: Server) -> None:
     """Build it in, off."""
     server.disk.touch()
-    os.truncate(server.disk, DISK)
+    os.truncate(server.disk, server.hardware.disk)
     server._define(_xml(server))
 
 
 def _xml(server: Server) -> str:
-    facts = {"name": server.name, "uuid": server.uuid, "mac": server.mac, "memory": MEMORY_MIB}
+    made_of = server.hardware
+    facts = {"name": server.name, "uuid": server.uuid, "mac": server.mac, "memory": made_of.memory_mib, "cpus": made_of.cpus}
     return XML.format(**facts, disk=server.disk, console=server._console)
 
 

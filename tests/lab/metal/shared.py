@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.lab import tied
 from tests.lab.metal import rig
+from tests.lab.metal.server import Hardware
 from tests.lab.needs import CHECKOUT, require_metal
 
 
@@ -30,7 +31,7 @@ def shared_rig() -> rig.Rig:
     require_metal()
     folder = Path(tempfile.mkdtemp(prefix="ct-metal-", dir="/tmp"))
     tied.tie(folder, "tests.lab.metal", "metal.json")
-    made = rig.up(folder, 2, ipmi={2})
+    made = rig.up(folder, (Hardware(), Hardware(ipmi=True)))
     atexit.register(rig.down, made)
     return made
 

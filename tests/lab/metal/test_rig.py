@@ -26,7 +26,7 @@ from tests.lab.metal import by_hand, shared
 from tests.lab.metal.attempt import Attempt
 from tests.lab.metal.depot import Depot
 from tests.lab.metal.rig import Rig, found, running
-from tests.lab.metal.server import BAD, DISK, Server
+from tests.lab.metal.server import BAD, Hardware, Server
 from tests.lab.needs import CHECKOUT
 
 pytestmark = pytest.mark.real
@@ -58,15 +58,15 @@ def test_a_server_is_written_from_virtual_media_and_starts_from_its_disk_with_th
         1,
         1,
     )
-    assert [(disk["serial"], disk["bytes"]) for disk in seen["disks"]] == [(server.disk_serial, DISK)]
+    assert [(disk["serial"], disk["bytes"]) for disk in seen["disks"]] == [(server.disk_serial, server.hardware.disk)]
     assert [(nic["mac"], nic["address"]) for nic in seen["nics"]] == [(server.mac, server.address)]
 
+    url, digest = depot.serve("wrong.raw", b"\x5a" * MIB)
+    wrong = one.metal("write", url, "0" * 64, "/dev/vda")
+    assert (wrong["failed"], wrong["detail"]) == ("checksum_mismatch", f"served {digest} instead of {'0' * 64}")
+    assert not server.holds(b"\x5a" * 512)  # what is not whole does not start
     image = shared.tiny()
     url, digest = depot.serve("tiny.raw.zst", image.path)
-    wrong = one.metal("write", url, "0" * 64, "/dev/vda", str(image.size), image.sha256)
-    assert (wrong["failed"], wrong["detail"]) == ("checksum_mismatch", f"served {digest} instead of {'0' * 64}")
-    with server.disk.open("rb") as disk:
-        assert not any(disk.read(512))  # what is not whole does not start
     written = one.metal("write", url, digest, "/dev/vda", str(image.size), image.sha256)
     assert written["read_back"] == image.sha256
     assert depot.said(one.name, "progress")[-1]["of"] == image.size
@@ -75,13 +75,15 @@ def test_a_server_is_written_from_virtual_media_and_starts_from_its_disk_with_th
     assert one.metal("seed", url, digest, "/dev/vda")["served"] == digest
 
     by_hand.reset(server.bmc, "PowerCycle")
-    installed = by_hand.until("ssh", lambda: _hostname(server, key, expected), within_s=60)
-    assert installed == "web-1"
+    by_hand.eject(server.bmc)
+    assert by_hand.ask(server.bmc, "GET VirtualMedia/Cd")["Inserted"] is False
+    assert by_hand.until("ssh", lambda: _hostname(server, key, expected), within_s=60) == "web-1"
     with server.hanging():
         assert by_hand.system(server.bmc)["PowerState"] == "On"
         with pytest.raises(TimeoutError):
             socket.create_connection((server.address, 22), timeout=2)
-    assert _hostname(server, key, expected) == "web-1"
+    by_hand.reset(server.bmc, "GracefulShutdown")
+    by_hand.until("off", lambda: not server.on, within_s=60)
 
 
 def _hostname(server: Server, key: Path, host_key: str) -> str:
@@ -105,13 +107,13 @@ def test_a_server_that_starts_by_network_reports_and_cannot_write_a_broken_disk(
 @pytest.mark.slow
 def test_a_disk_is_smaller_than_its_bmc_says_and_can_be_wiped(other: Server, attempt: Starter, depot: Depot) -> None:
     one = attempt(other)
-    size = 24 * MIB
+    size = 16 * MIB
     with other.with_disk_of(size):
         one.start_from_network()
         assert [disk["bytes"] for disk in one.alive()["disks"]] == [size]
         (storage,) = by_hand.ask(other.bmc, "GET Storage")["Members"]
         (drive,) = by_hand.ask(other.bmc, f"GET {storage['@odata.id']}")["Drives"]
-        assert by_hand.ask(other.bmc, f"GET {drive['@odata.id']}")["CapacityBytes"] == DISK
+        assert by_hand.ask(other.bmc, f"GET {drive['@odata.id']}")["CapacityBytes"] == other.hardware.disk
         content = b"a department's secret" + b"\xa5" * size
         url, digest = depot.serve("large.raw", content)
         for told in ((str(len(content)), digest), ()):  # known before, and found out while it is written
@@ -219,7 +221,7 @@ def test_a_server_is_switched_by_ipmi_with_a_client_that_asks_for_more_than_it_c
 
 def test_nothing_is_left_of_a_rig_whose_servers_ran(rig: Rig, tmp_path: Path) -> None:
     folder = tmp_path / "small"
-    with running(folder, 1) as small:
+    with running(folder, [Hardware(cpus=2)]) as small:
         small.servers[0].push_button()
         assert small.servers[0].on
         assert found(folder) == small
@@ -236,7 +238,7 @@ def test_what_is_tied_to_a_process_goes_when_that_is_killed(rig: Rig, tmp_path: 
     folder = tmp_path / "tied"
     program = (
         "import sys, time; from pathlib import Path; from tests.lab import tied; from tests.lab.metal import rig;"
-        "folder = Path(sys.argv[1]); tied.tie(folder, 'tests.lab.metal', 'metal.json'); rig.up(folder, 1);"
+        "folder = Path(sys.argv[1]); tied.tie(folder, 'tests.lab.metal', 'metal.json'); rig.up(folder, [rig.Hardware()]);"
         "print('up', flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(folder)], cwd=CHECKOUT, stdout=subprocess.PIPE) as starter:
@@ -245,9 +247,8 @@ def test_what_is_tied_to_a_process_goes_when_that_is_killed(rig: Rig, tmp_path: 
         orphan = found(folder)
         assert _traces(orphan)
         starter.kill()
-    by_hand.until("gone", lambda: not folder.exists(), within_s=20)
+    by_hand.until("gone", lambda: not folder.exists() and not _processes(folder), within_s=20)
     assert _traces(orphan) == set()
-    assert _processes(folder) == []
 
 
 def _traces(of: Rig) -> set[Path]:
