@@ -21,6 +21,7 @@ import bcrypt
 
 from tests.lab import machine, pki
 from tests.lab.machine import Machine
+from tests.lab.metal import faults
 from tests.lab.needs import CHECKOUT
 
 USER = "admin"
@@ -182,13 +183,12 @@ class Bmc:
         return ssl.create_default_context(cafile=str(self.authority))
 
     @contextmanager
-    def _failing(self, **faults: Any) -> Iterator[None]:
-        path = self.folder / "faults.json"
-        path.write_text(json.dumps(faults))
+    def _failing(self, **wrong: Any) -> Iterator[None]:
+        faults.write(self.folder, wrong)
         try:
             yield
         finally:
-            path.unlink()
+            faults.clear(self.folder)
 
     def _pid_file(self, program: str) -> str:
         return f"/run/{self.name}-{program}.pid"

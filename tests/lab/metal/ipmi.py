@@ -1,8 +1,11 @@
-"""The IPMI BMC of one server: virtualbmc without its daemon. `python -m tests.lab.metal.ipmi FOLDER`, where FOLDER/ipmi.json has the
-settings.
+"""The IPMI BMC of one server: virtualbmc without its daemon. `python -m tests.lab.metal.ipmi FOLDER`.
+
+In: FOLDER/ipmi.json (address, name, uuid, account) and, read again at each request, FOLDER/faults.json (`tests.lab.metal.faults`; those
+of power and boot devices hold here, too). Out: IPMI 2.0 over LAN at its address.
 
 Mended: pyghmi's server knows SHA-1 alone, but answers as if it had agreed to whatever the client asks for; clients that ask for SHA-256
 first, as current ones do, then die in the middle. Ours refuses what it doesn't know, and they come back with SHA-1, as with any old BMC.
+Power cycles are there, a reset starts from the device that is set, and a device that is not set to stay holds for one start.
 """
 
 from __future__ import annotations
@@ -14,15 +17,51 @@ from pathlib import Path
 from typing import Any
 
 from pyghmi.ipmi.private import constants
-from virtualbmc.vbmc import VirtualBMC
+from virtualbmc.vbmc import POWERON, VirtualBMC
+
+from tests.lab.metal import faults
 
 OPEN_SESSION = 16  # the request; the answer is one more
 NO_SUCH_AUTHENTICATION = 4  # IPMI 2.0, table 13-15
 HMAC_SHA1 = 1
+BOOT_FLAGS, STAYS = 5, 0x40  # the parameter, and the bit in its second byte
 
 
 class Board(VirtualBMC):  # type: ignore[misc]
     """The server's."""
+
+    folder: Path
+    once = False  # whether the device that is set is for the next start alone
+
+    def control_chassis(self, request: dict[str, Any], session: Any) -> None:
+        if faults.read(self.folder).get("power_ignored"):
+            session.send_ipmi_response()
+        else:
+            super().control_chassis(request, session)
+
+    def set_system_boot_options(self, request: dict[str, Any], session: Any) -> None:
+        if request["data"][0] != BOOT_FLAGS:
+            super().set_system_boot_options(request, session)
+        elif faults.read(self.folder).keys() & {"boot_ignored", "boot_pretended"}:
+            session.send_ipmi_response()
+        else:
+            self.once = not request["data"][1] & STAYS
+            super().set_system_boot_options(request, session)
+
+    def power_on(self) -> Any:
+        if self.get_power_state() == POWERON:
+            return None
+        failed = super().power_on()
+        if self.once and not failed:
+            self.once = False
+            self.set_boot_device("hd")
+        return failed
+
+    def power_cycle(self) -> Any:
+        return self.power_off() or self.power_on()
+
+    def power_reset(self) -> Any:
+        return self.power_cycle() if self.get_power_state() == POWERON else None
 
     def sessionless_data(self, data: bytes, sockaddr: Any) -> None:
         if len(data) > 28 and data[4] == 6 and data[5] == OPEN_SESSION and data[16 + 12] != HMAC_SHA1:
@@ -37,6 +76,7 @@ class Board(VirtualBMC):  # type: ignore[misc]
 def main(folder: Path) -> None:
     settings = json.loads((folder / "ipmi.json").read_text())
     board = Board(**settings["account"], address=settings["address"], port=623, domain_name=settings["name"], libvirt_uri="qemu:///system")
+    board.folder = folder
     board.uuid = uuid.UUID(settings["uuid"])
     board.listen(timeout=1)
 

@@ -1,16 +1,13 @@
 """The Redfish BMC of one server: sushy-emulator, mended where it does not do what a real one does. `python -m tests.lab.metal.redfish
 FOLDER`.
 
-In: FOLDER/redfish.json (`Settings`) and, read again at each request, FOLDER/faults.json. Out: HTTPS with basic authentication at its
-address.
+In: FOLDER/redfish.json (`Settings`) and, read again at each request, FOLDER/faults.json (`tests.lab.metal.faults`). Out: HTTPS with basic
+authentication at its address.
 
 Mended: there is one system, with a serial number; `Once` holds for one start and is `Disabled` afterwards; `Disabled` and `None` go back
 to the disk; a ResetType that is not known is refused, and PowerCycle works. sushy-tools has no setting for a driver of one's own, so ours
 is put where it looks for libvirt's. As upstream, a boot device or a medium set while the server runs is seen from the next power-on, not
 by a warm restart.
-
-Faults, each with its value: `power_ignored` and `boot_ignored` (the answer is 204, and nothing happens), `boot_pretended` (it even says
-that the device is set), `delay_s`, `status` (every answer is that HTTP error).
 """
 
 from __future__ import annotations
@@ -26,6 +23,8 @@ import flask
 from sushy_tools import error
 from sushy_tools.emulator import main as emulator
 from sushy_tools.emulator.resources.systems import libvirtdriver
+
+from tests.lab.metal import faults
 
 RESETS = ("On", "ForceOn", "ForceOff", "GracefulShutdown", "GracefulRestart", "ForceRestart", "Nmi", "PowerCycle")
 STARTS = ("On", "ForceOn", "ForceRestart", "PowerCycle")
@@ -44,7 +43,7 @@ class Board(libvirtdriver.LibvirtDriver):  # type: ignore[misc]
     def set_power_state(self, identity: str, state: str) -> None:
         if state not in RESETS:
             raise error.BadRequest(f"unknown ResetType {state}")
-        if _faults(self.folder).get("power_ignored"):
+        if faults.read(self.folder).get("power_ignored"):
             return
         was_on = self.get_power_state(identity) == "On"
         super().set_power_state(identity, _as_libvirt(state, was_on))
@@ -61,10 +60,10 @@ class Board(libvirtdriver.LibvirtDriver):  # type: ignore[misc]
         enabled = asked.get("BootSourceOverrideEnabled", "Continuous")
         if enabled == "Disabled" or boot_source == "None":
             enabled, boot_source = "Disabled", "None"
-        faults = _faults(self.folder)
-        if not faults.get("boot_ignored"):
+        wrong = faults.read(self.folder)
+        if not wrong.get("boot_ignored"):
             self._keep({"enabled": enabled, "target": boot_source})
-        if not (faults.get("boot_ignored") or faults.get("boot_pretended")):
+        if not (wrong.get("boot_ignored") or wrong.get("boot_pretended")):
             super().set_boot_device(identity, "Hdd" if boot_source == "None" else boot_source)
 
     def override(self) -> dict[str, str]:
@@ -81,12 +80,6 @@ def _as_libvirt(state: str, was_on: bool) -> str:
     if state == "PowerCycle":
         return "ForceRestart" if was_on else "On"
     return state
-
-
-def _faults(folder: Path) -> dict[str, Any]:
-    path = folder / "faults.json"
-    faults: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    return faults
 
 
 def _configured(settings: dict[str, Any]) -> dict[str, Any]:
@@ -129,9 +122,9 @@ def _hook(settings: dict[str, Any]) -> None:
     folder = Path(settings["folder"])
 
     def fail() -> flask.Response | None:
-        faults = _faults(folder)
-        time.sleep(faults.get("delay_s", 0))
-        if status := faults.get("status"):
+        wrong = faults.read(folder)
+        time.sleep(wrong.get("delay_s", 0))
+        if status := wrong.get("status"):
             body = {"error": {"code": "Base.1.0.GeneralError", "message": "the BMC is busy"}}
             return flask.Response(json.dumps(body), status, content_type="application/json")
         return None

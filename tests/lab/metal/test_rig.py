@@ -210,8 +210,17 @@ def test_a_server_is_switched_by_ipmi_with_a_client_that_asks_for_more_than_it_c
     assert board.get_power() == {"powerstate": "off"}
     board.set_bootdev("network")
     assert other.starts_from == "network"
+    with other.bmc.ignoring_power():
+        board.set_power("on")
+        assert not other.on
     board.set_power("on")
-    assert other.on
+    assert (other.on, other.starts_from) == (True, "disk")  # for one start
+    with other.bmc.ignoring_boot():
+        board.set_bootdev("network")
+    assert other.starts_from == "disk"
+    board.set_bootdev("network", persist=True)
+    board.raw_command(netfn=0, command=2, data=[2])  # a power cycle, for which this client has no word
+    assert (other.on, other.starts_from) == (True, "network")
     board.set_power("off")
     assert not other.on
     board.ipmi_session.logout()
