@@ -21,9 +21,10 @@ unpack() {
 }
 
 _fetch() { # the kernel is the one that linux-image-cloud-amd64 depends on today
-    local image
+    local image names
+    names=$(echo "$1" | tr ' ' '\n' | grep -v '^linux-image')
     image=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: *\(linux-image-[0-9].*\)/\1/p' | head -n 1)
-    [ -n "$image" ] && (cd "$work/debs" && apt-get -o APT::Sandbox::User=root download -qq $(echo "$1" | tr ' ' '\n' | grep -v '^linux-image') "$image")
+    [ -n "$image" ] && (cd "$work/debs" && apt-get -o APT::Sandbox::User=root download -qq $names "$image")
 }
 
 # make_root ROOT: the folders, busybox and its applets

@@ -1,5 +1,4 @@
-"""What a controller has for machines that are being set up, for tests of the lab itself: files and start scripts by HTTP, and an ear for
-news.
+"""What a controller has for machines that are set up, for tests of the lab itself: files and start scripts by HTTP, an ear for news.
 
 In: files to serve, iPXE scripts by MAC. Out: URLs, and what ramdisks said, by attempt. `personal` makes the CD image of one attempt.
 """

@@ -1,7 +1,7 @@
-"""The IPMI BMC of one server: virtualbmc without its daemon. `python -m tests.lab.metal.ipmi FOLDER`.
+"""The IPMI BMC of one server: virtualbmc without its daemon, mended where it does not do what a real one does.
 
-In: FOLDER/ipmi.json (address, name, uuid, account) and, read again at each request, FOLDER/faults.json (`tests.lab.metal.faults`; those
-of power and boot devices hold here, too). Out: IPMI 2.0 over LAN at its address.
+In: `python -m tests.lab.metal.ipmi FOLDER`, where FOLDER/ipmi.json has the settings; FOLDER/faults.json (`tests.lab.metal.faults`) is
+read again at each request: the faults of power and of boot devices hold here, too. Out: IPMI 2.0 over LAN at its address.
 
 Mended: pyghmi's server knows SHA-1 alone, but answers as if it had agreed to whatever the client asks for; clients that ask for SHA-256
 first, as current ones do, then die in the middle. Ours refuses what it doesn't know, and they come back with SHA-1, as with any old BMC.

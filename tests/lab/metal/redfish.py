@@ -1,8 +1,7 @@
-"""The Redfish BMC of one server: sushy-emulator, mended where it does not do what a real one does. `python -m tests.lab.metal.redfish
-FOLDER`.
+"""The Redfish BMC of one server: sushy-emulator, mended where it does not do what a real one does.
 
-In: FOLDER/redfish.json (`Settings`) and, read again at each request, FOLDER/faults.json (`tests.lab.metal.faults`). Out: HTTPS with basic
-authentication at its address.
+In: `python -m tests.lab.metal.redfish FOLDER`, where FOLDER/redfish.json has the settings; FOLDER/faults.json (`tests.lab.metal.faults`)
+is read again at each request. Out: HTTPS with basic authentication at its address.
 
 Mended: there is one system, with a serial number; `Once` holds for one start and is `Disabled` afterwards; `Disabled` and `None` go back
 to the disk; a ResetType that is not known is refused, and PowerCycle works. sushy-tools has no setting for a driver of one's own, so ours

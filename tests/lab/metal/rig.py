@@ -1,5 +1,4 @@
-"""Bare metal on one machine: servers that are off, each behind a BMC of its own, on a network with DHCP; and the means to make each part
-fail.
+"""Bare metal on one machine: servers that are off, each behind a BMC of its own, and the means to make each part fail.
 
 In: a scratch folder and how many. Out: one host of the libvirt lab (`tests.lab.rig`) as the rack, whose guests are the servers, with
 their BMCs, DHCP and iPXE. All of it runs in the rack's namespaces, so that it goes when the rack does. The tests' process stays outside

@@ -1,6 +1,4 @@
-"""The rig itself: its servers start, are written and wiped by the real protocols; each part fails as it is told to; nothing is left
-behind.
-"""
+"""The rig itself: its servers are started, written and wiped by the real protocols, each part fails as told, and nothing is left."""
 
 from __future__ import annotations
 
