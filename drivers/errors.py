@@ -3,18 +3,27 @@
 * DriverError
   x Transient            try again later; nothing is known to have changed
     - HostUnreachable    the backend, or the host behind it, does not answer
+      . BmcUnreachable        a machine's BMC does not answer
+      . CertificateChanged    a BMC shows another certificate than the one that was pinned: nothing was sent to it
+      . CertificateUntrusted  a BMC's certificate is signed by nobody whom we were told to trust: nothing was sent to it
     - Timeout            the backend answered, but not within the time given
+      . PowerUnchanged        a BMC took a power action, and the machine's power did not change within the time given
+    - BmcBusy            a BMC takes no requests just now
     - TenantUnsettled    the endpoint must be told of the project's share first (`drivers.container.Tenants`)
     - EvictionHeld       a budget of the backend allows nobody to be taken away just now
     - NotRunning         there is nothing that runs, so nothing to talk to
   x Unauthorized         the backend refuses our credentials, or they lack a right: tried again, as their owner can mend that
+    - PasswordRefused    a BMC refuses user name or password
   x Permanent            trying again unchanged cannot help
     - InvalidSpec        the backend refuses this specification
+      . SystemUnknown         the BMC has no machine of that id, or several and none was named
+      . CipherRefused         the BMC doesn't speak the IPMI cipher suite that was asked for
     - ImageNotFound      the image's bytes are missing from the controller's store
     - ImageCorrupt       the image's bytes do not have the digests on record: it must not boot
     - DiskMissing        the root disk that was made before is gone: data was lost
     - NotSupported       this backend cannot do that
     - PolicyRefused      a rule of the backend refuses it, and says why
+    - PowerRefused       a BMC refuses a power action
 
 Every error carries a `Reason`: a stable code with parameters, which the controller turns into a sentence in the reader's language.
 Anything else that escapes a driver is a bug; the controller treats it as transient and raises an alarm.
@@ -115,3 +124,57 @@ class PolicyRefused(Permanent):
     """A rule of the backend refuses it. Parameters: `detail`."""
 
     code = "policy_refused"
+
+
+class BmcUnreachable(HostUnreachable):
+    """A machine's BMC does not answer. Parameters: `detail`."""
+
+    code = "bmc_unreachable"
+
+
+class CertificateChanged(HostUnreachable):
+    """A BMC shows another certificate than the pinned one. Parameters: `expected`, `seen` (SHA-256 of the certificate, hex)."""
+
+    code = "bmc_certificate_changed"
+
+
+class CertificateUntrusted(HostUnreachable):
+    """A BMC's certificate can't be verified. Parameters: `seen` (its SHA-256, hex), `detail`."""
+
+    code = "bmc_certificate_untrusted"
+
+
+class PowerUnchanged(Timeout):
+    """A power action didn't take. Parameters: `wanted`, `seen` (on, off, unknown), `seconds`."""
+
+    code = "power_unchanged"
+
+
+class BmcBusy(Transient):
+    """A BMC takes no requests just now. Parameters: `detail`."""
+
+    code = "bmc_busy"
+
+
+class SystemUnknown(InvalidSpec):
+    """A BMC has no such machine. Parameters: `system` (empty: none was named), `systems` (those that there are)."""
+
+    code = "bmc_system_unknown"
+
+
+class CipherRefused(InvalidSpec):
+    """A BMC doesn't speak that IPMI cipher suite. Parameters: `suite`."""
+
+    code = "ipmi_cipher_refused"
+
+
+class PasswordRefused(Unauthorized):
+    """A BMC refuses user name or password. Parameters: `detail`."""
+
+    code = "bmc_password_refused"
+
+
+class PowerRefused(Permanent):
+    """A BMC refuses a power action. Parameters: `detail`."""
+
+    code = "power_refused"

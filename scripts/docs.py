@@ -25,6 +25,7 @@ from controller.config import Settings
 from controller.messages import facts, reasons, refusals, rules
 from controller.model import identity
 from controller.model.identity import Right
+from drivers.bare_metal.options import Options as BmcOptions
 from drivers.fake.settings import Knobs
 from drivers.kubernetes.options import Options as ClusterOptions
 from drivers.libvirt.options import Options
@@ -67,6 +68,15 @@ ADVICE: Mapping[str, str] = {
     "tenant_unsettled": "Nothing; the project's namespace and quota are made, and it is tried again.",
     "eviction_held": "A PodDisruptionBudget in the project's namespace allows no eviction now: wait, or change the budget.",
     "credentials_refused": "Give the endpoint new credentials, or apply the manifest of `chutian endpoint rbac` again.",
+    "bmc_unreachable": "Look at the BMC's address, cable and power, and the way to it (HTTPS, or UDP 623). One that hangs: unplug it.",
+    "bmc_certificate_changed": "Ask who renewed it. If somebody did: `chutian endpoint update --option fingerprint=…`, with all others.",
+    "bmc_certificate_untrusted": "Compare the fingerprint with the BMC's own display; `--option fingerprint=…` or `--option ca_file=…`.",
+    "bmc_password_refused": "`chutian endpoint update --credentials-file`: one line `USER:PASSWORD`. The account may be locked by now.",
+    "bmc_system_unknown": "Name one of those that there are: `redfish+https://BMC/redfish/v1/Systems/ID`.",
+    "bmc_busy": "Nothing; it is tried again. A BMC that stays so wants a reset of its own.",
+    "ipmi_cipher_refused": "Update the BMC's firmware, or `--option cipher_suite=3`, which signs with SHA-1.",
+    "power_refused": "Read the detail: the machine may be in its self-test, or an update may run.",
+    "power_unchanged": "Ask anew, by force. If it stays: look at the machine; the BMC takes actions and carries out none.",
     "policy_refused": "Read the detail: a rule of the cluster (Pod Security, a limit range, a webhook). Change the request, or the rule.",
     "host_silent": "Look at the node. Once it is certainly off, say so: `kubectl taint node NODE"
     " node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`, or delete the node.",
@@ -161,6 +171,12 @@ def configuration() -> str:
         "The address is `https://HOST:PORT` (the API server), or `in-cluster` where the controller itself runs in a pod.",
         "",
         *_options(ClusterOptions),
+        "",
+        "## Options of a BMC (`bare_metal`)",
+        "",
+        "The address is `redfish+https://HOST:PORT/redfish/v1/Systems/ID`, without the path where the BMC has one machine; or `ipmi://HOST:PORT`.",
+        "",
+        *_options(BmcOptions),
         "",
         "## Options of an endpoint with the driver `fake`",
         "",

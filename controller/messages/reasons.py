@@ -57,6 +57,42 @@ REASONS: dict[str, tuple[str, str]] = {
         "The host it was on is lost, and no other has room. Its quota is kept, and it is tried again; ask the operators for room.",
         "所在主机已失效，其他主机暂无空位。配额保留并持续重试，请联系运维增加容量。",
     ),
+    "bmc_unreachable": (
+        "The machine's BMC does not answer: {detail} Check its address, its cable and its power; the machine itself may run on.",
+        "服务器的带外管理控制器（BMC）没有响应：{detail} 请检查其地址、网线与供电；服务器本身可能仍在运行。",
+    ),
+    "bmc_certificate_changed": (
+        "The BMC's TLS certificate is {seen}, not {expected}; nothing was sent. Give the new one if it was renewed; else see who answers.",
+        "BMC 的 TLS 证书为 {seen}，而非 {expected}；未发送任何内容。若属正常换证，请更新指纹；否则请查明是谁在应答。",
+    ),
+    "bmc_certificate_untrusted": (
+        "The BMC's TLS certificate is not trusted: {detail} Nothing was sent. Check the fingerprint {seen} and give it, or give ca_file.",
+        "BMC 的 TLS 证书不受信任：{detail} 未发送任何内容。请核对指纹 {seen} 后设置 fingerprint，或设置 ca_file。",
+    ),
+    "bmc_password_refused": (
+        "The BMC refuses the user name or the password: {detail} Give the endpoint new credentials; too many tries may lock the account.",
+        "BMC 拒绝了用户名或密码：{detail} 请更新接入点凭据；尝试次数过多可能导致账户被锁定。",
+    ),
+    "bmc_system_unknown": (
+        "The BMC has no machine {system}; there are: {systems}. Name one of these in the endpoint's address.",
+        "BMC 中没有服务器 {system}；现有：{systems}。请在接入点地址中指定其中之一。",
+    ),
+    "bmc_busy": (
+        "The BMC takes no requests just now; it is tried again: {detail}",
+        "BMC 暂时无法受理请求，正在重试：{detail}",
+    ),
+    "ipmi_cipher_refused": (
+        "The BMC does not speak IPMI cipher suite {suite}. Update its firmware, or set the option cipher_suite (3: the old one, SHA-1).",
+        "BMC 不支持 IPMI 加密套件 {suite}。请升级其固件，或设置 cipher_suite 选项（3 为旧套件，使用 SHA-1）。",
+    ),
+    "power_refused": (
+        "The BMC refuses the power action: {detail} Look at the machine's state in the BMC, then ask anew.",
+        "BMC 拒绝了该电源操作：{detail} 请在 BMC 中查看服务器状态后重新操作。",
+    ),
+    "power_unchanged": (
+        "The power action didn't take: asked for {wanted}, after {seconds} s it is {seen}. Ask anew, by force; else look at the machine.",
+        "电源操作未生效：要求 {wanted}，{seconds} 秒后为 {seen}。请强制重试；仍无效时请现场检查服务器。",
+    ),
     "policy_refused": ("A rule of the backend refuses it: {detail}", "后端策略拒绝：{detail}"),
     "guest_crashed": ("The guest crashed.", "客户机崩溃。"),
     "guest_asleep": ("The guest suspended itself.", "客户机自行进入了挂起状态。"),
