@@ -24,6 +24,12 @@ def _kubernetes() -> OpenDriver:
     return open_kubernetes
 
 
+def _bare_metal() -> OpenDriver:
+    from drivers.bare_metal.driver import open_bare_metal
+
+    return open_bare_metal
+
+
 def _kubernetes_rights() -> str:
     from drivers.kubernetes.rights import rbac_manifest
 
@@ -37,6 +43,7 @@ DRIVERS: Mapping[str, Callable[[], OpenDriver]] = {
     "fake": _fake,
     "libvirt": _libvirt,
     "kubernetes": _kubernetes,
+    "bare_metal": _bare_metal,
 }
 
 

@@ -57,6 +57,10 @@ REASONS: dict[str, tuple[str, str]] = {
         "The host it was on is lost, and no other has room. Its quota is kept, and it is tried again; ask the operators for room.",
         "所在主机已失效，其他主机暂无空位。配额保留并持续重试，请联系运维增加容量。",
     ),
+    "machine_only_seen": (
+        "This machine is only looked at, through its BMC: bare metal is not handed out yet.",
+        "该服务器目前仅通过 BMC 纳入观测，尚不支持裸金属交付。",
+    ),
     "bmc_unreachable": (
         "The machine's BMC does not answer: {detail} Check its address, its cable and its power; the machine itself may run on.",
         "服务器的带外管理控制器（BMC）没有响应：{detail} 请检查其地址、网线与供电；服务器本身可能仍在运行。",

@@ -1,0 +1,157 @@
+"""Addresses, options, what refusals mean, and the host that is made of a machine: no BMC is asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from drivers import errors
+from drivers.bare_metal import address, failures, options
+from drivers.bare_metal.address import Address, Speaks
+from drivers.bare_metal.bmc import open_bmc
+from drivers.bare_metal.driver import host_of
+from drivers.bare_metal.machine import Disk, Machine
+from drivers.base import HostPower
+from drivers.errors import DriverError, InvalidSpec, NotSupported
+
+SECRET = "correct horse"  # noqa: S105
+FINGERPRINT = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("uri", "found"),
+    [
+        ("redfish+https://bmc-1", Address(Speaks.REDFISH, "bmc-1", 443)),
+        ("redfish+https://bmc-1/", Address(Speaks.REDFISH, "bmc-1", 443)),
+        ("redfish+https://bmc-1:8443/redfish/v1/", Address(Speaks.REDFISH, "bmc-1", 8443)),
+        ("redfish+https://[fd00::1]/redfish/v1/Systems", Address(Speaks.REDFISH, "fd00::1", 443)),
+        ("redfish+https://10.1.2.3/redfish/v1/Systems/1", Address(Speaks.REDFISH, "10.1.2.3", 443, "/redfish/v1/Systems/1")),
+        ("ipmi://bmc-1", Address(Speaks.IPMI, "bmc-1", 623)),
+        ("ipmi://bmc-1:6230", Address(Speaks.IPMI, "bmc-1", 6230)),
+    ],
+)
+def test_an_address_is_read(uri: str, found: Address) -> None:
+    assert address.parse(uri) == found
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("", "bmc-1", "https://bmc-1", "redfish+http://bmc-1", "redfish+https://", "redfish+https://bmc-1:99999", "redfish+https://[::1"),
+        *("redfish+https://bmc-1/redfish/v1/Chassis/1", "redfish+https://bmc-1/redfish/v1/Systems/1/Bios", "redfish+https://bmc-1?a=b"),
+        *("ipmi://bmc-1/redfish/v1/Systems/1", f"redfish+https://ops:{SECRET}@bmc-1", f"ipmi://ops:{SECRET}@bmc-1"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_without_its_secret(uri: str) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        address.parse(uri)
+    assert SECRET not in str(refused.value)
+
+
+def test_credentials_are_split_once_and_never_shown() -> None:
+    found = options.parse({"credentials": f"ops:{SECRET}: and more\r\n"})
+    assert (found.user, found.password) == ("ops", f"{SECRET}: and more")
+    assert SECRET not in repr(found)
+
+
+def test_a_fingerprint_is_taken_as_tools_print_it() -> None:
+    printed = ":".join(FINGERPRINT[at : at + 2] for at in range(0, 64, 2)).upper()
+    assert options.parse({"credentials": "a:b", "fingerprint": f"SHA256:{printed}"}).fingerprint == FINGERPRINT
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({}, {"credentials": SECRET}, {"credentials": f":{SECRET}"}, {"credentials": "ops:"}, {"credentials": f"ops:{SECRET}\nmore"}),
+        *({"credentials": f"o:{SECRET}", "fingerprint": "ab"}, {"credentials": f"o:{SECRET}", "ca_file": "ca.pem"}),
+        {"credentials": f"o:{SECRET}", "fingerprint": FINGERPRINT, "ca_file": "/ca.pem"},
+        *({"credentials": f"o:{SECRET}", name: value} for name, value in (("timeout_s", "0"), ("cipher_suite", "0"), ("colour", "red"))),
+    ],
+)
+def test_options_that_can_not_be_are_refused_without_their_secret(given: dict[str, str]) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        options.parse(given)
+    assert SECRET not in str(refused.value)
+
+
+def test_a_password_that_ipmi_can_not_carry_is_refused() -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        open_bmc("ipmi://bmc-1", {"credentials": f"ops:{SECRET * 2}"})
+    assert SECRET not in str(refused.value)
+
+
+def test_a_ca_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(InvalidSpec, match=r"/nowhere/ca\.pem"):
+        open_bmc("redfish+https://bmc-1", {"credentials": "a:b", "ca_file": "/nowhere/ca.pem"})
+
+
+EXTENDED = {"error": {"message": "See ExtendedInfo", "@Message.ExtendedInfo": [{"Message": "The machine is in its self-test."}]}}
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        *((400, "Permanent"), (401, "PasswordRefused"), (403, "Unauthorized"), (404, "Missing"), (405, "NotSupported"), (409, "Transient")),
+        *(
+            (412, "BmcBusy"),
+            (429, "BmcBusy"),
+            (500, "Transient"),
+            (501, "NotSupported"),
+            (503, "BmcBusy"),
+            (504, "Timeout"),
+            (302, "Permanent"),
+        ),
+    ],
+)
+def test_what_an_answer_means(status: int, kind: str) -> None:
+    found = failures.failure(status, EXTENDED, "GET /redfish/v1")
+    assert type(found).__name__ == kind
+    assert ("self-test" in str(found)) is (status != 401)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (
+            "Authentication algorithm 0x01 is not what we requested 0x03\nError: Unable to establish IPMI v2 / RMCP+ session",
+            "CipherRefused",
+        ),
+        ("Error in open session response message : invalid authentication algorithm\n\nError: Unable to establish", "CipherRefused"),
+        ("> RAKP 2 HMAC is invalid\nError: Unable to establish IPMI v2 / RMCP+ session", "PasswordRefused"),
+        ("RAKP 2 message indicates an error : unauthorized name\nError: Unable to establish IPMI v2 / RMCP+ session", "PasswordRefused"),
+        ("Get Auth Capabilities error\nError: Unable to establish IPMI v2 / RMCP+ session", "BmcUnreachable"),
+        ("Set Session Privilege Level to ADMINISTRATOR failed\nError: Unable to establish IPMI v2 / RMCP+ session", "Unauthorized"),
+        ("Set Chassis Power Control to Up/On failed: Node busy", "BmcBusy"),
+        ("Set Chassis Power Control to Cycle failed: Invalid data field in request", "Permanent"),
+        ("IPMI command failed: Invalid command", "NotSupported"),
+        ("", "Permanent"),
+    ],
+)
+def test_what_ipmitool_means(said: str, kind: str) -> None:
+    assert type(failures.ipmi_failure(said, "17")).__name__ == kind
+
+
+KNOWN: dict[str, Any] = {"power": HostPower.OFF, "uuid": "4C4C", "arch": "x86_64", "cpus": 64, "memory_mib": 1024}
+
+
+def test_a_machine_is_a_host_for_bare_metal_alone_and_closed() -> None:
+    found = host_of(Machine(**KNOWN, serial="ABC1234", disks=(Disk("a", 3 << 29), Disk("b", 1 << 29), Disk("c", None))))
+    assert (found.name, found.vcpus, found.memory_mib, found.disk_gib, found.power) == ("ABC1234", 64, 1024, 2, HostPower.OFF)
+    assert (found.kinds, found.instances, found.machine) == ({"bare_metal"}, 1, "bmc 4c4c")
+    assert found.closed is not None
+    assert found.closed.code == "machine_only_seen"
+
+
+@pytest.mark.parametrize("lacking", ["uuid", "arch", "cpus", "memory_mib"])
+def test_a_machine_of_which_too_little_is_said_is_no_host(lacking: str) -> None:
+    with pytest.raises(NotSupported, match=lacking.removesuffix("_mib")):
+        host_of(Machine(**{**KNOWN, lacking: "" if lacking in ("uuid", "arch") else None}))
+
+
+def test_who_can_not_be_trusted_or_reached_is_unreachable_to_the_controller() -> None:
+    for kind in (errors.BmcUnreachable, errors.CertificateChanged, errors.CertificateUntrusted):
+        assert issubclass(kind, errors.HostUnreachable)
+    assert issubclass(errors.PowerRefused, errors.Permanent)
+    assert issubclass(errors.PasswordRefused, DriverError)
+    assert not issubclass(errors.PasswordRefused, errors.Permanent)
