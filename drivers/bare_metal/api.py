@@ -143,7 +143,7 @@ def _anybody() -> ssl.SSLContext:
 
 def _whole(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
     content = bytearray()
-    for piece in response.stream(_PIECE, decode_content=True):
+    while piece := response.read1(_PIECE, decode_content=True):  # not `stream`, which goes on reading until a piece is full
         content += piece
         if len(content) > MAX_BYTES:
             raise urllib3.exceptions.HTTPError(f"more than {MAX_BYTES} bytes")
