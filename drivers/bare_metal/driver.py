@@ -4,19 +4,23 @@ The host takes instances of the kind `bare_metal` alone, so that no VM and no co
 is: `ensure` would refuse it. Nothing of ours is on a machine that was never provisioned, so ABSENT is the truth about every instance.
 
 A look costs one request. The rest of what the BMC says is read again when the power has changed since, as that is when somebody may have
-opened the machine.
+opened the machine. A password that was refused is left alone for a while, as BMCs lock accounts that fail often; new credentials open a new
+connection, which tries them at once.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from typing import Final
 
 from drivers.bare_metal.bmc import Bmc, open_bmc
 from drivers.bare_metal.machine import Machine
 from drivers.base import Condition, Driver, HostInventory, InstanceSpec, Inventory, Observation, Reason
-from drivers.errors import NotSupported
+from drivers.errors import NotSupported, PasswordRefused
 
-GIB = 1 << 30
+GIB: Final = 1 << 30
+LEFT_ALONE_S: Final = 300.0
 
 
 class BareMetalDriver:
@@ -25,11 +29,18 @@ class BareMetalDriver:
     def __init__(self, bmc: Bmc) -> None:
         self._bmc = bmc
         self._known: Machine | None = None
+        self._refused: tuple[float, PasswordRefused] | None = None
 
     def inventory(self) -> Inventory:
-        power, known = self._bmc.power(), self._known
-        if known is None or known.power is not power:
-            known = self._known = self._bmc.machine()
+        if self._refused is not None and time.monotonic() - self._refused[0] < LEFT_ALONE_S:
+            raise PasswordRefused(**self._refused[1].reason.params)
+        try:
+            power, known = self._bmc.power(), self._known
+            if known is None or known.power is not power:
+                known = self._known = self._bmc.machine()
+        except PasswordRefused as error:
+            self._refused = time.monotonic(), error
+            raise
         return Inventory((host_of(known),))
 
     def observe(self, instance_id: str) -> Observation:
