@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from drivers.bare_metal import address, options
+from drivers.bare_metal.api import fingerprint_of
 from drivers.bare_metal.ipmi import Ipmi
 from drivers.bare_metal.machine import Act, Machine, Source
 from drivers.bare_metal.redfish import Redfish
@@ -61,8 +62,6 @@ def open_bmc(uri: str, given: Mapping[str, str]) -> Bmc:
 
 def certificate(uri: str, timeout_s: float = 10.0) -> str:
     """The fingerprint to pin: SHA-256, in hex, of the certificate that the BMC shows now. Raises InvalidSpec and BmcUnreachable."""
-    from drivers.bare_metal.api import fingerprint_of
-
     return fingerprint_of(address.parse(uri), timeout_s)
 
 

@@ -139,6 +139,21 @@ def test_a_path_that_leads_elsewhere_is_none(path: object) -> None:
     assert reading.link({"Storage": {"@odata.id": path}}, "Storage") == ""
 
 
+@pytest.mark.parametrize(
+    ("enabled", "target", "source", "once"),
+    [
+        ("Once", "Cd", Source.CD, True),
+        ("Continuous", "Pxe", Source.NETWORK, False),
+        ("Disabled", "Pxe", None, False),
+        ("Once", "BiosSetup", None, False),
+        (None, None, None, False),
+    ],
+)
+def test_a_boot_override_is_what_is_enabled(enabled: str | None, target: str | None, source: Source | None, once: bool) -> None:
+    boot = {"BootSourceOverrideEnabled": enabled, "BootSourceOverrideTarget": target}
+    assert reading.boot_of({"Boot": boot}) == BootOverride(source, once)
+
+
 BOOTPARAM = """\
 Boot parameter data: 8004000000
  Boot Flags :
