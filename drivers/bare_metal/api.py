@@ -90,7 +90,7 @@ class Api:
             try:
                 content = _whole(response, deadline)
             finally:
-                response.release_conn()
+                response.close()  # what was read whole has gone back to the pool; anything else must not be gone on with
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._unanswered(error) from error
         if not 200 <= response.status < 300:

@@ -29,6 +29,7 @@ class Service:
     resources: dict[str, Any] = field(default_factory=lambda: json.loads(GOLDEN.read_text()))
     sent: list[tuple[str, str, Any, dict[str, str]]] = field(default_factory=list)
     amiss: dict[str, str] = field(default_factory=dict)
+    connections: int = 0
     url: str = ""
     authority: str = ""
 
@@ -39,6 +40,10 @@ class Service:
 class Handler(http.server.BaseHTTPRequestHandler):
     service: Service
     protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        self.service.connections += 1
 
     def do_GET(self) -> None:
         self._take()

@@ -49,6 +49,22 @@ def test_looking_again_costs_one_request(service: Service, bmc: Bmc) -> None:
     assert [path for _, path, *_ in service.sent] == [SYSTEM]
 
 
+def test_requests_share_a_connection(service: Service, bmc: Bmc) -> None:
+    bmc.switch(Act.ON)
+    bmc.machine()
+    assert len(service.sent) > 10
+    assert service.connections == 1
+
+
+@pytest.mark.parametrize("amiss", ["flood", "trickle", "deny"])
+def test_an_answer_that_was_given_up_spoils_no_other(service: Service, bmc: Bmc, amiss: str) -> None:
+    service.amiss[SYSTEM] = amiss
+    with pytest.raises(errors.DriverError):
+        bmc.power()
+    service.amiss.clear()
+    assert bmc.power().value == "on"
+
+
 @pytest.mark.parametrize(
     "given", [{"fingerprint": "ab" * 32, "ca_file": ""}, {"ca_file": ""}], ids=["another is pinned", "nobody vouches for it"]
 )
