@@ -21,7 +21,7 @@ from drivers.bare_metal.machine import Act, BootOverride, Source
 from drivers.base import Condition, HostPower
 from drivers.registry import open_driver
 from tests.lab.metal import rig as metal
-from tests.lab.metal.server import DISK, MEMORY_MIB, Server
+from tests.lab.metal.server import Server
 from tests.lab.metal.shared import shared_rig
 
 pytestmark = pytest.mark.real
@@ -73,9 +73,14 @@ def test_a_machine_is_what_it_is(server: Server) -> None:
     with redfish(server) as bmc:
         found = bmc.machine()
     assert (found.uuid, found.serial, found.manufacturer, found.model) == (server.uuid, f"SN-{server.name}", "Lab", "L1")
-    assert (found.power, found.arch, found.cpus, found.memory_mib) == (HostPower.OFF, "x86_64", 1, MEMORY_MIB)
+    assert (found.power, found.arch, found.cpus, found.memory_mib) == (
+        HostPower.OFF,
+        "x86_64",
+        server.hardware.cpus,
+        server.hardware.memory_mib,
+    )
     assert [nic.mac for nic in found.nics] == [server.mac]
-    assert [disk.size_bytes for disk in found.disks] == [DISK]
+    assert [disk.size_bytes for disk in found.disks] == [server.hardware.disk]
     assert [slot.image for slot in found.media if slot.holds_cd] == [None]
     assert found.boot == BootOverride(None, False)
     assert found.firmware
@@ -121,8 +126,9 @@ def test_a_machine_that_does_not_heed_a_polite_request_is_told_of(server: Server
     assert server.on
 
 
-def test_a_power_action_that_is_taken_and_not_carried_out_is_told_of(server: Server) -> None:
-    with redfish(server) as bmc, server.bmc.ignoring_power():
+@BOTH
+def test_a_power_action_that_is_taken_and_not_carried_out_is_told_of(server: Server, speak: Speak) -> None:
+    with speak(server) as bmc, server.bmc.ignoring_power():
         with pytest.raises(errors.PowerUnchanged):
             waiting.turn(bmc, HostPower.ON, 1.5, every_s=0.5)
         assert not server.on
@@ -342,7 +348,7 @@ def test_the_driver_looks_at_its_machine_and_gives_nothing_out(server: Server) -
     driver = open_driver("bare_metal", redfish_of(server), "tests", options_of(server))
     (host,) = driver.inventory().hosts
     assert (host.name, host.power, host.kinds) == (f"SN-{server.name}", HostPower.OFF, {"bare_metal"})
-    assert (host.vcpus, host.memory_mib, host.disk_gib) == (1, MEMORY_MIB, DISK >> 30)
+    assert (host.vcpus, host.memory_mib, host.disk_gib) == (1, server.hardware.memory_mib, server.hardware.disk >> 30)
     assert host.closed is not None
     server.push_button()
     assert driver.inventory().hosts[0].power is HostPower.ON
