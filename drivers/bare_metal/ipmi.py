@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -41,9 +42,7 @@ class Ipmi:
         program = shutil.which("ipmitool", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
         if program is None:
             raise InvalidSpec(detail="ipmitool is not installed on the controller's machine")
-        self._options = options
-        self._command = (program, "-v", "-I", "lanplus", "-H", address.host, "-p", str(address.port), "-U", options.user)
-        self._session = ("-C", options.cipher_suite, "-N", "1", "-R", "2")
+        self._program, self._address, self._options = program, address, options
 
     def machine(self) -> Machine:
         """What power state and firmware there is, and identity where it has such."""
@@ -88,9 +87,8 @@ class Ipmi:
         secret = os.memfd_create("ipmi")
         try:
             os.write(secret, self._options.password.encode())
-            command = (*self._command, "-f", f"/proc/self/fd/{secret}", *self._session, *words)
             done = subprocess.run(
-                command,
+                (self._program, *arguments(self._address, self._options, secret, words)),
                 capture_output=True,
                 stdin=subprocess.DEVNULL,
                 env={"LC_ALL": "C", "PATH": os.defpath},
@@ -105,3 +103,9 @@ class Ipmi:
         if done.returncode:
             raise ipmi_failure((done.stderr + b"\n" + done.stdout).decode(errors="replace"), self._options.cipher_suite)
         return done.stdout.decode(errors="replace")
+
+
+def arguments(address: Address, options: Options, secret: int, words: Sequence[str]) -> tuple[str, ...]:
+    """What ipmitool is called with; the password is read from the open file of that number."""
+    to = ("-I", "lanplus", "-H", address.host, "-p", str(address.port), "-U", options.user, "-f", f"/proc/self/fd/{secret}")
+    return ("-v", *to, "-C", options.cipher_suite, "-N", "1", "-R", "2", *words)

@@ -11,6 +11,7 @@ from drivers.bare_metal import address, failures, options
 from drivers.bare_metal.address import Address, Speaks
 from drivers.bare_metal.bmc import open_bmc
 from drivers.bare_metal.driver import host_of
+from drivers.bare_metal.ipmi import arguments
 from drivers.bare_metal.machine import Disk, Machine
 from drivers.base import HostPower
 from drivers.errors import DriverError, InvalidSpec, NotSupported
@@ -79,6 +80,14 @@ def test_a_password_that_ipmi_can_not_carry_is_refused() -> None:
     with pytest.raises(InvalidSpec) as refused:
         open_bmc("ipmi://bmc-1", {"credentials": f"ops:{SECRET * 2}"})
     assert SECRET not in str(refused.value)
+
+
+def test_ipmitool_is_told_where_the_password_is_and_not_which() -> None:
+    found = arguments(address.parse("ipmi://bmc-1"), options.parse({"credentials": f"ops:{SECRET}"}), 7, ("mc", "info"))
+    assert found[found.index("-f") + 1] == "/proc/self/fd/7"
+    assert found[found.index("-C") + 1] == "17"
+    assert found[-2:] == ("mc", "info")
+    assert not [one for one in found if SECRET in one]
 
 
 def test_a_ca_file_that_is_not_there_is_named() -> None:
