@@ -307,6 +307,7 @@ MESSAGES: dict[str, Pair] = {
     "explain.nearest": ("{host} 差一点：{rules}", "{host} came near: {rules}"),
     "explain.not_there": ("现在不能放到 {host}，因为此类主机：{rules}", "Now it can't be on {host}: hosts like it {rules}"),
     "explain.lacking": ("{rule}（缺 {amount}）", "{rule} ({amount} lacking)"),
+    "explain.and": ("；", "; "),
     "explain.would_do": ("现在 {host} 也放得下它", "Now {host} would do as well"),
     "explain.is_there": ("它就在 {host} 上。", "It is on {host}."),
     "explain.refused": ("{at}  {project}  {names} 未能放置", "{at}  {project}  no place for {names}"),

@@ -44,7 +44,7 @@ def _given(app: App, placement: Body, name: str) -> None:
     for each, host, given in zip(placement.get("names") or [], placement.get("chosen") or [], placement.get("given") or [], strict=False):
         parts = [app.say(f"explain.given.{part}", names=cell(app.say, part, those)) for part, those in given.items() if those]
         if each == name and parts:
-            tell("  " + app.say("explain.given", host=clean(host), parts="; ".join(parts)))
+            tell("  " + app.say("explain.given", host=clean(host), parts=app.say("explain.and").join(parts)))
 
 
 def _not_there(app: App, miss: Body, mine: str | None) -> None:
@@ -61,7 +61,7 @@ def _lacking(app: App, miss: Body) -> str:
     for rule in miss["rules"]:
         text, short = clean(str(rule["text"])), miss["short"].get(rule["rule"])
         told.append(app.say("explain.lacking", rule=text, amount=cell(app.say, rule["rule"], short)) if short else text)
-    return "; ".join(told)
+    return app.say("explain.and").join(told)
 
 
 def refusals(app: App, project: str | None, limit: int | None, cursor: str | None, everything: bool) -> None:
