@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from drivers.base import Condition
 from drivers.kubernetes.driver import KubernetesDriver, open_kubernetes
 
 _EVERY_S = 15.0
@@ -42,17 +44,16 @@ def _answer(driver: KubernetesDriver, woken: set[str], look_s: float | None = No
         return {"woken": told}
     began, deadline = time.process_time(), time.monotonic() + look_s
     while True:
-        hosts, seen = driver.inventory().hosts, driver.observe_all()
+        hosts, seen = driver.inventory().hosts, Counter(one.condition for one in driver.observe_all())
         rest = min(_EVERY_S, deadline - time.monotonic())
         if rest <= 0:
             break
         time.sleep(rest)
-    running = sum(one.condition == "running" for one in seen)
     spent = time.process_time() - began
     return {
         "hosts": len(hosts),
-        "instances": len(seen),
-        "running": running,
+        "instances": seen.total(),
+        "running": seen[Condition.RUNNING],
         "cpu_s": spent,
         "all_cpu_s": time.process_time(),
         "mib": _mib(),

@@ -12,7 +12,7 @@ rests on the API server alone: one name in one namespace.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -61,21 +61,23 @@ class KubernetesDriver:
 
     def observe(self, instance_id: str) -> Observation:
         self._view.ready()
-        seen = self._seen(instance_id)
+        seen = self._seen(instance_id, datetime.now(UTC))
         if seen is None:
             self._view.ready(exact=True)
         return seen or Observation(instance_id, Condition.ABSENT)
 
-    def observe_all(self) -> list[Observation]:
+    def observe_all(self) -> Iterator[Observation]:
+        """Each as it is when its turn comes; whatever is raised is raised before the first."""
         self._view.ready()
+        now = datetime.now(UTC)
         instances = {pod.mark.instance for pod in self._view.pods.all() if pod.mark is not None} | self._view.claimants()
-        return [seen for instance in instances if (seen := self._seen(instance)) is not None]
+        return (seen for instance in instances if (seen := self._seen(instance, now)) is not None)
 
-    def _seen(self, instance_id: str) -> Observation | None:
+    def _seen(self, instance_id: str, now: datetime) -> Observation | None:
         pod = self._view.pod(instance_id)
         claims = self._view.claims(instance_id)
         if pod is not None:
-            seen = conditions.observation(pod, self._view.health(pod), datetime.now(UTC), float(self._options.retry_s))
+            seen = conditions.observation(pod, self._view.health(pod), now, float(self._options.retry_s))
             return conditions.waiting(seen, claims)
         if not claims:
             return None

@@ -39,6 +39,15 @@ class ContainerState:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Of a pod that failed: from when to when it was there (seconds since 1970), and what it says of those that it was made in place of."""
+
+    made_at: float
+    ended_at: float
+    again: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
     """One pod. Of one that isn't ours (`mark` is None) only where it is and what it takes; `claimed` is the instance that it names."""
 
@@ -64,9 +73,7 @@ class Pod:
     altered: bool = False  # somebody changed what it runs
     secret: str = ""
     image: str = ""
-    again: str = ""  # the annotation of what was made in place of one that was taken away
-    made_at: float = 0.0  # seconds since 1970, of one that failed alone; `ended_at` too
-    ended_at: float = 0.0
+    failed: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +151,17 @@ def pod(raw: Raw, owner: str) -> Pod:
         altered=container.get("image") != (metadata.get("annotations") or {}).get(IMAGE) or "activeDeadlineSeconds" in spec,
         secret=next((one["secretRef"]["name"] for one in container.get("envFrom") or () if "secretRef" in one), ""),
         image=intern(container.get("image", "")),
-        **_failed(metadata, status) if phase == "Failed" else {},
+        failed=_failure(metadata, status) if phase == "Failed" else None,
     )
 
 
-def _failed(metadata: Raw, status: Raw) -> dict[str, Any]:
-    """When it was made and when it ended: no field says the latter, so it is the last change that its kubelet tells of."""
+def _failure(metadata: Raw, status: Raw) -> Failure:
+    """No field says when it ended, so it is the last change that its kubelet tells of."""
     changes = [one.get("lastTransitionTime") for one in status.get("conditions") or ()]
     changes += [((one.get("state") or {}).get("terminated") or {}).get("finishedAt") for one in status.get("containerStatuses") or ()]
     made_at = datetime.fromisoformat(metadata["creationTimestamp"]).timestamp()
     ended_at = max((datetime.fromisoformat(one).timestamp() for one in (*changes, status.get("startTime")) if one), default=made_at)
-    return {"again": (metadata.get("annotations") or {}).get(AGAIN, ""), "made_at": made_at, "ended_at": ended_at}
+    return Failure(made_at, ended_at, (metadata.get("annotations") or {}).get(AGAIN, ""))
 
 
 def _container(status: Raw, name: str) -> ContainerState:

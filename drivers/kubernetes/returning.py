@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from drivers.kubernetes.records import Pod
+from drivers.kubernetes.records import Failure, Pod
 
 PAUSES_S: Final = (0, 10, 20, 40, 80, 160, 300)
 """After the end of the pod that was made first, second, …; after any further one as after the last."""
@@ -62,22 +62,28 @@ def read(note: str) -> Series | None:
 
 def taken(pod: Pod) -> bool:
     """Whether it was taken away, or never taken in; else it ended by itself, or lives."""
-    return pod.phase == "Failed" and (pod.reason.startswith(REFUSED) or pod.reason in TAKEN)
+    return pod.failed is not None and (pod.reason.startswith(REFUSED) or pod.reason in TAKEN)
 
 
 def series(pod: Pod) -> Series:
     """With this one that was taken. One that ran for long is the first of its series."""
-    before = read(pod.again)
-    if before is None or pod.ended_at - pod.made_at > CALM_S:
-        return Series(1, pod.ended_at)
+    failed = _failure(pod)
+    before = read(failed.again)
+    if before is None or failed.ended_at - failed.made_at > CALM_S:
+        return Series(1, failed.ended_at)
     return Series(before.lost + 1, before.since)
 
 
 def due_at(pod: Pod) -> float:
     """When another may be made in its place."""
-    return pod.ended_at + PAUSES_S[min(series(pod).lost, len(PAUSES_S)) - 1]
+    return _failure(pod).ended_at + PAUSES_S[min(series(pod).lost, len(PAUSES_S)) - 1]
 
 
 def hopeless(pod: Pod, retry_s: float) -> bool:
     """Whether its series has lasted for too long."""
     return due_at(pod) - series(pod).since > retry_s
+
+
+def _failure(pod: Pod) -> Failure:
+    assert pod.failed is not None  # noqa: S101  # `taken` was asked
+    return pod.failed

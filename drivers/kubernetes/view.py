@@ -48,7 +48,7 @@ class View:
         self._lock, self._asking = threading.Lock(), threading.Lock()
         self._started = False
         self._ending = threading.Event()
-        self._by_instance: dict[str, Key] = {}
+        self._by_instance: dict[str, Pod] = {}
         self._claimed: defaultdict[str, set[str]] = defaultdict(set)  # pods of others, by the instance that they name
         self._on_node: defaultdict[str, set[str]] = defaultdict(set)
         self._in_namespace: defaultdict[str, set[str]] = defaultdict(set)
@@ -146,8 +146,7 @@ class View:
 
     def pod(self, instance_id: str) -> Pod | None:
         """The pod of an instance of ours."""
-        key = self._by_instance.get(instance_id)
-        return None if key is None else self.pods.get(key)
+        return self._by_instance.get(instance_id)
 
     def node(self, name: str) -> Node | None:
         """One node."""
@@ -233,10 +232,9 @@ class View:
         _member(self._in_namespace, row.namespace, row.uid, there)
         if row.mark is not None:
             _member(self._on_node, row.node, row.mark.instance, there)
-            key = (row.namespace, row.name)
             if there:
-                self._by_instance[row.mark.instance] = key
-            elif self._by_instance.get(row.mark.instance) == key:
+                self._by_instance[row.mark.instance] = row
+            elif self._by_instance.get(row.mark.instance) is row:
                 del self._by_instance[row.mark.instance]
             return
         if row.claimed:

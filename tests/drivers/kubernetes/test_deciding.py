@@ -18,6 +18,8 @@ from drivers.kubernetes.options import Options
 from drivers.kubernetes.returning import TAKEN
 from tests.drivers.kubernetes.objects import OWNER, served, spec_of
 
+FAILED = {"ended": True, "phase": "Failed", "failed": records.Failure(0.0, 1.0, "")}
+
 
 def content(spec: InstanceSpec) -> str:
     raw = making.pod(spec, making.Setting(OWNER, Options()))
@@ -66,7 +68,7 @@ def test_a_change_takes_the_pod_away_with_its_time_to_end(change: dict[str, Any]
     assert decide(spec_of(), replace(asked, force=True), deleting=True, grace_s=30) == (Act.HURRY,)
     assert decide(spec_of(), replace(asked, force=True), deleting=True, grace_s=1) == ()
     assert decide(spec_of(), asked, Health.FENCED, deleting=True) == (Act.ERASE, Act.CREATE)
-    assert decide(spec_of(), asked, ended=True, phase="Failed") == (Act.ERASE, Act.CREATE)
+    assert decide(spec_of(), asked, **FAILED) == (Act.ERASE, Act.CREATE)
 
 
 def test_what_moves_off_a_node_that_works_is_evicted_however_long_that_takes() -> None:
@@ -95,8 +97,8 @@ def test_what_failed_by_itself_stays_and_what_its_node_took_comes_back_whatever_
     once = spec_of(container=Container("registry.lan/job:1", restart=restart))
     by_itself = reason in ("", "DeadlineExceeded")
     again = (Act.ERASE, Act.CREATE)
-    assert decide(once, once, ended=True, phase="Failed", reason=reason) == (() if by_itself else again)
-    assert decide(once, replace(once, generation=2), ended=True, phase="Failed", reason=reason) == again
+    assert decide(once, once, **FAILED, reason=reason) == (() if by_itself else again)
+    assert decide(once, replace(once, generation=2), **FAILED, reason=reason) == again
 
 
 def test_secrets_count_by_their_generation() -> None:
