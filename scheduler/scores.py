@@ -27,7 +27,7 @@ class Weights:
     `fit`: how full the host's fullest asked-for resource would be (0..1): packs, and keeps large holes whole.
     `balance`: how far apart its asked-for resources would be (0..1). Of no weight: on every trace measured, keeping resources level places
     less than filling the fullest one does.
-    `idle_gpus`: where an item without GPUs would sit on a host that has free ones.
+    `idle_gpus`: where an item without GPUs would sit on a host that has free ones. Outweighs all but `pool` and `licence`.
     `off`: where the host would have to be powered on.
     `order`: a number in 0..1 that each host has for good, a hash of its id: first-fit on a fixed random order, which fills some hosts to
     the brim and leaves others untouched, as no score of single hosts does.
@@ -41,7 +41,7 @@ class Weights:
 
     fit: float = 1.0
     balance: float = 0.0
-    idle_gpus: float = -2.0
+    idle_gpus: float = -100.0
     off: float = -3.0
     order: float = 0.02
     gpus: float = -0.01

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from zlib import crc32
 
 import pytest
@@ -33,6 +34,8 @@ def test_the_fuller_host_is_taken_before_the_empty_one() -> None:
 def test_hosts_with_free_gpus_are_kept_for_those_who_ask_for_some() -> None:
     gpus = host("gpus", capacity=Resources(8, 8192, 100, 4), used=Resources(4, 4096, 50))
     assert where(Fleet([gpus, host("plain")]), [item()]) == ["plain"]
+    stays = replace(gpus, emptying=(-8.0,) * 12)
+    assert where(Fleet([stays, host("plain")]), [item(alive=(0.9,) * 12)]) == ["plain"], "though an empty host can't stay so then"
     assert where(Fleet([gpus]), [item()]) == ["gpus"]
 
 
