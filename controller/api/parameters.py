@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controller.api.answers import ID
+from controller.api.answers.base import ID
 
 PARAMETERS: dict[str, tuple[str, Any]] = {
     "cursor": ("`next` of the page before.", "d2ViLTE"),

@@ -7,7 +7,15 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from controller.api import answers
+from controller.api.answers.base import ErrorOut, Verdict, page_of
+from controller.api.answers.catalogue import FlavorOut, ImageOut
+from controller.api.answers.fleet import EndpointOut, HostOut, PoolOut
+from controller.api.answers.guests import ConsoleOut
+from controller.api.answers.people import NewTokenOut, RoleOut, TokenOut, UserOut, WhoOut
+from controller.api.answers.placements import WhyOut
+from controller.api.answers.projects import ProjectOut, QuotaOut, QuotaRowOut
+from controller.api.answers.requests import InstanceOut, RequestOut
+from controller.api.answers.state import EventOut
 from controller.model.identity import Role
 from controller.model.lifecycle import Goal, State
 from drivers.base import Condition
@@ -15,15 +23,15 @@ from quotas.check import KINDS, RESOURCES
 from tests.api.outside import Cloud, Department, fresh
 
 NOUNS: dict[str, type[BaseModel]] = {
-    "projects": answers.ProjectOut,
-    "users": answers.UserOut,
-    "flavors": answers.FlavorOut,
-    "images": answers.ImageOut,
-    "pools": answers.PoolOut,
-    "endpoints": answers.EndpointOut,
-    "hosts": answers.HostOut,
-    "requests": answers.RequestOut,
-    "instances": answers.InstanceOut,
+    "projects": ProjectOut,
+    "users": UserOut,
+    "flavors": FlavorOut,
+    "images": ImageOut,
+    "pools": PoolOut,
+    "endpoints": EndpointOut,
+    "hosts": HostOut,
+    "requests": RequestOut,
+    "instances": InstanceOut,
 }
 
 
@@ -49,7 +57,7 @@ def furnished(cloud: Cloud) -> None:
 @pytest.mark.parametrize("noun", NOUNS)
 def test_every_object_has_the_fields_of_its_model_and_no_others(cloud: Cloud, furnished: None, noun: str) -> None:
     page = cloud.admin.ask(f"GET /v1/{noun}", limit=500)
-    answers.page_of(NOUNS[noun]).model_validate(page)
+    page_of(NOUNS[noun]).model_validate(page)
     assert page["items"], f"there is nothing to look at among {noun}"
     for item in page["items"]:
         assert item.keys() == NOUNS[noun].model_fields.keys()
@@ -63,27 +71,27 @@ def test_everything_else_has_the_fields_of_its_model(cloud: Cloud, free_departme
     caller = cloud.admin if who == "admin" else free_department.member
     path = free_department.path
     created = caller.ask("POST /v1/instances", {"project": path, "flavor": "tiny", "image": "debian"})
-    answers.InstanceOut.model_validate(created)
+    InstanceOut.model_validate(created)
     caller.settled(created["id"], "active")
-    answers.WhyOut.model_validate(caller.ask(f"GET /v1/instances/{created['id']}/explain"))
-    answers.ConsoleOut.model_validate(caller.ask(f"GET /v1/instances/{created['id']}/console"))
-    answers.page_of(answers.EventOut).model_validate(caller.ask("GET /v1/events", limit=500))
-    answers.QuotaOut.model_validate(caller.ask(f"GET /v1/projects/{path}/quota"))
-    answers.page_of(answers.RoleOut).model_validate(caller.ask(f"GET /v1/projects/{path}/roles"))
-    answers.WhoOut.model_validate(caller.ask("GET /v1/whoami"))
-    answers.page_of(answers.TokenOut).model_validate(caller.ask(f"GET /v1/users/{caller.name}/tokens"))
-    answers.NewTokenOut.model_validate(caller.ask(f"POST /v1/users/{caller.name}/tokens", {"name": "x"}))
+    WhyOut.model_validate(caller.ask(f"GET /v1/instances/{created['id']}/explain"))
+    ConsoleOut.model_validate(caller.ask(f"GET /v1/instances/{created['id']}/console"))
+    page_of(EventOut).model_validate(caller.ask("GET /v1/events", limit=500))
+    QuotaOut.model_validate(caller.ask(f"GET /v1/projects/{path}/quota"))
+    page_of(RoleOut).model_validate(caller.ask(f"GET /v1/projects/{path}/roles"))
+    WhoOut.model_validate(caller.ask("GET /v1/whoami"))
+    page_of(TokenOut).model_validate(caller.ask(f"GET /v1/users/{caller.name}/tokens"))
+    NewTokenOut.model_validate(caller.ask(f"POST /v1/users/{caller.name}/tokens", {"name": "x"}))
     wish: dict[str, Any] = {"project": path, "items": [{"flavor": "tiny", "image": "debian"}]}
-    answers.Verdict.model_validate(caller.ask("POST /v1/requests", wish, explain="true"))
+    Verdict.model_validate(caller.ask("POST /v1/requests", wish, explain="true"))
     wish["items"][0]["flavor"] = "nothing"
-    answers.Verdict.model_validate(caller.ask("POST /v1/requests", wish, explain="true"))
-    answers.ErrorOut.model_validate(caller.call("POST /v1/requests", wish).json())
+    Verdict.model_validate(caller.ask("POST /v1/requests", wish, explain="true"))
+    ErrorOut.model_validate(caller.call("POST /v1/requests", wish).json())
 
 
 def test_the_models_know_every_word_of_the_controller() -> None:
-    assert words(answers.InstanceOut, "state") == set(State)
-    assert words(answers.InstanceOut, "goal") == set(Goal)
-    assert words(answers.InstanceOut, "condition") == {*Condition, "unknown"}
-    assert words(answers.RoleOut, "role") == set(Role)
-    assert words(answers.QuotaRowOut, "kind") == {*KINDS, "any"}
-    assert words(answers.QuotaRowOut, "resource") == set(RESOURCES)
+    assert words(InstanceOut, "state") == set(State)
+    assert words(InstanceOut, "goal") == set(Goal)
+    assert words(InstanceOut, "condition") == {*Condition, "unknown"}
+    assert words(RoleOut, "role") == set(Role)
+    assert words(QuotaRowOut, "kind") == {*KINDS, "any"}
+    assert words(QuotaRowOut, "resource") == set(RESOURCES)

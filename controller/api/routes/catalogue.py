@@ -12,7 +12,8 @@ from starlette.requests import ClientDisconnect
 
 from controller import errors
 from controller.actions import catalogue as actions
-from controller.api.answers import FlavorOut, ImageOut, page_of, responses
+from controller.api.answers.base import page_of, responses
+from controller.api.answers.catalogue import FlavorOut, ImageOut
 from controller.api.call import Call, TheCall, TheStreamedCall
 from controller.api.json import Json
 from controller.api.paging import Cursor, Limit, named, page_out

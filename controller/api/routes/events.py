@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 
 from controller import errors
 from controller.actions import guard
-from controller.api.answers import EventOut, page_of, responses
+from controller.api.answers.base import page_of, responses
+from controller.api.answers.state import EventOut
 from controller.api.call import Call, TheCall
 from controller.api.json import Json
 from controller.api.paging import Limit

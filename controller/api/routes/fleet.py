@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 from controller import errors
 from controller.actions import fleet as actions
 from controller.actions import guard, relocating
-from controller.api.answers import EndpointOut, HostOut, PoolOut, RightsOut, page_of, responses
+from controller.api.answers.base import page_of, responses
+from controller.api.answers.fleet import EndpointOut, HostOut, PoolOut, RightsOut
 from controller.api.call import Call, TheCall
 from controller.api.json import Json
 from controller.api.paging import Cursor, Limit, named, page_out

@@ -21,7 +21,8 @@ from sqlalchemy import Connection
 from controller import errors
 from controller.actions import guard
 from controller.actions import instances as actions
-from controller.api.answers import ConsoleOut, ExecOut, responses
+from controller.api.answers.base import responses
+from controller.api.answers.guests import ConsoleOut, ExecOut
 from controller.api.call import Call, TheCall
 from controller.api.json import Json
 from controller.api.schemas import ExecIn

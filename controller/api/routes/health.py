@@ -6,7 +6,8 @@ from fastapi import APIRouter, Response
 
 from controller.actions import guard
 from controller.api import metrics
-from controller.api.answers import HealthOut, responses
+from controller.api.answers.base import responses
+from controller.api.answers.state import HealthOut
 from controller.api.call import TheCall
 from controller.api.json import Json
 from controller.model.identity import Right

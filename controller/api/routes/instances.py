@@ -10,7 +10,9 @@ from sqlalchemy import Connection
 from controller.actions import fleet as fleet_actions
 from controller.actions import instances as actions
 from controller.actions import plans
-from controller.api.answers import InstanceOut, WhyOut, page_of, responses
+from controller.api.answers.base import page_of, responses
+from controller.api.answers.placements import WhyOut
+from controller.api.answers.requests import InstanceOut
 from controller.api.call import TheCall
 from controller.api.fields import Priority
 from controller.api.json import Json

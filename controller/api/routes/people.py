@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 
 from controller.actions import guard
 from controller.actions import people as actions
-from controller.api.answers import NewTokenOut, TokenOut, UserOut, WhoOut, page_of, responses
+from controller.api.answers.base import page_of, responses
+from controller.api.answers.people import NewTokenOut, TokenOut, UserOut, WhoOut
 from controller.api.call import Call, TheCall
 from controller.api.json import Json
 from controller.api.paging import Cursor, Limit, named, page_out, time_ordered, truth

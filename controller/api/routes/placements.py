@@ -6,7 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from controller.api.answers import PlacementOut, page_of, responses
+from controller.api.answers.base import page_of, responses
+from controller.api.answers.placements import PlacementOut
 from controller.api.call import TheCall
 from controller.api.json import Json
 from controller.api.paging import Cursor, Limit, page_out, time_ordered

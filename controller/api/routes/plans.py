@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from controller.actions import plans as actions
-from controller.api.answers import PlanOut, WhatIfOut, responses
+from controller.api.answers.base import responses
+from controller.api.answers.plans import PlanOut, WhatIfOut
 from controller.api.call import TheCall
 from controller.api.json import Json
 from controller.api.planning import PlanIn, WhatIfIn

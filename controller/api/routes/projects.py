@@ -13,7 +13,9 @@ from sqlalchemy import Connection
 
 from controller.actions import guard
 from controller.actions import projects as actions
-from controller.api.answers import ProjectOut, QuotaOut, RoleOut, page_of, responses
+from controller.api.answers.base import page_of, responses
+from controller.api.answers.people import RoleOut
+from controller.api.answers.projects import ProjectOut, QuotaOut
 from controller.api.call import Call, TheCall
 from controller.api.json import Json
 from controller.api.paging import Cursor, Limit, named, page_out

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query
 from controller import errors
 from controller.actions import requests as actions
 from controller.actions.draft import Explained
-from controller.api.answers import RequestOut, page_of, responses
+from controller.api.answers.base import page_of, responses
+from controller.api.answers.requests import RequestOut
 from controller.api.call import Call, TheCall
 from controller.api.errors import body as error_body
 from controller.api.fields import Priority
