@@ -39,13 +39,16 @@ class Settings(BaseSettings):
         description="File with the keys that seal secrets in the database; else `data_dir/keys/seal.keys`, made at the first start.",
     )
     database_connections: int = Field(20, ge=6, le=200, description="Most connections to the database that one controller opens.")
-    workers: int = Field(24, ge=1, le=256, description="Threads that talk to endpoints.")
+    workers: int = Field(64, ge=1, le=256, description="Threads that talk to endpoints.")
     workers_per_endpoint: int = Field(
-        8,
+        8, ge=1, le=256, description="Most of them that one endpoint may occupy, so that a silent one leaves room for others."
+    )
+    workers_per_cluster: int = Field(
+        48,
         ge=1,
         le=256,
-        description="Most of them that one endpoint may occupy, so that a silent one leaves room for others. For a large Kubernetes cluster"
-        " 48, and as many `workers`: it then counts many containers at once against a project's quota.",
+        description="The same for a Kubernetes cluster, which has many hosts, and counts containers that come at once together against a"
+        " project's quota.",
     )
     request_ttl_s: int = Field(7 * 86400, ge=1, description="How long an undecided request holds quota and capacity.")
     observe_interval_s: float = Field(
@@ -83,6 +86,10 @@ class Settings(BaseSettings):
     def seal_path(self) -> Path:
         """Where the keys are that seal secrets."""
         return self.seal_keys or self.data_dir / "keys" / "seal.keys"
+
+    def at_once(self, driver: str) -> int:
+        """How many workers one endpoint of a driver may occupy."""
+        return self.workers_per_cluster if driver == "kubernetes" else self.workers_per_endpoint
 
     @property
     def address(self) -> tuple[str, int]:

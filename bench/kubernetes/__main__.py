@@ -39,7 +39,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--pods", type=int, help="containers in each round; 5000, for a first look 50000")
     parser.add_argument("--rounds", type=int, default=3, help="of each side, in turns")
     parser.add_argument("--warm", type=int, default=200, help="containers made before each of our rounds, not counted")
-    parser.add_argument("--workers", type=int, default=48, help="the controller's settings `workers` and `workers_per_endpoint`")
+    parser.add_argument("--workers", type=int, help="the controller's setting `workers_per_cluster`; as shipped where not given")
     parser.add_argument("--first-look", action="store_true", help="measure that, and nothing else")
     parser.add_argument("--json", type=Path, help="write the keyed numbers here")
     given = parser.parse_args(arguments)
@@ -57,7 +57,7 @@ def _beside(given: argparse.Namespace) -> list[Row]:
     mine: list[Round] = []
     created: list[Round] = []
     pending: list[Round] = []
-    settings = {"workers": given.workers, "workers_per_endpoint": given.workers}
+    settings = {"workers_per_cluster": given.workers} if given.workers else {}
     with cluster.running(given.nodes) as lab:
         for number in range(given.rounds):
             mine.append(uvloop.run(ours.requested(lab, given.pods, given.warm, settings)))

@@ -125,8 +125,8 @@ class InstanceLoop:
                 self._held[row["id"]] = row["endpoint_id"]
                 self._waiting[row["endpoint_id"]].append(row)
             starts = []
-            for endpoint_id in {row["endpoint_id"] for row in picked}:
-                free = self._settings.workers_per_endpoint - self._running[endpoint_id]
+            for endpoint_id, driver in {row["endpoint_id"]: row["endpoint"]["driver"] for row in picked}.items():
+                free = self._settings.at_once(driver) - self._running[endpoint_id]
                 more = min(free, len(self._waiting[endpoint_id]))
                 self._running[endpoint_id] += more
                 starts += [endpoint_id] * more

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from controller.config import Settings
+
 
 @pytest.mark.parametrize(
     ("text", "said"),
@@ -38,3 +40,10 @@ def test_settings_that_can_not_be_taken_are_named_and_nothing_is_begun(text: str
     assert "Traceback" not in ended.stderr
     assert "pydantic" not in ended.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_one_endpoint_of_any_driver_leaves_workers_to_the_others() -> None:
+    settings = Settings()
+    for driver in ("libvirt", "kubernetes", "bare_metal", "fake"):
+        assert 0 < settings.at_once(driver) < settings.workers
+    assert settings.at_once("kubernetes") > settings.at_once("libvirt")
