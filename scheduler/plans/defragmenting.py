@@ -1,15 +1,16 @@
 """Making room for more copies of a flavor: small instances leave hosts where one copy more nearly fits.
 
-In: a fleet, its residents, the item whose copies are wanted. Out: a plan; its benefit is how many more copies fit (`place.capacity`, before
-and after). The host that lacks least for one more copy comes first; one to three instances leave it, each for the fullest host of its own
-pool that takes it and that loses no copy by it. Each copy gained is counted anew by `capacity`, with every rule of the flavor, and taken
-back where it is not there. Nobody moves twice. With `k`, each pool is N+k after every copy gained, and one that is not to begin with is
-left alone. Rejected: emptying whole hosts (more moves for each copy; `consolidate` is there for that).
+In: a fleet, its residents, the item whose copies are wanted. Out: a plan; its benefit is how many more copies fit (`place.capacity`,
+before and after). The host that lacks least for one more copy comes first; one to three instances leave it, each for the fullest host of
+its own pool that takes it and that loses no copy by it. Each copy gained is counted anew by `capacity`, with every rule of the flavor,
+and taken back where it is not there. Nobody moves twice. With `k`, each pool is N+k after every step, of several for one copy in this or
+the other order, and one that is not to begin with is left alone. Rejected: emptying whole hosts (more moves for each copy; `consolidate`
+is there for that).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -19,8 +20,9 @@ from scheduler.constraints import BIT, fails, members_of
 from scheduler.fleet import Fleet
 from scheduler.place import capacity
 from scheduler.plans.outcome import Judge
+from scheduler.plans.restarts import Known
 from scheduler.plans.scene import Scene
-from scheduler.plans.types import Limits, Plan, Reserve, Resident
+from scheduler.plans.types import Limits, Move, Plan, Reserve, Resident
 from scheduler.scores import shape_of
 from scheduler.types import SIZES, Item
 
@@ -93,12 +95,30 @@ class _Work:
             mark, known = scene.mark(), self._judge.watch.restarts.known()
             if all(self._out(key, host_id, pool) for key in leaving):
                 now = capacity(scene.fleet, self._item)
-                if now > self._now and self._judge.watch.holds([pool]):
+                if now > self._now and self._steadily(scene.moves[-len(leaving) :], mark, known, pool):
                     gained, self._now = now - self._now, now
                     return gained
-            scene.undo(mark)
-            self._judge.watch.restarts.recall(known)
+            self._back(mark, known)
         return 0
+
+    def _steadily(self, moves: Sequence[Move], mark: int, known: Known, pool: str) -> bool:
+        """Whether the pool is N+k after each of the moves made since a mark: in their order, or else made anew in the other.
+
+        They all leave one host, so their order is free: no other host is fuller in between than at the end.
+        """
+        for order in (moves, moves[::-1])[: len(moves)]:
+            self._back(mark, known)
+            if all(self._holds_after(move, pool) for move in order):
+                return True
+        return False
+
+    def _holds_after(self, move: Move, pool: str) -> bool:
+        self._scene.shift((move.key,), [move.target])
+        return self._judge.watch.holds([pool])
+
+    def _back(self, mark: int, known: Known) -> None:
+        self._scene.undo(mark)
+        self._judge.watch.restarts.recall(known.copy())
 
     def _choices(self, host_id: str) -> Iterator[list[str]]:
         """Who might leave: the smallest that alone makes the room, else the two or three largest."""

@@ -73,6 +73,16 @@ def test_no_step_takes_a_pool_below_its_reserve(planner: Callable[..., Plan], sm
     assert_steps_resilient(small, planner(small.fleet(), small.residents, 1).moves)
 
 
+def test_those_that_leave_for_one_copy_leave_in_the_order_that_keeps_the_reserve() -> None:
+    """The larger first would leave no place for what h0 runs; the smaller first does."""
+    hosts = [host(f"h{number}", capacity=Resources(vcpus, 4, 20)) for number, vcpus in enumerate((5, 4, 7, 4))]
+    one, three, two = (item(resources=Resources(*sizes, 1)) for sizes in ((1, 1), (3, 1), (2, 3)))
+    small = world(hosts, ("a", "h2", one), ("b", "h2", three), ("c", "h0", three), ("d", "h0", two), ("e", "h3", two))
+    moves = defragment(small.fleet(), small.residents, LARGE, k=1).moves
+    assert [move.key for move in moves] == ["a", "b"]
+    assert_steps_resilient(small, moves)
+
+
 @given(worlds(plain=True, roomy=True))
 @MANY
 def test_consolidating_empties_hosts_and_fills_no_empty_one(small: World) -> None:
