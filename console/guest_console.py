@@ -1,4 +1,4 @@
-"""The console of a guest: once, or as it grows.
+"""The console of a guest: once, or as it grows; and what a command in it says.
 
 Enters: the text the API gives, the last `max_bytes` of what the guest wrote. Leaves: on stdout what is new. The guest decides what
 it writes, so on a terminal control sequences are taken out unless `--raw` asks for them; a pipe gets every character.
@@ -26,7 +26,7 @@ def whole(app: App, instance_id: str, max_bytes: int, raw: bool) -> None:
     if not app.for_people:
         render.programs(app, body)
         return
-    _write(str(body["text"]), raw)
+    write(str(body["text"]), raw)
 
 
 def follow(app: App, instance_id: str, max_bytes: int, raw: bool) -> None:
@@ -34,7 +34,7 @@ def follow(app: App, instance_id: str, max_bytes: int, raw: bool) -> None:
     seen = ""
     while True:
         text = str(app.client().get(at("instances", instance_id, "console"), max_bytes=max_bytes)["text"])
-        _write(fresh(seen, text), raw)
+        write(fresh(seen, text), raw)
         seen = text
         time.sleep(PERIOD_S)
 
@@ -43,7 +43,7 @@ def stream(app: App, instance_id: str, max_bytes: int, raw: bool) -> None:
     """The same of a container, as it prints; of what can't be followed, by asking again and again."""
     try:
         for piece in app.client().text(at("instances", instance_id, "log"), max_bytes=max_bytes):
-            _write(piece, raw)
+            write(piece, raw)
             sys.stdout.flush()
     except ApiError as error:
         if error.details.get("reason") != "no_log":
@@ -66,5 +66,7 @@ def fresh(seen: str, now: str) -> str:
     return now  # rebooted, or more was written than the window holds
 
 
-def _write(text: str, raw: bool) -> None:
-    click.echo(clean_lines(text) if sys.stdout.isatty() and not raw else text, nl=False, color=True)
+def write(text: str, raw: bool = False, err: bool = False) -> None:
+    """What a guest or a command in it says, on stdout or stderr."""
+    terminal = (sys.stderr if err else sys.stdout).isatty()
+    click.echo(clean_lines(text) if terminal and not raw else text, nl=False, err=err, color=True)

@@ -12,7 +12,7 @@ from console.app import App, note, sure
 from console.cells import cell
 from console.client import TIMEOUT_S, Body, at
 from console.documents import document, text
-from console.guest_console import follow, stream, whole
+from console.guest_console import follow, stream, whole, write
 from console.moments import moment
 from console.verbs import LISTING, OF_PRIORITY, PREEMPT, PRIORITY, WAITING, YES, Param, Verb, arg, flag, opt
 
@@ -205,8 +205,8 @@ def exec_(app: App, instance: str, command: tuple[str, ...], project: str | None
     if not app.for_people:
         render.programs(app, done)
         return int(done["exit_code"])
-    click.echo(done["stdout"], nl=False)
-    click.echo(done["stderr"], nl=False, err=True)
+    write(done["stdout"])
+    write(done["stderr"], err=True)
     if done["truncated"]:
         note(app.say("instance.truncated"))
     return int(done["exit_code"])

@@ -143,7 +143,9 @@ def execute(api: Api, pod: Pod, command: Sequence[str], stdin: bytes, timeout_s:
     finally:
         with suppress(Exception):  # it may be closed by the other side already
             socket.close(timeout=1)
-    return Executed(_exit_code(bytes(output.kept[STATUS])), bytes(output.kept[STDOUT]), bytes(output.kept[STDERR]), output.truncated)
+    code, why = _exit_code(bytes(output.kept[STATUS]))
+    told = bytes(output.kept[STDERR]) + (f"{command[0]}: {why}\n".encode() if why else b"")
+    return Executed(code, bytes(output.kept[STDOUT]), told, output.truncated)
 
 
 def _feed(socket: Any, stdin: bytes, output: _Output, deadline: float) -> None:
@@ -180,18 +182,20 @@ def _receive(socket: Any, output: _Output, deadline: float) -> None:
     output.take(data[0], data[1:])
 
 
-def _exit_code(status: bytes) -> int:
-    """From the Status object that ends the stream; raises NotRunning where the command could not be started."""
+def _exit_code(status: bytes) -> tuple[int, str]:
+    """From the Status object that ends the stream, with why a command was not even begun, as a shell would say both; raises NotRunning
+    where that is not the command's fault.
+    """
     said = json.loads(status)
     if said.get("status") == "Success":
-        return 0
+        return 0, ""
     causes = (said.get("details") or {}).get("causes") or ()
     for cause in causes:
         if cause.get("reason") == "ExitCode":
-            return int(cause["message"])
+            return int(cause["message"]), ""
     message = str(said.get("message", ""))
     if "executable file not found" in message or "no such file or directory" in message:
-        return 127  # as a shell says it
+        return 127, "not found"
     if "permission denied" in message:
-        return 126
+        return 126, "permission denied"
     raise (HostUnreachable if "dial" in message else NotRunning)(detail=message[:300])

@@ -186,6 +186,7 @@ def test_what_the_backend_can_not_do_is_said(nodes: str, free_department: Depart
     member.refused(409, "no_exec", f"POST /v1/instances/{made['id']}/exec", {"command": ["id"]})
     told = [one["kind"] for one in member.ask("GET /v1/events", object=made["id"])["items"]]
     assert told[-1] == "instance.exec_asked", "what was tried is recorded, too"
+    assert member.ask(f"GET /v1/instances/{made['id']}/explain")["text"].endswith("is active."), "and explains nothing"
 
 
 def test_a_host_is_drained_over_http(cloud: Cloud, operator: Caller, free_department: Department) -> None:

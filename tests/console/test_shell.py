@@ -86,6 +86,15 @@ def test_a_terminal_draws_colours_and_a_waiting_table(server: Any, shell_env: di
     assert "web[red]" in screen
 
 
+def test_a_terminal_is_not_steered_by_what_a_command_in_a_container_says(server: Any, shell_env: dict[str, str]) -> None:
+    done = {"exit_code": 3, "stdout": "out\x1b[2J\x1b]0;owned\x07\n", "stderr": "err\x1b[31m\n", "truncated": False}
+    server.on(f"POST /v1/instances/{ID}/exec", done, done)
+    code, screen = _terminal(shell_env, "", "instance", "exec", ID, "--", "cat", "/etc/motd")
+    assert (code, screen.split()) == (3, ["out", "err"])
+    piped = _run(shell_env, "instance", "exec", ID, "--output", "table", "--", "cat", "/etc/motd")
+    assert (piped.stdout, piped.stderr) == (done["stdout"], done["stderr"]), "a pipe gets every character"
+
+
 def test_the_token_is_typed_without_being_shown(server: Any, shell_env: dict[str, str]) -> None:
     server.on("GET /v1/whoami", {"user": {"name": "zhang"}, "roles": []})
     code, screen = _terminal({**shell_env, "CHUTIAN_TOKEN": ""}, TOKEN + "\n", "login", "--server", server.url)

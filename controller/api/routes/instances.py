@@ -144,7 +144,8 @@ def explain_instance(
         facts = events.latest(conn, None, row["id"], 50)
         paths = {row["project_id"]: row["project"]}
         told = [views.event(fact, paths, reader) for fact in facts]
-        text = shown["reason"]["text"] if shown["reason"] else (told[-1]["text"] if told else render("instance.accepted", row, reader.lang))
+        newest = next((one["text"] for one in reversed(told) if one["kind"] != "instance.exec_asked"), "")  # that changes nothing
+        text = shown["reason"]["text"] if shown["reason"] else newest or render("instance.accepted", row, reader.lang)
         placement = placements.of_instance(conn, row)
         return {
             "instance": shown,

@@ -99,7 +99,9 @@ def test_a_command_is_run_bounded_in_time_and_size(driver: KubernetesDriver, mak
     assert run("cat", stdin=b"x" * 5000, max_bytes=1 << 20).stdout == b"x" * 5000
     cut = run("/bin/sh", "-c", "seq 1 100000", max_bytes=100)
     assert (cut.exit_code, len(cut.stdout), cut.truncated) == (0, 100, True)
-    assert run("/no/such/command").exit_code == 127
+    absent = run("/no/such/command")
+    assert (absent.exit_code, absent.stderr) == (127, b"/no/such/command: not found\n")
+    assert (run("/etc/hostname").exit_code, run("/etc/hostname").stderr) == (126, b"/etc/hostname: permission denied\n")
     assert run("true").exit_code == 0
     began = time.monotonic()
     with pytest.raises(Timeout):
