@@ -46,7 +46,7 @@ def observation(pod: Pod, health: Health, now: datetime, retry_s: float = RETRY_
     """One pod of ours. `health` is that of the node it is bound to; READY for one that is bound to none."""
     assert pod.mark is not None  # noqa: S101  # only our own are asked about
     condition, reason = verdict(pod, health, now, retry_s)
-    whole = not pod.altered and not (reason is not None and reason.code == "secret_missing")
+    whole = not (pod.altered or pod.led_astray) and not (reason is not None and reason.code == "secret_missing")
     return Observation(
         pod.mark.instance,
         condition,

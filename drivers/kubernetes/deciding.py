@@ -24,7 +24,7 @@ class Act(StrEnum):
     """One thing to do; each may be repeated safely."""
 
     CREATE = "create"
-    STAMP = "stamp"  # write the counters
+    STAMP = "stamp"  # write the counters, and the label of its service
     GIVE_SECRET = "give_secret"  # noqa: S105  # the Secret that its pod waits for
     DELETE = "delete"  # with its time to end
     HURRY = "hurry"  # with a second to end
@@ -59,7 +59,7 @@ def acts(spec: InstanceSpec, content: str, seen: Pod | None, health: Health) -> 
 
 def _complete(spec: InstanceSpec, seen: Pod) -> tuple[Act, ...]:
     waits = seen.container.reason == "CreateContainerConfigError" and bool(seen.secret)
-    stamped = seen.mark is not None and seen.mark.generation == spec.generation
+    stamped = seen.mark is not None and seen.mark.generation == spec.generation and not seen.led_astray
     return (*((Act.GIVE_SECRET,) if waits else ()), *(() if stamped else (Act.STAMP,)))
 
 

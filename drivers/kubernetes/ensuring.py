@@ -82,7 +82,8 @@ class Ensuring:
 
     def _do(self, act: Act, spec: InstanceSpec, seen: Pod) -> None:
         if act is Act.STAMP:
-            notes = {"metadata": {"resourceVersion": str(seen.version), "annotations": making.counters(spec)}}
+            service = {names.SERVICE: (making.service(making.refuse(spec)) or None)}  # null takes a label away
+            notes = {"metadata": {"resourceVersion": str(seen.version), "annotations": making.counters(spec), "labels": service}}
             self._view.wrote_pod(self._api.call("PATCH", _path(seen), notes, MERGE, fieldManager=names.MANAGER))
         elif act is Act.GIVE_SECRET:
             self._give_secret(spec, seen.uid)

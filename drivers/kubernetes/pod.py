@@ -65,7 +65,7 @@ def pod(spec: InstanceSpec, setting: Setting) -> Json:
         "metadata": {
             "name": spec.name,
             "namespace": names.namespace_of(setting.owner, spec.project_id),
-            "labels": labels(spec, setting.owner) | ({names.SERVICE: names.label(container.service)} if container.service else {}),
+            "labels": labels(spec, setting.owner) | ({names.SERVICE: service(container)} if container.service else {}),
             "annotations": {
                 names.OWNER: setting.owner,
                 names.PROJECT: spec.project_id,
@@ -75,6 +75,7 @@ def pod(spec: InstanceSpec, setting: Setting) -> Json:
                 names.BUILD: str(spec.build),
                 names.CONTENT: content(spec, body),
                 names.IMAGE: container.image,
+                names.SERVICE: service(container),
                 **counters(spec),
             },
         },
@@ -86,6 +87,11 @@ def labels(spec: InstanceSpec, owner: str) -> Json:
     """What all objects of an instance bear."""
     ours = {names.OWNER: names.label(owner), names.PROJECT: names.label(spec.project_id), names.INSTANCE: spec.instance_id}
     return {**names.MANAGED_BY, **ours}
+
+
+def service(container: Container) -> str:
+    """What a label or an annotation says of its service; empty for none."""
+    return names.label(container.service) if container.service else ""
 
 
 def counters(spec: InstanceSpec) -> Json:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from sys import intern  # names that thousands of records share are kept once
 from typing import Any, Final
 
-from drivers.kubernetes.names import AGAIN, IMAGE, INSTANCE, OWNER, STOPPED_GATE, Mark, mark_of
+from drivers.kubernetes.names import AGAIN, IMAGE, INSTANCE, OWNER, SERVICE, STOPPED_GATE, Mark, mark_of
 from drivers.kubernetes.quantity import quantity, requests_of
 
 Raw = Mapping[str, Any]
@@ -71,6 +71,7 @@ class Pod:
     restart: str = "Always"
     addresses: tuple[str, ...] = ()
     altered: bool = False  # somebody changed what it runs
+    led_astray: bool = False  # somebody took it out of its service, or put it behind another
     secret: str = ""
     image: str = ""
     failed: Failure | None = None
@@ -149,6 +150,7 @@ def pod(raw: Raw, owner: str) -> Pod:
         restart=spec.get("restartPolicy", "Always"),
         addresses=tuple(sorted((one["ip"] for one in status.get("podIPs") or ()), key=lambda ip: ":" in ip)),
         altered=container.get("image") != (metadata.get("annotations") or {}).get(IMAGE) or "activeDeadlineSeconds" in spec,
+        led_astray=(metadata.get("annotations") or {}).get(SERVICE, labels.get(SERVICE, "")) != labels.get(SERVICE, ""),
         secret=next((one["secretRef"]["name"] for one in container.get("envFrom") or () if "secretRef" in one), ""),
         image=intern(container.get("image", "")),
         failed=_failure(metadata, status) if phase == "Failed" else None,

@@ -148,6 +148,18 @@ def test_what_somebody_changed_is_not_the_whole_spec(change: dict[str, Any]) -> 
     assert conditions.observation(records.pod(raw, OWNER), Health.READY, NOW).generation is None
 
 
+@pytest.mark.parametrize(("made", "found"), [("web", "other"), ("web", ""), ("", "web")])
+def test_who_was_taken_out_of_a_service_or_put_behind_another_is_not_the_whole_spec(made: str, found: str) -> None:
+    raw = served(spec_of(container=Container("registry.lan/web:1", service=made)), running())
+    assert conditions.observation(records.pod(raw, OWNER), Health.READY, NOW).generation == 1
+    raw["metadata"]["labels"].pop(names.SERVICE, None)
+    raw["metadata"]["labels"] |= {names.SERVICE: found} if found else {}
+    seen = conditions.observation(records.pod(raw, OWNER), Health.READY, NOW)
+    assert (seen.condition, seen.generation) == (Condition.RUNNING, None)
+    del raw["metadata"]["annotations"][names.SERVICE]  # of a pod that was made before this was written down
+    assert conditions.observation(records.pod(raw, OWNER), Health.READY, NOW).generation == 1
+
+
 def test_addresses_are_those_of_what_runs_ipv4_first() -> None:
     raw = served(spec_of(), {**running(), "podIPs": [{"ip": "fd00::5"}, {"ip": "10.0.0.5"}]})
     pod = records.pod(raw, OWNER)

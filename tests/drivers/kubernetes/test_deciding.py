@@ -44,6 +44,10 @@ def test_a_new_generation_of_the_same_is_only_stamped() -> None:
     assert decide(spec_of(), spec_of(generation=2)) == (Act.STAMP,)
 
 
+def test_who_was_led_away_from_its_service_is_stamped_and_runs_on() -> None:
+    assert decide(spec_of(), spec_of(), led_astray=True) == (Act.STAMP,)
+
+
 def test_an_older_generation_is_refused() -> None:
     with pytest.raises(InvalidSpec):
         decide(spec_of(generation=5), spec_of(generation=4))

@@ -60,6 +60,13 @@ def test_all_instances_of_a_service_are_behind_it(cluster: Cluster, driver: Kube
     found = cluster.api.ask(f"GET {root}/pods?labelSelector={'%2C'.join(f'{key}%3D{value}' for key, value in chosen.items())}")["items"]
     assert len(found) == 2
     driver.settle([backend.tenant()], whole=False)
+    one = found[0]
+    cluster.api.ask(f"PATCH {backend.path_of(one)}", {"metadata": {"labels": {names.SERVICE: "elsewhere"}}})
+    led = next(spec for spec in specs if spec.name == one["metadata"]["name"])
+    until("seen", lambda: driver.observe(led.instance_id).generation is None)
+    converge(driver, led)
+    back = cluster.api.ask(f"GET {backend.path_of(one)}")["metadata"]
+    assert (back["labels"][names.SERVICE], back["uid"]) == ("web", one["metadata"]["uid"]), "put right, and not made anew"
     until("no service", lambda: not cluster.api.ask(f"GET {root}/services")["items"])
     gone(driver, *specs)
 
