@@ -86,8 +86,8 @@ FACTS: dict[str, tuple[str, str]] = {
         "{name} 超期未完成：当前 {state}，目标 {goal}。{why}",
     ),
     "instance.vanished": (
-        "{name} was gone from its host, by nobody's asking; it is being defined again from its disk.",
-        "{name} 在主机上被人移除（非本系统操作），正在从其磁盘恢复定义。",
+        "{name} was gone from its host; it is being put back: a machine from its disk, a container from its image.",
+        "{name} 已不在主机上，正在恢复：虚拟机从其磁盘，容器从其镜像。",
     ),
     "instance.stopped_by_other": (
         "{name} was stopped, by nobody's asking; it is being started again.",
@@ -115,12 +115,12 @@ FACTS: dict[str, tuple[str, str]] = {
     "instance.seen_again": ("The host of {name} answers again.", "{name} 所在主机恢复响应。"),
     "instance.mended": ("{name} is as it should be again.", "{name} 已恢复正常。"),
     "instance.leftover_removed": (
-        "A leftover of {name}, which was deleted, was removed from {endpoint}.",
-        "已从 {endpoint} 清除已删除实例 {name} 的残留。",
+        "A leftover of {name}, which was deleted, was found and removed: {endpoint}.",
+        "已发现并清除已删除实例 {name} 的残留：{endpoint}。",
     ),
     "instance.seen_elsewhere": (
-        "{name} was seen on {endpoint}, where it should not be. It was left alone; look at it.",
-        "在不应出现的 {endpoint} 上发现 {name}，未作处理，请检查。",
+        "{name} was seen where it should not be: {endpoint}. It was left alone; the operators have to look at it.",
+        "在不应出现之处发现 {name}：{endpoint}。未作处理，请运维人员检查。",
     ),
     "instance.start_asked": ("Starting {name} was asked for.", "请求启动 {name}。"),
     "instance.stop_asked": ("Stopping {name} was asked for.", "请求停止 {name}。"),

@@ -97,7 +97,10 @@ REASONS: dict[str, tuple[str, str]] = {
         "The power action didn't take: asked for {wanted}, after {seconds} s it is {seen}. Ask anew, by force; else look at the machine.",
         "电源操作未生效：要求 {wanted}，{seconds} 秒后为 {seen}。请强制重试；仍无效时请现场检查服务器。",
     ),
-    "policy_refused": ("A rule of the backend refuses it: {detail}", "后端策略拒绝：{detail}"),
+    "policy_refused": (
+        "A rule of the cluster refuses it: {detail} The operators can say which; ask for something else, or have the rule changed.",
+        "集群策略拒绝：{detail} 具体规则请咨询运维人员；请调整申请内容，或请其调整策略。",
+    ),
     "guest_crashed": ("The guest crashed.", "客户机崩溃。"),
     "guest_asleep": ("The guest suspended itself.", "客户机自行进入了挂起状态。"),
     "guest_paused": ("The guest was paused on its host.", "客户机在主机上被暂停。"),

@@ -242,7 +242,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
         "资源池 {name} 的主机 {host} 已占用的 {resources} 超出修改后的容量。",
     ),
     "endpoint_has_hosts": ("Endpoint {name} has {count} hosts that are not retired.", "接入点 {name} 仍有 {count} 台未退役的主机。"),
-    "endpoint_refused": ("The endpoint can't be enrolled: {detail}", "无法接入：{detail}"),
+    "endpoint_refused": ("The endpoint can't be reached like that: {detail}", "无法接入：{detail}"),
     "driver_without_rights": (
         "Driver {driver} needs no rights of its own. These do: {drivers}.",
         "驱动 {driver} 无需单独授权；需要授权的有：{drivers}。",

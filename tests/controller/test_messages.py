@@ -19,6 +19,8 @@ import pytest
 
 from controller import errors
 from controller.messages import CATALOGUE, LANGUAGES, render
+from controller.messages.facts import FACTS
+from controller.messages.reasons import REASONS
 from controller.model import views
 from drivers import errors as driver_errors
 from scheduler.constraints import RULES
@@ -252,3 +254,10 @@ def test_no_sentence_of_nothing_has_a_loose_colon(lang: str) -> None:
     for code in CATALOGUE:
         if not code.startswith(("rule.", "change.")):
             assert not re.search(r"[:：]\s*[.。]", render(code, {}, lang)), code
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_what_a_department_reads_is_whole_without_what_it_is_not_told(lang: str) -> None:
+    for code in (*REASONS, *(fact for fact in FACTS if fact.startswith("instance."))):
+        told = views.shown(dict.fromkeys(placeholders(CATALOGUE[code][0]), "x"), views.Reader(lang))
+        assert not re.search(r"\s{2}|\s[.,;。，；]|[（(]\s*[)）]|[:：]\s*[.。]", render(code, told, lang)), code
