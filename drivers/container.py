@@ -89,6 +89,26 @@ class Tenants(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Meddling:
+    """What somebody did to a project's surroundings, or put there. `mended`: it was changed or removed, and is as it should be again; else
+    it is beside what is ours, and was left alone.
+    """
+
+    project: str  # its path, for people
+    what: str  # kind and name, as the backend's own people call it
+    mended: bool
+
+
+@runtime_checkable
+class Meddled(Protocol):
+    """The endpoint tells what it found that nobody asked for."""
+
+    def meddled(self) -> Sequence[Meddling]:
+        """What was mended since this was asked last, and all that is beside what is ours."""
+        ...
+
+
 @runtime_checkable
 class LogStream(Protocol):
     """The instance's output can be followed."""

@@ -78,6 +78,7 @@ ADVICE: Mapping[str, str] = {
     "ipmi_cipher_refused": "Update the BMC's firmware, or `--option cipher_suite=3`, which signs with SHA-1.",
     "power_refused": "Read the detail: the machine may be in its self-test, or an update may run.",
     "power_unchanged": "Ask anew, by force. If it stays: look at the machine; the BMC takes actions and carries out none.",
+    "place_taken": "Read the detail; `kubectl delete` what it names, or have it deleted; then `chutian instance start`.",
     "policy_refused": "Read the detail: a rule of the cluster (Pod Security, a limit range, a webhook). Change the request, or the rule.",
     "host_silent": "Look at the node. Once it is certainly off, say so: `kubectl taint node NODE"
     " node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`, or delete the node.",
@@ -105,6 +106,8 @@ ADVICE: Mapping[str, str] = {
     "image.failed": "See its reason.",
     "endpoint.unreachable": "Look at the host and the way to it; see its reason.",
     "endpoint.orphan_found": "See “Orphans” above.",
+    "endpoint.meddled": "Ask who did it in the cluster.",
+    "endpoint.stranger_found": "See “Orphans” above.",
     "host.unreachable": "See “A host that does not answer” above.",
     "instance.unseen": "See “A host that does not answer” above.",
     "host.changed": "Nothing, if somebody changed the hardware; else ask who did.",

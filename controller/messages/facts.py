@@ -40,6 +40,14 @@ FACTS: dict[str, tuple[str, str]] = {
         "Endpoint {name} has something with our mark that is not on record: {instance}. It was left alone.",
         "接入点 {name} 上发现带有本系统标记但无记录的对象：{instance}，未作处理。",
     ),
+    "endpoint.meddled": (
+        "Endpoint {name}: {what} of project {path} was changed or removed, by nobody's asking; it is as it should be again.",
+        "接入点 {name}：项目 {path} 的 {what} 被更改或移除（非本系统操作），已恢复。",
+    ),
+    "endpoint.stranger_found": (
+        "Endpoint {name}: {what} was made among what is project {path}'s, and is not ours. It was left alone.",
+        "接入点 {name}：项目 {path} 的资源中出现非本系统创建的 {what}，未作处理。",
+    ),
     "host.enrolled": ("Host {name} was enrolled.", "主机 {name} 已纳管。"),
     "host.changed": ("Host {name} has other facts than before.", "主机 {name} 的配置信息有变化。"),
     "host.reachable": ("Host {name} answers again.", "主机 {name} 恢复响应。"),

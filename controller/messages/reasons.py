@@ -18,6 +18,10 @@ REASONS: dict[str, tuple[str, str]] = {
         "kubeconfig 对应的服务器是 {server}，接入点地址是 {uri}：两者必须一致。",
     ),
     "invalid_spec": ("The backend can't take this specification: {detail}", "后端无法接受该规格：{detail}"),
+    "place_taken": (
+        "Something in the cluster that is not ours stands in its place: {detail} The operators have to remove that; then start it.",
+        "集群中有非本系统的对象占用其位置：{detail} 请运维人员移除后再启动。",
+    ),
     "image_corrupt": (
         "Image {image} must not boot, its {algorithm} digest is not the one on record: {where}",
         "镜像 {image} 的 {algorithm} 摘要与记录不符，禁止启动：{where}",

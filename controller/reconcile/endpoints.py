@@ -31,6 +31,7 @@ from controller.reconcile.tenants import settle
 from controller.store import events, fleet, instances
 from controller.store.database import Database
 from drivers.base import Condition, Driver, Inventory, Observation, Prepare
+from drivers.container import Meddled
 from drivers.errors import DriverError, HostUnreachable, Timeout
 
 log = structlog.get_logger()
@@ -49,6 +50,7 @@ class EndpointLoop:
         self._pool = ThreadPoolExecutor(max(4, env.settings.workers // 3), thread_name_prefix="look")
         self._thread = threading.Thread(target=self._run, name="endpoints", daemon=True)
         self._reported: dict[str, set[str]] = defaultdict(set)  # orphans already told of, by endpoint
+        self._beside: dict[str, set[str]] = defaultdict(set)  # what stands among ours and isn't, by endpoint
         self._under_way: set[str] = set()
         self._hints: set[str] = set()  # endpoints whose hosts changed
         self._asked_at: dict[str, float] = {}  # when an endpoint was last asked whether all that it needs is there
@@ -114,6 +116,7 @@ class EndpointLoop:
             log.info("relocated", endpoint=endpoint["name"], instances=len(moved))
         try:
             settle(self._database, driver, endpoint["id"])
+            self._tell_meddling(endpoint, driver)
         except DriverError as error:
             log.warning("endpoint_troubled", endpoint=endpoint["name"], reason=str(error))
             self._database.run(partial(troubled, endpoint=endpoint, error=error, again_s=self._settings.observe_interval_s))
@@ -161,6 +164,16 @@ class EndpointLoop:
                 self._say("endpoint.orphan_found", "endpoint", endpoint["id"], endpoint["name"], None, endpoint, instance=id_)
             else:
                 self._say("instance.seen_elsewhere", "instance", id_, row["name"], row["project_id"], endpoint)
+
+    def _tell_meddling(self, endpoint: Row, driver: Driver) -> None:
+        """What somebody did around projects there, each time; what stands among ours, once."""
+        found = driver.meddled() if isinstance(driver, Meddled) else ()
+        beside = {one.what for one in found if not one.mended}
+        for one in found:
+            if one.mended or one.what not in self._beside[endpoint["id"]]:
+                kind = "endpoint.meddled" if one.mended else "endpoint.stranger_found"
+                self._say(kind, "endpoint", endpoint["id"], endpoint["name"], None, endpoint, what=one.what, path=one.project)
+        self._beside[endpoint["id"]] = beside
 
     def _say(self, kind: str, object_kind: str, id_: str, name: str, project_id: str | None, endpoint: Row, **params: Any) -> None:
         fact = events.event(kind, object_kind, id_, name, project_id, "chutian", endpoint=endpoint["name"], **params)

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from drivers.base import Condition, Driver, InstanceSpec, Inventory, Observation
-from drivers.container import Executed, Tenant
+from drivers.container import Executed, Meddling, Tenant
 from drivers.errors import InvalidSpec, NotRunning, Unauthorized
 from drivers.kubernetes import conditions, names, nodes, rights, talking
 from drivers.kubernetes.access import access
@@ -25,17 +25,18 @@ from drivers.kubernetes.api import Api
 from drivers.kubernetes.ensuring import Ensuring
 from drivers.kubernetes.options import Options, parse
 from drivers.kubernetes.records import Pod
-from drivers.kubernetes.settling import settle
+from drivers.kubernetes.settling import Settling
 from drivers.kubernetes.view import View
 
 
 class KubernetesDriver:
-    """Implements Driver, Prepare, ConsoleLog, Events, Tenants, LogStream and Exec. Open one with `open_kubernetes`."""
+    """Implements Driver, Prepare, ConsoleLog, Events, Tenants, Meddled, LogStream and Exec. Open one with `open_kubernetes`."""
 
     def __init__(self, api: Api, owner: str, options: Options) -> None:
         self._api, self._owner, self._options = api, owner, options
         self._view = View(api, owner, options)
         self._writes = Ensuring(api, self._view, owner, options)
+        self._surroundings = Settling(api, self._view, owner, options)
 
     def prepare(self) -> None:
         """Makes nothing; raises Unauthorized with all rights that are missing."""
@@ -97,7 +98,11 @@ class KubernetesDriver:
 
     def settle(self, tenants: Sequence[Tenant], whole: bool) -> None:
         self._view.ready()
-        settle(self._api, self._view, self._owner, self._options, tenants, whole)
+        self._surroundings.settle(tenants, whole)
+
+    def meddled(self) -> list[Meddling]:
+        self._view.ready()
+        return self._surroundings.meddled()
 
     def watch(self, wake: Callable[[str], None]) -> None:
         """Returns at once; `wake` is called from the threads that watch and must not block them."""

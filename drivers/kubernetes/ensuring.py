@@ -28,6 +28,12 @@ UNREAD: Final = {"fieldManager": names.MANAGER, "fieldValidation": "Ignore"}
 """Nobody looks for misspelt fields in what a program wrote: it would be parsed twice."""
 
 
+class PlaceTaken(InvalidSpec):
+    """Something that isn't ours, or not whole any more, has the name of the instance's pod. Parameters: `detail`."""
+
+    code = "place_taken"
+
+
 @dataclass(slots=True)
 class Storage:
     """Which storage classes bind late; asked for once a minute at most, and only where volumes are."""
@@ -49,6 +55,7 @@ class Ensuring:
         making.refuse(spec)
         seen = self._view.pod(spec.instance_id)
         if seen is None and self._view.claimed(spec.instance_id):
+            self._check_place(spec)
             raise InvalidSpec(detail=f"instance {spec.instance_id} belongs to another owner")
         self._check_host(spec, seen)
         setting = making.Setting(self._owner, self._options, self._late(spec))
@@ -111,7 +118,13 @@ class Ensuring:
         """Something has the name already."""
         found = self._view.wrote_pod(self._api.call("GET", f"/api/v1/namespaces/{namespace}/pods/{spec.name}"))
         if found.mark is None:
-            raise InvalidSpec(detail=f"pod {namespace}/{spec.name} is there and bears no mark of ours: delete it, or have it deleted")
+            raise PlaceTaken(detail=f"pod {namespace}/{spec.name} bears no mark of ours, or not a whole one.")
+
+    def _check_place(self, spec: InstanceSpec) -> None:
+        """Whether it is only that somebody changed our mark."""
+        namespace = names.namespace_of(self._owner, spec.project_id)
+        if spec.name in self._view.strangers(namespace):
+            raise PlaceTaken(detail=f"pod {namespace}/{spec.name} bears no mark of ours, or not a whole one.")
 
     def _check_tenant(self, namespace: str) -> None:
         seen = self._view.thing("Namespace", "", namespace)

@@ -31,6 +31,7 @@ IMAGE: Final = PREFIX + "image"
 AGAIN: Final = PREFIX + "again"
 EMPTYING: Final = PREFIX + "emptying"
 STOPPED_GATE: Final = PREFIX + "stopped"
+NAMESPACES: Final = "chutian-"  # how all namespaces of ours begin, and others may
 MANAGED_BY: Final = {"app.kubernetes.io/managed-by": "chutian"}
 MANAGER: Final = "chutian"
 SCHEDULER: Final = "chutian"
@@ -49,7 +50,7 @@ def label(value: str) -> str:
 @lru_cache(4096)
 def namespace_of(owner: str, project_id: str) -> str:
     """A project's namespace."""
-    return f"chutian-{hashlib.sha256('/'.join((owner, project_id)).encode()).hexdigest()[:20]}"
+    return f"{NAMESPACES}{hashlib.sha256('/'.join((owner, project_id)).encode()).hexdigest()[:20]}"
 
 
 def claim_name(instance: str, volume: str) -> str:

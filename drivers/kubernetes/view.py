@@ -52,6 +52,7 @@ class View:
         self._claimed: defaultdict[str, set[str]] = defaultdict(set)  # pods of others, by the instance that they name
         self._on_node: defaultdict[str, set[str]] = defaultdict(set)
         self._in_namespace: defaultdict[str, set[str]] = defaultdict(set)
+        self._strangers: defaultdict[str, set[str]] = defaultdict(set)  # names of pods of others, by a namespace that may be ours
         self._claims: defaultdict[str, set[Key]] = defaultdict(set)
         self._taken: dict[str, dict[str, Decimal]] = {}
         self._own = False  # what changes just now is our own doing; under the pods' lock
@@ -173,6 +174,11 @@ class View:
         """How many pods, of whomever, are in a namespace."""
         return len(self._in_namespace.get(namespace, ()))
 
+    def strangers(self, namespace: str) -> list[str]:
+        """The names of pods in a namespace of ours that are not ours."""
+        with self.pods.lock:
+            return sorted(self._strangers.get(namespace, ()))
+
     def claims(self, instance_id: str) -> list[Thing]:
         """An instance's claims."""
         table = self.things["PersistentVolumeClaim"]
@@ -237,6 +243,8 @@ class View:
             elif self._by_instance.get(row.mark.instance) is row:
                 del self._by_instance[row.mark.instance]
             return
+        if row.namespace.startswith(names.NAMESPACES):
+            _member(self._strangers, row.namespace, row.name, there)
         if row.claimed:
             _member(self._claimed, row.claimed, row.uid, there)
         if row.node and not row.ended:

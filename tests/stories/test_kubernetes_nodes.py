@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.lab.kubernetes.api import Refused
 from tests.lab.kubernetes.node import Node
 from tests.stories.containers import RUNS, Tale, a_tale, by_kubeconfig
-from tests.stories.test_libvirt_hosts import NOTICED_S
+from tests.stories.test_libvirt_hosts import NOTICED_S, until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 RETRY_S = 25
@@ -39,6 +40,44 @@ def test_a_kubeconfig_for_another_server_is_refused_when_enrolling_and_later(tal
             assert (given.get("uri") or there["uri"]) in told["message"], "of the endpoint"
     assert tale.admin.ask("GET /v1/endpoints/cluster")["generation"] == before["generation"]
     assert [one["name"] for one in tale.admin.ask("GET /v1/endpoints")["items"]] == ["cluster"]
+
+
+def stranger(tale: Tale, namespace: str, pod: dict[str, Any]) -> bool:
+    """A pod among ours, made by somebody who raised the quota; False where the quota was quicker, or isn't reckoned yet."""
+    sizes = {"cpu": "9", "memory": "9Gi", "ephemeral-storage": "9Gi"}
+    hard = {"pods": "9", **{f"{of}.{name}": amount for of in ("requests", "limits") for name, amount in sizes.items()}}
+    tale.cluster.api.ask(f"PATCH /api/v1/namespaces/{namespace}/resourcequotas/chutian", {"spec": {"hard": hard}})
+    spec = {name: pod["spec"][name] for name in ("containers", "securityContext")} | {"schedulerName": "nobody"}
+    try:
+        tale.cluster.api.ask(f"POST /api/v1/namespaces/{namespace}/pods", {"metadata": {"name": "stranger"}, "spec": spec})
+    except Refused as refused:
+        if "exceeded quota" not in str(refused):
+            raise
+        return False
+    return True
+
+
+def test_what_somebody_does_around_a_project_is_told_to_operators_and_mended_or_left_alone(tale: Tale) -> None:
+    (id_,) = tale.ask(1, RUNS)
+    tale.active([id_])
+    (pod,) = tale.pods(id_)
+    namespace, ask = pod["metadata"]["namespace"], tale.cluster.api.ask
+    policy = f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies/chutian"
+
+    def told(kind: str) -> list[str]:
+        return [one["details"]["what"] for one in tale.admin.ask("GET /v1/events", limit=500)["items"] if one["kind"] == kind]
+
+    ask(f"DELETE {policy}")
+    until(lambda: stranger(tale, namespace, pod), 10, "nobody got in")
+    around = {f"NetworkPolicy {namespace}/chutian", f"ResourceQuota {namespace}/chutian"}
+    until(lambda: set(told("endpoint.meddled")) == around, NOTICED_S, "it was not told of")
+    until(lambda: told("endpoint.stranger_found") == [f"pod {namespace}/stranger"], NOTICED_S, "it was not told of")
+    assert ask(f"GET {policy}")
+    assert ask(f"GET /api/v1/namespaces/{namespace}/resourcequotas/chutian")["spec"]["hard"]["pods"] == "1"
+    assert ask(f"GET /api/v1/namespaces/{namespace}/pods/stranger"), "left alone"
+    assert not [one for one in tale.department.member.ask("GET /v1/events", limit=500)["items"] if one["kind"].startswith("endpoint.")]
+    ask(f"DELETE /api/v1/namespaces/{namespace}/pods/stranger?gracePeriodSeconds=0")
+    tale.delete([id_])
 
 
 def container_of(pod: dict[str, Any]) -> tuple[str, str, str, int]:

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from drivers.base import Condition, Health, InstanceSpec, Power, Reason
-from drivers.container import Container, Port, Probe
-from drivers.errors import EvictionHeld, HostUnreachable, InvalidSpec, PolicyRefused, TenantUnsettled, Unauthorized
+from drivers.container import Container, Meddling, Port, Probe
+from drivers.errors import EvictionHeld, HostUnreachable, PolicyRefused, TenantUnsettled, Unauthorized
 from drivers.kubernetes import names
 from drivers.kubernetes.driver import KubernetesDriver
+from drivers.kubernetes.ensuring import PlaceTaken
 from tests.drivers.kubernetes import backend
 from tests.drivers.kubernetes.backend import IMAGE, PROJECT, Behind
 from tests.drivers.kubernetes.conftest import MakeSpec
@@ -224,6 +225,11 @@ def test_what_somebody_changed_around_a_project_is_mended(cluster: Cluster, driv
         return cluster.api.ask(f"GET {quota}")["spec"]["hard"]["pods"] == "50" and bool(cluster.api.ask(f"GET {root}")["items"])
 
     until("mended", mended, 10)
+    found = driver.meddled()
+    told = {f"NetworkPolicy {namespace}/chutian", f"ResourceQuota {namespace}/chutian"}
+    assert {(one.project, one.what) for one in found if one.mended} == {(backend.tenant().project, what) for what in told}
+    driver.settle([backend.tenant()], whole=False)
+    assert driver.meddled() == [], "each is told of once"
 
 
 def test_a_project_that_is_gone_leaves_nothing_and_one_with_an_instance_stays(
@@ -353,9 +359,10 @@ def test_a_name_that_somebody_took_is_said_and_left_alone(
     spec = make_spec()
     namespace = names.namespace_of(owner, PROJECT)
     until("an account", lambda: _made(cluster, namespace, spec.name))
-    with pytest.raises(InvalidSpec, match="bears no mark"):
+    with pytest.raises(PlaceTaken, match="bears no mark"):
         until("a refusal", lambda: created(driver, spec) and False)
     assert driver.observe(spec.instance_id).condition is Condition.ABSENT
+    assert driver.meddled() == [Meddling(backend.tenant().project, f"pod {namespace}/{spec.name}", mended=False)]
 
 
 def _made(cluster: Cluster, namespace: str, name: str) -> bool:

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from drivers.base import Condition, Power
-from drivers.container import Container, Port, Volume
-from drivers.errors import NotRunning, Timeout
+from drivers.container import Container, Port, Tenant, Volume
+from drivers.errors import DriverError, NotRunning, Timeout
 from drivers.kubernetes import names
 from drivers.kubernetes.driver import KubernetesDriver
+from drivers.kubernetes.ensuring import PlaceTaken
 from tests.drivers.kubernetes import backend
 from tests.drivers.kubernetes.backend import IMAGE, PROJECT, Behind
 from tests.drivers.kubernetes.conftest import MakeSpec
@@ -59,7 +60,6 @@ def test_all_instances_of_a_service_are_behind_it(cluster: Cluster, driver: Kube
     chosen = cluster.api.ask(f"GET {root}/services/web")["spec"]["selector"]
     found = cluster.api.ask(f"GET {root}/pods?labelSelector={'%2C'.join(f'{key}%3D{value}' for key, value in chosen.items())}")["items"]
     assert len(found) == 2
-    driver.settle([backend.tenant()], whole=False)
     one = found[0]
     cluster.api.ask(f"PATCH {backend.path_of(one)}", {"metadata": {"labels": {names.SERVICE: "elsewhere"}}})
     led = next(spec for spec in specs if spec.name == one["metadata"]["name"])
@@ -67,8 +67,25 @@ def test_all_instances_of_a_service_are_behind_it(cluster: Cluster, driver: Kube
     converge(driver, led)
     back = cluster.api.ask(f"GET {backend.path_of(one)}")["metadata"]
     assert (back["labels"][names.SERVICE], back["uid"]) == ("web", one["metadata"]["uid"]), "put right, and not made anew"
+    driver.settle([backend.tenant()], whole=False)
     until("no service", lambda: not cluster.api.ask(f"GET {root}/services")["items"])
     gone(driver, *specs)
+
+
+def test_what_is_wanted_otherwise_than_before_is_no_meddling(driver: KubernetesDriver) -> None:
+    served = backend.tenant(services={"web": (Port("http", 8080),)})
+    for tenants in ([served], [backend.tenant()], [served], [], [], [served], [replace(served, instances=3)], [served]):
+        until("settled", lambda tenants=tenants: _settled(driver, tenants))
+    assert driver.meddled() == []
+
+
+def _settled(driver: KubernetesDriver, tenants: list[Tenant]) -> bool:
+    """The namespace may be going just now."""
+    try:
+        driver.settle(tenants, whole=True)
+    except DriverError:
+        return False
+    return True
 
 
 def test_a_log_is_followed_to_its_end_and_its_tail_is_exact(driver: KubernetesDriver, make_spec: MakeSpec) -> None:
@@ -190,3 +207,19 @@ def test_a_claim_whose_pod_was_never_made_is_seen_and_removed(cluster: Cluster, 
         gone(driver, spec)
     finally:
         driver.close()
+
+
+def test_a_mark_that_somebody_spoilt_is_said_and_the_pod_left_alone(
+    cluster: Cluster, driver: KubernetesDriver, behind: Behind, make_spec: MakeSpec
+) -> None:
+    spec = make_spec()
+    converge(driver, spec)
+    pod = behind.pod(spec.instance_id)
+    spoilt = {"metadata": {"annotations": {names.GENERATION: "many"}}}
+    cluster.api.ask(f"PATCH {backend.path_of(pod)}", spoilt)
+    until("absent", lambda: driver.observe(spec.instance_id).condition is Condition.ABSENT)
+    with pytest.raises(PlaceTaken, match="not a whole one"):
+        driver.ensure(spec)
+    assert behind.pod(spec.instance_id)["metadata"]["uid"] == pod["metadata"]["uid"]
+    cluster.api.ask(f"DELETE {backend.path_of(pod)}?gracePeriodSeconds=0")
+    converge(driver, spec)
