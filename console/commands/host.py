@@ -25,6 +25,7 @@ COLUMNS = (
     "disk_gib",
     "gpus",
     "instances",
+    "reason",
     "+rack",
     "+idle_watts",
     "+dedicated_to",

@@ -294,12 +294,14 @@ def test_changing_a_pool_keeps_the_ratios_that_are_not_named(chutian: Run, serve
 
 def test_hosts_show_what_is_used_of_their_capacity(chutian: Run, server: Any) -> None:
     host = {"id": ID, "name": "h1", "pool": "g", "zone": "z", "arch": "x86_64", "state": "up", "cordoned": True, "instances": 3}
+    host |= {"reason": {"code": "node_cordoned", "text": "Closed by its own people."}}
     server.on(
         "GET /v1/hosts", {"items": [{**host, "capacity": {**SIZES, "vcpus": 64}, "used": {**SIZES, "memory_mib": 512}}], "next": None}
     )
     ran = chutian("host", "list", "--state", "up")
     assert "2 / 64" in ran.out
     assert "512 MiB / 4 GiB" in ran.out
+    assert "Closed by its own people." in ran.out, "else one that its cluster has cordoned looks open"
     assert server.seen[0].query == {"state": "up"}
 
 
