@@ -78,6 +78,7 @@ ADVICE: Mapping[str, str] = {
     "ipmi_cipher_refused": "Update the BMC's firmware, or `--option cipher_suite=3`, which signs with SHA-1.",
     "power_refused": "Read the detail: the machine may be in its self-test, or an update may run.",
     "power_unchanged": "Ask anew, by force. If it stays: look at the machine; the BMC takes actions and carries out none.",
+    "rights_missing": "`chutian endpoint rbac`, and `kubectl apply` by the cluster's people.",
     "place_taken": "Read the detail; `kubectl delete` what it names, or have it deleted; then `chutian instance start`.",
     "policy_refused": "Read the detail: a rule of the cluster (Pod Security, a limit range, a webhook). Change the request, or the rule.",
     "host_silent": "Look at the node. Once it is certainly off, say so: `kubectl taint node NODE"

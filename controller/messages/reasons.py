@@ -49,6 +49,10 @@ REASONS: dict[str, tuple[str, str]] = {
         "The backend refuses the controller's credentials: {detail} Give the endpoint new ones.",
         "后端拒绝了控制器的凭据：{detail} 请更新接入点凭据。",
     ),
+    "rights_missing": (
+        "The controller's account lacks rights in the cluster: {missing}. Apply what 'chutian endpoint rbac' prints.",
+        "控制器账户在集群中缺少权限：{missing}。请应用 chutian endpoint rbac 输出的清单。",
+    ),
     "credentials_sealed": (
         "The endpoint's credentials can't be opened: {detail}. Put the key back into the controller's key file, or give it new ones.",
         "无法解开接入点凭据：{detail}。请将密钥放回控制器的密钥文件，或更新凭据。",

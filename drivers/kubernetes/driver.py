@@ -29,6 +29,12 @@ from drivers.kubernetes.settling import Settling
 from drivers.kubernetes.view import View
 
 
+class RightsMissing(Unauthorized):
+    """The account may not do all that the driver does. Parameters: `missing`, verbs and resources."""
+
+    code = "rights_missing"
+
+
 class KubernetesDriver:
     """Implements Driver, Prepare, ConsoleLog, Events, Tenants, Meddled, LogStream and Exec. Open one with `open_kubernetes`."""
 
@@ -39,13 +45,13 @@ class KubernetesDriver:
         self._surroundings = Settling(api, self._view, owner, options)
 
     def prepare(self) -> None:
-        """Makes nothing; raises Unauthorized with all rights that are missing."""
+        """Makes nothing; raises RightsMissing with all of them."""
         with ThreadPoolExecutor(8, thread_name_prefix="rights") as pool:
             asked = rights.reviews()
             answers = dict(zip(map(str, asked), pool.map(self._allowed, asked), strict=True))
         lacking = rights.missing(lambda one: answers[str(one)])
         if lacking:
-            raise Unauthorized(detail=f"these rights are missing: {'; '.join(lacking)}.")
+            raise RightsMissing(missing="; ".join(lacking))
 
     def _allowed(self, attributes: Mapping[str, str]) -> bool:
         review = {
