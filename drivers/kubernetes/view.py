@@ -11,12 +11,12 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, Final
 
 from drivers.base import Health
-from drivers.errors import DriverError, HostUnreachable, Transient
+from drivers.errors import DriverError, HostUnreachable, Transient, Unauthorized
 from drivers.kubernetes import names, nodes, records
 from drivers.kubernetes.api import Api
 from drivers.kubernetes.cache import Key, Table
@@ -35,6 +35,7 @@ THINGS: Final[Mapping[str, str]] = {
 }
 """Objects of ours beside pods, and where all of a kind are watched."""
 PULSE_S: Final = 2.0
+PROOF_S: Final = 15.0  # how often it is asked whether we are still known: a watch goes on though its token was revoked
 HERE: Final = "/version"  # what anybody may ask
 
 
@@ -48,6 +49,8 @@ class View:
         self._lock, self._asking = threading.Lock(), threading.Lock()
         self._started = False
         self._ending = threading.Event()
+        self._proved_at = time.monotonic()
+        self._refused: str | None = None  # what the server said of our credentials when it was asked last
         self._by_instance: dict[str, Pod] = {}
         self._claimed: defaultdict[str, set[str]] = defaultdict(set)  # pods of others, by the instance that they name
         self._on_node: defaultdict[str, set[str]] = defaultdict(set)
@@ -94,13 +97,25 @@ class View:
         """Raises HostUnreachable while nobody answers; one thread asks, for all."""
         if time.monotonic() - self._api.heard_at > self._stale_s and self._asking.acquire(blocking=False):
             try:
-                with suppress(DriverError):
-                    self._api.call("GET", HERE)
+                self._prove()
             finally:
                 self._asking.release()
         silent = time.monotonic() - self._api.heard_at
         if self._api.closed or silent > self._stale_s:
             raise HostUnreachable(detail=f"the API server has been silent for {silent:.0f} s")
+        if self._refused is not None:
+            raise Unauthorized(detail=self._refused)
+
+    def _prove(self) -> None:
+        """Ask whether anybody is there, and still knows us."""
+        self._proved_at = time.monotonic()
+        try:
+            self._api.call("GET", HERE)
+            self._refused = None
+        except Unauthorized as error:
+            self._refused = str(error.reason.params.get("detail", ""))
+        except DriverError:
+            pass
 
     def _too_long(self, trouble: Trouble) -> bool:
         return forbidden(trouble) or time.monotonic() - trouble.since > self._stale_s
@@ -117,9 +132,9 @@ class View:
     def _beat(self) -> None:
         """Where nothing is heard for a while, ask whether anybody is there: a server that hangs keeps its connections."""
         while not self._ending.wait(PULSE_S):
-            if time.monotonic() - self._api.heard_at > PULSE_S:
-                with suppress(DriverError):
-                    self._api.call("GET", HERE)
+            now = time.monotonic()
+            if now - self._api.heard_at > PULSE_S or now - self._proved_at > PROOF_S:
+                self._prove()
 
     def watch(self, wake: Callable[[str], None]) -> None:
         """Call `wake` with each instance of which something changed."""
