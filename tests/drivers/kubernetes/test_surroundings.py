@@ -222,4 +222,5 @@ def test_a_mark_that_somebody_spoilt_is_said_and_the_pod_left_alone(
         driver.ensure(spec)
     assert behind.pod(spec.instance_id)["metadata"]["uid"] == pod["metadata"]["uid"]
     cluster.api.ask(f"DELETE {backend.path_of(pod)}?gracePeriodSeconds=0")
+    until("gone", lambda: not driver.meddled())
     converge(driver, spec)
