@@ -88,9 +88,7 @@ class Api:
 
     def call(self, method: str, path: str, body: Json | None = None, kind: str = JSON, /, **query: str) -> Json:
         """One answer, whole."""
-        if self.closed:
-            raise HostUnreachable(detail="this connection is closed")
-        self.asked += 1
+        self._begin()
         headers = [f"{name}: {value}" for name, value in self._headers(kind if body is not None else None).items()]
         status, said = self._caller.call(method, self._path(path, query), headers, None if body is None else orjson.dumps(body))
         self.hear()
@@ -101,9 +99,7 @@ class Api:
 
     def stream(self, path: str, silence_s: float, **query: str) -> Stream:
         """An answer that goes on; it is given up after `silence_s` without a byte."""
-        if self.closed:
-            raise HostUnreachable(detail="this connection is closed")
-        self.asked += 1
+        self._begin()
         timeout = urllib3.Timeout(connect=self._timeout_s, read=silence_s)
         whole = f"{self._prefix}{self._path(path, query)}"
         try:
@@ -119,8 +115,7 @@ class Api:
 
     def web_socket(self, path: str, query: list[tuple[str, str]], timeout_s: float) -> WebSocket:
         """A web socket of several channels (exec); the caller closes it."""
-        if self.closed:
-            raise HostUnreachable(detail="this connection is closed")
+        self._begin()
         given = self._configuration
         tls = {
             "ca_certs": given.ssl_ca_cert,
@@ -150,6 +145,12 @@ class Api:
         self._caller.close()
         self._pools.clear()
         self._access.close()
+
+    def _begin(self) -> None:
+        """One request more; raises HostUnreachable once this is closed."""
+        if self.closed:
+            raise HostUnreachable(detail="this connection is closed")
+        self.asked += 1
 
     def _path(self, path: str, query: Mapping[str, str]) -> str:
         return f"{path}?{urlencode(query)}" if query else path

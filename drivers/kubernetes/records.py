@@ -115,7 +115,7 @@ def pod(raw: Raw, owner: str) -> Pod:
     metadata, spec, status = raw["metadata"], raw["spec"], raw.get("status") or {}
     mark = mark_of(metadata)
     phase, node, namespace = status.get("phase", ""), intern(spec.get("nodeName", "")), intern(metadata["namespace"])
-    labels = metadata.get("labels") or {}
+    labels, notes = metadata.get("labels") or {}, metadata.get("annotations") or {}
     if mark is None or mark.owner != owner:
         return Pod(
             uid=metadata["uid"],
@@ -149,8 +149,8 @@ def pod(raw: Raw, owner: str) -> Pod:
         container=_container(status, container["name"]),
         restart=spec.get("restartPolicy", "Always"),
         addresses=tuple(sorted((one["ip"] for one in status.get("podIPs") or ()), key=lambda ip: ":" in ip)),
-        altered=container.get("image") != (metadata.get("annotations") or {}).get(IMAGE) or "activeDeadlineSeconds" in spec,
-        led_astray=(metadata.get("annotations") or {}).get(SERVICE, labels.get(SERVICE, "")) != labels.get(SERVICE, ""),
+        altered=container.get("image") != notes.get(IMAGE) or "activeDeadlineSeconds" in spec,
+        led_astray=SERVICE in notes and notes[SERVICE] != labels.get(SERVICE, ""),
         secret=next((one["secretRef"]["name"] for one in container.get("envFrom") or () if "secretRef" in one), ""),
         image=intern(container.get("image", "")),
         failed=_failure(metadata, status) if phase == "Failed" else None,

@@ -26,6 +26,19 @@ class Identified(Out):
     created_at: datetime = Field(examples=[AT])
 
 
+class Shaped(Identified):
+    """What has a size: a flavor, and what was made by it."""
+
+    vcpus: int = Field(examples=[2])
+    memory_mib: int = Field(examples=[4096])
+    disk_gib: int = Field(examples=[40])
+    gpus: int = Field(examples=[0])
+    cpu_baseline: str | None = Field(description="The CPU that the guest sees.", examples=["x86-64-v2"])
+    numa_nodes: int = Field(description="In how many NUMA nodes, in equal parts; 0: wherever.", examples=[1])
+    gpu_model: str | None = Field(examples=[None])
+    gpu_milli: int = Field(description="Thousandths of each of its GPUs.", examples=[1000])
+
+
 class Error(Out):
     """What went wrong."""
 

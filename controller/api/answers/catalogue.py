@@ -6,22 +6,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from controller.api.answers.base import SHA256, SM3, Identified, ReasonOut
+from controller.api.answers.base import SHA256, SM3, Identified, ReasonOut, Shaped
 
 
-class FlavorOut(Identified):
+class FlavorOut(Shaped):
     """A size."""
 
     name: str = Field(examples=["small"])
     kind: str = Field(examples=["vm"])
-    vcpus: int = Field(examples=[2])
-    memory_mib: int = Field(examples=[4096])
-    disk_gib: int = Field(examples=[40])
-    gpus: int = Field(examples=[0])
-    cpu_baseline: str | None = Field(description="The CPU that the guest sees.", examples=["x86-64-v2"])
-    numa_nodes: int = Field(description="In how many NUMA nodes, in equal parts; 0: wherever.", examples=[1])
-    gpu_model: str | None = Field(examples=[None])
-    gpu_milli: int = Field(description="Thousandths of each of its GPUs.", examples=[1000])
     arch: str | None = Field(examples=["x86_64"])
     traits: list[str] = Field(examples=[["ssd"]])
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from controller.api.answers.base import AT, ID, Identified, Out, ReasonOut
+from controller.api.answers.base import AT, ID, Identified, Out, ReasonOut, Shaped
 
 
 class DecisionOut(Out):
@@ -39,7 +39,7 @@ class RequestOut(Identified):
     created_by: str = Field(examples=["zhang"])
 
 
-class InstanceOut(Identified):
+class InstanceOut(Shaped):
     """What a project has running.
 
     `goal` was asked, `state` is recorded, `condition` was last seen (`unknown`: its host does not answer).
@@ -52,14 +52,6 @@ class InstanceOut(Identified):
     image: str = Field(examples=["debian-12"])
     container: dict[str, Any] | None = Field(description="What it runs, as asked for; of secrets only the names.", examples=[None])
     arch: str = Field(examples=["x86_64"])
-    vcpus: int = Field(examples=[2])
-    memory_mib: int = Field(examples=[4096])
-    disk_gib: int = Field(examples=[40])
-    gpus: int = Field(examples=[0])
-    cpu_baseline: str | None = Field(description="The CPU that the guest sees.", examples=["x86-64-v2"])
-    numa_nodes: int = Field(description="In how many NUMA nodes, in equal parts; 0: wherever.", examples=[1])
-    gpu_model: str | None = Field(examples=[None])
-    gpu_milli: int = Field(description="Thousandths of each of its GPUs.", examples=[1000])
     goal: Literal["running", "stopped", "gone"]
     state: Literal["pending", "building", "active", "stopped", "migrating", "deleting", "deleted", "error"] = Field(examples=["active"])
     condition: Literal["running", "stopped", "busy", "absent", "failed", "finished", "unknown"]
