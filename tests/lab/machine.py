@@ -9,6 +9,7 @@ Every set of machines takes a free number, from which all its names and its subn
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -203,7 +204,8 @@ def remove(machine: Machine) -> None:
     machine.crash()
     ip("netns", "delete", machine.name, check=False)
     for controller in _controllers():
-        _remove_cgroup(CGROUPS / controller / machine.name)
+        with suppress(FileNotFoundError):
+            _remove_cgroup(CGROUPS / controller / machine.name, time.monotonic() + START_S)
 
 
 def ip(*arguments: str, check: bool = True) -> bool:
@@ -220,12 +222,17 @@ def _controllers() -> list[str]:
     return sorted(name for name in [*known, "systemd"] if (CGROUPS / name / "cgroup.procs").exists())
 
 
-def _remove_cgroup(group: Path) -> None:
-    if group.is_dir():
-        for child in [path for path in group.iterdir() if path.is_dir()]:
-            _remove_cgroup(child)
-        with suppress(OSError):
+def _remove_cgroup(group: Path, deadline: float) -> None:
+    """Take it away with all in it; one that lists no process any more stays busy until the last has ended within the kernel."""
+    for child in [path for path in group.iterdir() if path.is_dir()]:
+        _remove_cgroup(child, deadline)
+    while group.exists():
+        try:
             group.rmdir()
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def _links(netns: str) -> set[str]:
