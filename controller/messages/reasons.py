@@ -105,6 +105,31 @@ REASONS: dict[str, tuple[str, str]] = {
         "The power action didn't take: asked for {wanted}, after {seconds} s it is {seen}. Ask anew, by force; else look at the machine.",
         "电源操作未生效：要求 {wanted}，{seconds} 秒后为 {seen}。请强制重试；仍无效时请现场检查服务器。",
     ),
+    "playbook_task_failed": (
+        "The playbook's task '{task}' failed: {detail} Mend what it says, then ask anew: the playbook begins again from its start.",
+        "playbook 任务“{task}”失败：{detail} 请按提示排除故障后重试，playbook 将从头执行。",
+    ),
+    "playbook_unusable": (
+        "The playbook {playbook} can't be run: {detail} Mend the controller's folder of playbooks, then ask anew.",
+        "无法运行 playbook {playbook}：{detail} 请修复控制器的 playbook 目录后重试。",
+    ),
+    "result_unreadable": (
+        "The playbook ended well, but its result can't be read: {detail} Ask anew; if it stays, the playbook is to be mended.",
+        "playbook 已正常结束，但结果无法读取：{detail} 请重试；若问题依旧，需修复该 playbook。",
+    ),
+    "ssh_unreachable": (
+        "The system does not answer by ssh: {detail} Look at its console and at the network between, then ask anew.",
+        "无法通过 ssh 连接系统：{detail} 请检查其控制台和网络后重试。",
+    ),
+    "run_cancelled": ("The playbook was cancelled.", "playbook 已被取消。"),
+    "run_interrupted": (
+        "The playbook was interrupted: {detail} It is begun again from its start.",
+        "playbook 执行被中断：{detail} 系统将从头重新执行。",
+    ),
+    "run_too_large": (
+        "The playbook was ended because it left more than {bytes} bytes in its temporary folder. Look at what its last task was given.",
+        "playbook 的临时目录超过 {bytes} 字节，已被终止。请检查其最后一个任务处理的数据。",
+    ),
     "policy_refused": (
         "A rule of the cluster refuses it: {detail} The operators can say which; ask for something else, or have the rule changed.",
         "集群策略拒绝：{detail} 具体规则请咨询运维人员；请调整申请内容，或请其调整策略。",
