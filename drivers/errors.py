@@ -6,8 +6,14 @@
       . BmcUnreachable        a machine's BMC does not answer
       . CertificateChanged    a BMC shows another certificate than the one that was pinned: nothing was sent to it
       . CertificateUntrusted  a BMC's certificate is signed by nobody whom we were told to trust: nothing was sent to it
+      . DepotUnreachable      the depot doesn't serve what a machine is to fetch there
+      . SshUnreachable        a machine that should be up doesn't answer by ssh, or not with the host key that it was given
     - Timeout            the backend answered, but not within the time given
       . PowerUnchanged        a BMC took a power action, and the machine's power did not change within the time given
+      . BootIgnored           a machine is on, but did not boot from where its BMC was told
+      . NoDhcpAnswer          a machine asked for an address by DHCP, and got none that leads to the depot
+      . RamdiskSilent         a machine began to boot the ramdisk, which did not call back
+      . DeadlinePassed        a step on a machine took longer than it was given
     - BmcBusy            a BMC takes no requests just now
     - TenantUnsettled    the endpoint must be told of the project's share first (`drivers.container.Tenants`)
     - EvictionHeld       a budget of the backend allows nobody to be taken away just now
@@ -24,6 +30,12 @@
     - NotSupported       this backend cannot do that
     - PolicyRefused      a rule of the backend refuses it, and says why
     - PowerRefused       a BMC refuses a power action
+    - WrongMachine       the machine that came up is not the one that was meant: nothing is written to it
+    - ChecksumMismatch   what was stored, or served to a machine, is not what its digest says
+    - DiskTooSmall       no disk of the machine has room for the image
+    - WriteError         a disk can't be written
+    - ReadbackMismatch   a disk doesn't hold what was written to it
+    - WipeFailed         a disk could not be wiped, or not be proven to be
 
 Every error carries a `Reason`: a stable code with parameters, which the controller turns into a sentence in the reader's language.
 Anything else that escapes a driver is a bug; the controller treats it as transient and raises an alarm.
@@ -178,3 +190,75 @@ class PowerRefused(Permanent):
     """A BMC refuses a power action. Parameters: `detail`."""
 
     code = "power_refused"
+
+
+class DepotUnreachable(HostUnreachable):
+    """The depot doesn't serve what a machine is to fetch there. Parameters: `detail`."""
+
+    code = "depot_unreachable"
+
+
+class SshUnreachable(HostUnreachable):
+    """A machine doesn't answer by ssh as it should. Parameters: `address`, `detail`."""
+
+    code = "ssh_unreachable"
+
+
+class BootIgnored(Timeout):
+    """A machine did not boot from where its BMC was told. Parameters: `source` (network, cd, disk), `detail`."""
+
+    code = "boot_device_ignored"
+
+
+class NoDhcpAnswer(Timeout):
+    """A machine got no address by DHCP, or one that leads nowhere. Parameters: `detail`."""
+
+    code = "no_dhcp_answer"
+
+
+class RamdiskSilent(Timeout):
+    """A ramdisk did not call back. Parameters: `seconds`, `detail`."""
+
+    code = "ramdisk_silent"
+
+
+class DeadlinePassed(Timeout):
+    """A step took longer than it was given. Parameters: `step`, `seconds`."""
+
+    code = "deadline_passed"
+
+
+class WrongMachine(Permanent):
+    """Another machine came up. Parameters: `expected`, `seen` (UUIDs of SMBIOS)."""
+
+    code = "wrong_machine"
+
+
+class ChecksumMismatch(Permanent):
+    """Bytes are not what their digest says. Parameters: `detail`."""
+
+    code = "checksum_mismatch"
+
+
+class DiskTooSmall(Permanent):
+    """The image doesn't fit. Parameters: `detail`."""
+
+    code = "disk_too_small"
+
+
+class WriteError(Permanent):
+    """A disk can't be written. Parameters: `disk`, `detail`."""
+
+    code = "write_error"
+
+
+class ReadbackMismatch(Permanent):
+    """A disk doesn't hold what was written. Parameters: `disk`, `detail`."""
+
+    code = "readback_mismatch"
+
+
+class WipeFailed(Permanent):
+    """Disks could not be wiped. Parameters: `disks` (names with serial numbers), `detail`."""
+
+    code = "wipe_failed"

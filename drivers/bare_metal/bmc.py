@@ -12,7 +12,7 @@ from typing import Protocol
 from drivers.bare_metal import address, options
 from drivers.bare_metal.api import fingerprint_of
 from drivers.bare_metal.ipmi import Ipmi
-from drivers.bare_metal.machine import Act, Machine, Source
+from drivers.bare_metal.machine import Act, BootOverride, Machine, Source
 from drivers.bare_metal.redfish import Redfish
 from drivers.base import HostPower
 
@@ -36,6 +36,10 @@ class Bmc(Protocol):
 
     def boot_once(self, source: Source) -> None:
         """Make the next boot be from there, and those after it as before. Raises NotSupported."""
+        ...
+
+    def boot(self) -> BootOverride:
+        """What the next boot is from, by the BMC's own word. One request."""
         ...
 
     def insert(self, url: str) -> None:

@@ -54,7 +54,7 @@ class Ipmi:
             guid = self._run("mc", "guid")
         boot = BootOverride()
         with suppress(Permanent):
-            boot = reading.boot_of(self._run("chassis", "bootparam", "get", "5"))
+            boot = self.boot()
         return reading.machine_of(power, firmware, reading.fields(fru), guid, boot)
 
     def power(self) -> HostPower:
@@ -72,6 +72,9 @@ class Ipmi:
 
     def boot_once(self, source: Source) -> None:
         self._run("chassis", "bootdev", DEVICES[source])
+
+    def boot(self) -> BootOverride:
+        return reading.boot_of(self._run("chassis", "bootparam", "get", "5"))
 
     def insert(self, url: str) -> None:
         raise NotSupported(detail=f"IPMI has no virtual media for {url}")

@@ -14,7 +14,7 @@ from drivers.bare_metal import reading
 from drivers.bare_metal.address import SYSTEMS, Address
 from drivers.bare_metal.api import Api
 from drivers.bare_metal.failures import Missing
-from drivers.bare_metal.machine import Act, Machine, Source
+from drivers.bare_metal.machine import Act, BootOverride, Machine, Source
 from drivers.bare_metal.options import Options
 from drivers.bare_metal.reading import Json, Parts, link, links
 from drivers.base import HostPower
@@ -58,6 +58,9 @@ class Redfish:
             raise NotSupported(detail=f"this machine can't be told to boot from {source}")
         override = {"BootSourceOverrideEnabled": "Once", "BootSourceOverrideTarget": reading.TARGETS[source]}
         self._api.patch(self._system, {"Boot": override}, seen.etag)
+
+    def boot(self) -> BootOverride:
+        return reading.boot_of(self._read(self._system))
 
     def insert(self, url: str) -> None:
         drives = self._drives()

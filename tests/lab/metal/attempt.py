@@ -64,10 +64,10 @@ class Attempt:
             raise TimeoutError(f"{late}; {self.server.name} said: {self.server.console[-1500:]}") from None
         return report
 
-    def metal(self, *command: str) -> dict[str, Any]:
-        """What a command of the ramdisk answers, failed or not."""
+    def metal(self, *command: str, given: bytes = b"") -> dict[str, Any]:
+        """What a command of the ramdisk answers to that on its standard input, failed or not."""
         host_key = self.alive()["host_key"]
-        done = by_hand.ssh(self.server.address, self.key, host_key, "metal", *command)
+        done = by_hand.ssh(self.server.address, self.key, host_key, "metal", *command, given=given)
         if not done.stdout:
             raise RuntimeError(f"metal {' '.join(command)}: {done.returncode} {done.stderr}")
         answer: dict[str, Any] = json.loads(done.stdout)

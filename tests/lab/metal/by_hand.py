@@ -53,14 +53,17 @@ def eject(bmc: Bmc) -> None:
     ask(bmc, f"POST {CD}.EjectMedia", {})
 
 
-def ssh(address: str, key: Path, host_key: str, *command: str, within_s: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run a command there as root; the host must have that key ("ssh-ed25519 AAAA…")."""
+def ssh(
+    address: str, key: Path, host_key: str, *command: str, given: bytes = b"", within_s: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run a command there as root, with that as its standard input; the host must have that key ("ssh-ed25519 AAAA…")."""
     known = key.with_suffix(f".{address}")
     known.write_text(f"{address} {host_key}\n")
     options = (f"UserKnownHostsFile={known}", "StrictHostKeyChecking=yes", "BatchMode=yes", "ConnectTimeout=5", "LogLevel=ERROR")
-    given = [word for option in options for word in ("-o", option)]
-    line = ["ssh", "-F", "none", "-i", str(key), *given, f"root@{address}", *command]
-    return subprocess.run(line, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, timeout=within_s)
+    chosen = [word for option in options for word in ("-o", option)]
+    line = ["ssh", "-F", "none", "-i", str(key), *chosen, f"root@{address}", *command]
+    done = subprocess.run(line, capture_output=True, input=given, check=False, timeout=within_s)
+    return subprocess.CompletedProcess(line, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
 
 def new_key(path: Path) -> str:

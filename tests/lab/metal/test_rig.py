@@ -17,9 +17,7 @@ import pytest
 from pyghmi.exceptions import IpmiException
 from pyghmi.ipmi.command import Command
 
-from drivers.base import Image
-from drivers.libvirt import seed
-from tests.drivers.libvirt.backend import spec_of
+from drivers import seed as seeds
 from tests.lab.metal import by_hand, shared
 from tests.lab.metal.attempt import Attempt
 from tests.lab.metal.depot import Depot
@@ -34,11 +32,8 @@ Starter = Callable[[Server], Attempt]
 
 
 def _seed(key: Path, host_key: Path) -> bytes:
-    private = "".join(f"    {line}\n" for line in host_key.read_text().splitlines())
-    user_data = f"#cloud-config\nssh_keys:\n  ed25519_private: |\n{private}"
-    none = Image("tiny", "", "raw", 0, 0, "", "")
-    public = key.with_suffix(".pub").read_text().strip()
-    return seed.image(spec_of(none, "m1", "x86_64", {"name": "web-1", "user_data": user_data, "ssh_keys": (public,)}))
+    public = [one.with_suffix(".pub").read_text().strip() for one in (key, host_key)]
+    return seeds.image(seeds.files("m1", "web-1", public[:1], "") | seeds.host_key(host_key.read_text(), public[1]))
 
 
 @pytest.mark.slow
@@ -69,8 +64,9 @@ def test_a_server_is_written_from_virtual_media_and_starts_from_its_disk_with_th
     assert written["read_back"] == image.sha256
     assert depot.said(one.name, "progress")[-1]["of"] == image.size
     expected = by_hand.new_key(tmp_path / "host")
-    url, digest = depot.serve("seed", _seed(key, tmp_path / "host"))
-    assert one.metal("seed", url, digest, "/dev/vda")["served"] == digest
+    seed = _seed(key, tmp_path / "host")
+    assert one.metal("seed", "0" * 64, "/dev/vda", given=seed)["failed"] == "checksum_mismatch"
+    assert one.metal("seed", hashlib.sha256(seed).hexdigest(), "/dev/vda", given=seed)["bytes"] == len(seed)
 
     by_hand.reset(server.bmc, "PowerCycle")
     by_hand.eject(server.bmc)

@@ -1,0 +1,28 @@
+"""metal_image: check an image of the controller's store, and have the depot serve it to an attempt, packed."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from ansible.module_utils.metal import ATTEMPT, WITHIN, Result, attempt_of, run
+
+from drivers.bare_metal.depot_image import FORMATS, provide
+
+IMAGE = {
+    "file": {"type": "path", "required": True},
+    "format": {"type": "str", "choices": list(FORMATS), "required": True},
+    "sha256": {"type": "str", "required": True},  # of the file
+}
+
+
+def act(params: dict) -> Result:
+    folder, image = Path(params["depot_folder"]), Path(params["file"])
+    packed = provide(folder, attempt_of(params), image, params["format"], params["sha256"].lower(), params["within_s"])
+    return {"changed": True, "packed": asdict(packed)}
+
+
+def look(params: dict) -> Result:
+    return {"changed": True, "packed": {}}
+
+
+if __name__ == "__main__":
+    run({**ATTEMPT, **IMAGE, **WITHIN}, act, look=look)
