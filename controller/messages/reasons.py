@@ -117,10 +117,6 @@ REASONS: dict[str, tuple[str, str]] = {
         "The playbook ended well, but its result can't be read: {detail} Ask anew; if it stays, the playbook is to be mended.",
         "playbook 已正常结束，但结果无法读取：{detail} 请重试；若问题依旧，需修复该 playbook。",
     ),
-    "ssh_unreachable": (
-        "The system does not answer by ssh: {detail} Look at its console and at the network between, then ask anew.",
-        "无法通过 ssh 连接系统：{detail} 请检查其控制台和网络后重试。",
-    ),
     "run_cancelled": ("The playbook was cancelled.", "playbook 已被取消。"),
     "run_interrupted": (
         "The playbook was interrupted: {detail} It is begun again from its start.",
@@ -129,6 +125,50 @@ REASONS: dict[str, tuple[str, str]] = {
     "run_too_large": (
         "The playbook was ended because it left more than {bytes} bytes in its temporary folder. Look at what its last task was given.",
         "playbook 的临时目录超过 {bytes} 字节，已被终止。请检查其最后一个任务处理的数据。",
+    ),
+    "depot_unreachable": (
+        "The machine can't get what it needs from the depot: {detail}. See that the depot runs, and that the machine reaches it.",
+        "服务器无法从装机仓库获取文件：{detail}。请确认装机仓库正在运行，且服务器可以访问。",
+    ),
+    "boot_device_ignored": (
+        "The machine did not boot from {source}: {detail}. Set its boot order by hand, update the BMC, or use the other way to boot.",
+        "服务器没有从 {source} 启动：{detail}。请手动设置启动顺序、升级 BMC 固件，或改用另一种启动方式。",
+    ),
+    "no_dhcp_answer": (
+        "The machine got no answer by DHCP that leads to the depot: {detail}. Look at the DHCP server of its network, and at its cable.",
+        "服务器没有得到指向装机仓库的 DHCP 应答：{detail}。请检查所在网络的 DHCP 服务与网线。",
+    ),
+    "ramdisk_silent": (
+        "The ramdisk did not call back within {seconds} s: {detail}. Read the machine's console; try the other way to boot.",
+        "内存系统在 {seconds} 秒内没有回报：{detail}。请查看服务器控制台，或改用另一种启动方式。",
+    ),
+    "wrong_machine": (
+        "The machine that came up is {seen}, not {expected}; nothing was written. The BMC or the boot port is another one's.",
+        "启动的服务器是 {seen}，而非 {expected}；未写入任何内容。BMC 地址或启动网口属于另一台服务器。",
+    ),
+    "checksum_mismatch": (
+        "The image is not what its digest says: {detail}. Nothing starts from it. Import the image again; look at the store's disk.",
+        "镜像与其摘要不符：{detail}。不会从中启动。请重新导入镜像，并检查存储盘。",
+    ),
+    "disk_too_small": (
+        "No disk of the machine has room for the image: {detail}. Choose a smaller image or another machine.",
+        "服务器没有容得下该镜像的磁盘：{detail}。请选择更小的镜像或其他服务器。",
+    ),
+    "write_error": (
+        "Disk {disk} can't be written: {detail}. Replace it, or choose another as the root disk.",
+        "磁盘 {disk} 无法写入：{detail}。请更换磁盘，或另选系统盘。",
+    ),
+    "readback_mismatch": (
+        "Disk {disk} doesn't hold what was written to it: {detail}. Replace it.",
+        "磁盘 {disk} 读回的内容与写入不符：{detail}。请更换磁盘。",
+    ),
+    "wipe_failed": (
+        "Disks {disks} could not be wiped: {detail}. Take them out, or wipe them by hand; until then the machine is for nobody.",
+        "磁盘 {disks} 擦除失败：{detail}。请取出或手动擦除；在此之前该服务器不可分配。",
+    ),
+    "ssh_unreachable": (
+        "The machine doesn't answer by ssh as it should: {detail}. Read its console: is it up, has it the address and the key that it was given?",
+        "服务器没有正确响应 SSH：{detail}。请查看其控制台：是否已启动，地址与主机密钥是否一致。",
     ),
     "policy_refused": (
         "A rule of the cluster refuses it: {detail} The operators can say which; ask for something else, or have the rule changed.",

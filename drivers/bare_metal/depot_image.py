@@ -31,7 +31,7 @@ FORMATS: Final = ("qcow2", "raw")
 KEPT: Final = 8  # images that stay packed; those in use live on in their attempts
 PIECE: Final = 1 << 20
 EVERY_S: Final = 0.5
-NAME: Final = "image.zst"
+NAME: Final = "root-disk.zst"
 
 
 @dataclass(frozen=True, slots=True)

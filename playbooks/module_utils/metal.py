@@ -1,7 +1,8 @@
 """What the modules for bare metal have in common: their arguments, the BMC, the folder of an attempt, and failures that say why.
 
-In: a table of arguments and what to do with them. Out: a module, whose failure carries `reason: {code, params}` next to `msg`, as drivers.errors
-have it. Modules run on the controller, with its Python. In check mode those that act on a machine do nothing and say that they would.
+In: a table of arguments and what to do with them. Out: a module, whose failure carries `reason: {code, params}` next to `msg`, as
+drivers.errors have it. Modules run on the controller, with its Python. In check mode those that act on a machine do nothing and say that
+they would.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ TEXT = {"type": "str", "default": ""}
 SOURCE = {"source": {"type": "str", "choices": ["network", "cd", "disk"], "required": True}}
 
 
-def run(arguments: dict[str, Any], act: Callable[[dict[str, Any]], Result], *, look: Callable[[dict[str, Any]], Result] | None = None) -> None:
+def run(
+    arguments: dict[str, Any], act: Callable[[dict[str, Any]], Result], *, look: Callable[[dict[str, Any]], Result] | None = None
+) -> None:
     """Be that module: `act` does it, `look` says in check mode what would change (by default: all of it)."""
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     try:

@@ -138,6 +138,12 @@ def _hook(settings: dict[str, Any]) -> None:
                 said["Actions"]["#ComputerSystem.Reset"]["ResetType@Redfish.AllowableValues"] = list(RESETS)
                 said |= {"Manufacturer": "Lab", "Model": "L1", "SerialNumber": settings["serial"]}
                 answer.set_data(json.dumps(said))
+        elif (
+            answer.status_code == 200 and "/Drives/" in flask.request.path
+        ):  # where every drive has the serial number of the one in its template
+            name = flask.request.path.rstrip("/").rpartition("/")[2]
+            drive = next(disk for number, disk in enumerate(settings["disks"]) if name == f"disk{number}")
+            answer.set_data(json.dumps({**answer.get_json(), "SerialNumber": drive["serial"], "Model": "L1 disk", "MediaType": "SSD"}))
         return answer
 
     emulator.app.before_request(fail)
