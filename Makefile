@@ -37,6 +37,7 @@ static: setup ## the part of `check` that runs nothing
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	cd playbooks && PATH="$(CURDIR)/.venv/bin:$$PATH" ansible-lint --offline -q
 
 lock: ## write requirements.lock anew from pyproject.toml
 	@scripts/lock

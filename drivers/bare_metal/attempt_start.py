@@ -31,11 +31,15 @@ def offer(bmc: Bmc, folder: Path, url: str, machine: str, source: Source, macs: 
     """
     ports = macs or [nic.mac for nic in bmc.machine().nics]
     attempt = begin(folder, url, machine, ports, identity)
-    if source is Source.NETWORK:
-        offer_by_network(attempt)
-        await_served(f"{attempt.url}/boot/{attempt.macs[0].replace(':', '-')}", len((attempt.folder / "boot.ipxe").read_bytes()))
-    else:
-        await_served(attempt.cd_url)
+    try:
+        if source is Source.NETWORK:
+            offer_by_network(attempt)
+            await_served(f"{attempt.url}/boot/{attempt.macs[0].replace(':', '-')}", (attempt.folder / "boot.ipxe").stat().st_size)
+        else:
+            await_served(attempt.cd_url)
+    except DriverError:
+        end(folder, attempt.id)
+        raise
     return attempt
 
 

@@ -22,6 +22,7 @@ OPTIONS_AT: Final = 240
 KIND, VENDOR = 53, 60  # options (RFC 2132, 9.6 and 9.13)
 KINDS: Final = {1: "asked", 3: "took"}  # DHCPDISCOVER; DHCPREQUEST, which takes what was offered
 PROGRAMS: Final = {b"PXEClient": "firmware", b"chutian-ramdisk": "ramdisk"}
+NOTICE_S: Final = 1.0  # within which it is noticed that it was closed
 HEARING: Final = "hears-dhcp"  # a file in the depot's folder
 
 
@@ -42,6 +43,7 @@ class Ear:
             opened.close()
             heard.unlink(missing_ok=True)
             return
+        opened.settimeout(NOTICE_S)
         heard.touch()
         self._socket = opened
         threading.Thread(target=self._listen, args=(opened,), name="dhcp", daemon=True).start()
@@ -55,6 +57,8 @@ class Ear:
         while True:
             try:
                 packet = opened.recv(4096)
+            except TimeoutError:
+                continue
             except OSError:  # closed
                 return
             mac, what = asked(packet)

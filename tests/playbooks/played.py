@@ -72,20 +72,26 @@ def variables(server: Server, depot: Depot, folder: Path, **more: Any) -> dict[s
     }
 
 
-def play(playbook: str, folder: Path, hosts: dict[str, dict[str, Any]], *arguments: str) -> Played:
-    """Run it for those hosts."""
+def begin(playbook: str, folder: Path, hosts: dict[str, dict[str, Any]], *arguments: str) -> subprocess.Popen[str]:
+    """Have it run for those hosts, in a process group of its own."""
     inventory = folder / "inventory.json"
     inventory.touch(mode=0o600)
     inventory.write_text(json.dumps({"all": {"hosts": hosts}}))
-    program = Path(sys.executable).with_name("ansible-playbook")
     environment = {**os.environ, "ANSIBLE_HOME": str(folder / "ansible"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORKS": "10"}
-    call = [str(program), "-i", str(inventory), str(PLAYBOOKS / playbook), *arguments]
-    done = subprocess.run(call, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, timeout=900, env=environment)
-    output = done.stdout + done.stderr
-    results = [json.loads(found["result"]) for found in FATAL.finditer(done.stdout)]
+    call = [sys.executable, "-m", "ansible", "playbook", "-i", str(inventory), str(PLAYBOOKS / playbook), *arguments]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(call, text=True, env=environment, start_new_session=True, **pipes)  # type: ignore[call-overload,no-any-return]
+
+
+def play(playbook: str, folder: Path, hosts: dict[str, dict[str, Any]], *arguments: str) -> Played:
+    """Run it for those hosts."""
+    with begin(playbook, folder, hosts, *arguments) as running:
+        output, _ = running.communicate(timeout=900)
+    results = [json.loads(found["result"]) for found in FATAL.finditer(output)]
     reasons = [one.get("reason") or {"code": "playbook_task_failed", "params": {"detail": one.get("msg", "")}} for one in results]
     kept = [Path(host["result_file"]) for host in hosts.values() if "result_file" in host]
-    return Played(done.returncode, output, reasons, json.loads(kept[0].read_text()) if len(kept) == 1 and kept[0].exists() else None)
+    result = json.loads(kept[0].read_text()) if len(kept) == 1 and kept[0].exists() else None
+    return Played(running.returncode, output, reasons, result)
 
 
 def depot_at(address: str, folder: Path) -> Depot:

@@ -57,6 +57,7 @@ def test_a_bmc_that_fails(play: Play, server: Server, fault: Callable[[Bmc], Abs
 def test_a_depot_that_is_not_there(play: Play, server: Server, depot: Depot) -> None:
     failed = play("inspect.yml", server, depot_url=depot.url.rpartition(":")[0] + ":9")
     assert (failed.status, failed.code) == (2, "depot_unreachable"), failed.output
+    assert list((depot.folder / "attempts").iterdir()) == []
     assert not server.on
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,8 @@ from drivers.bare_metal.depot import Depot
 from tests.lab.metal import by_hand
 from tests.lab.metal.server import Server
 from tests.playbooks.conftest import Play
+from tests.playbooks.played import begin, tiny, variables
 from tests.playbooks.played import play as play_all
-from tests.playbooks.played import tiny, variables
 
 pytestmark = pytest.mark.real
 
@@ -51,7 +53,7 @@ def test_a_server_is_provisioned_and_what_was_on_it_cannot_be_found_after_a_wipe
     public = by_hand.new_key(tmp_path / "department")
     user_data = "#cloud-config\nruncmd:\n  - echo the password is 1234 >/run/made\n"
     wanted = {"hostname": "web-1", "instance_id": "i-1", "ssh_keys": [public], "user_data": user_data, "root_disk": server.disk_serial}
-    done = play("provision.yml", server, "-v", boot_by=boot_by, **wanted, **tiny(tmp_path))
+    done = play("provision.yml", server, "-vvv", boot_by=boot_by, **wanted, **tiny(tmp_path))
     assert done.status == 0, done.output
     assert (done.result["address"], done.result["disk"]) == (server.address, "vda")
     assert done.result["written_bytes"] > 16 << 20
@@ -87,6 +89,19 @@ def test_servers_are_provisioned_at_once_from_one_packed_image(server: Server, o
     assert len({result["host_key"] for result in results}) == 2
     assert len(list((depot.folder / "images").glob("*.zst"))) == 1
     assert list((depot.folder / "images").glob("*.part")) == list((depot.folder / "images").glob("*.raw")) == []
+
+
+@pytest.mark.slow
+def test_a_playbook_that_was_killed_while_it_wrote_is_repeated_from_its_beginning(server: Server, depot: Depot, tmp_path: Path) -> None:
+    hosts = {server.name: variables(server, depot, tmp_path, attempt="provision-1", **tiny(tmp_path))}
+    with begin("provision.yml", tmp_path, hosts) as killed:
+        by_hand.until("writing", (depot.folder / "attempts/provision-1/progress.json").exists, within_s=120)
+        os.killpg(killed.pid, signal.SIGKILL)  # Ansible's workers and what they run have sessions of their own, and live on
+    assert server.on
+    done = play_all("provision.yml", tmp_path, hosts)
+    assert done.status == 0, done.output
+    assert done.result["address"] == server.address
+    assert list((depot.folder / "attempts").iterdir()) == []
 
 
 @pytest.mark.parametrize("playbook", ["inspect.yml", "provision.yml", "wipe.yml"])
