@@ -124,18 +124,21 @@ class Workshop:
         return self._settle(run) or view
 
     def cancel(self, run_id: str) -> None:
-        """Have it end: at once where it waits, else within a second or two. Ended already, or another controller's: nothing happens."""
+        """Have it end: at once where it waits, else within a second or two. Ended already, or another controller's: nothing happens.
+
+        Raises OSError where that of a waiting one can't be written down.
+        """
         with self._lock:
-            order = self._waiting.pop(run_id, None)
-            running = self._running.get(run_id)
+            order = self._waiting.get(run_id)
+            if order is not None:
+                run, reason = self._runs / run_id, Reason("run_cancelled", {"task": ""})
+                run.mkdir(mode=0o700, exist_ok=True)
+                folder.write(run, replace(waiting(order), state=State.CANCELLED, reason=reason, ended=time.time()))
+                del self._waiting[run_id]
+            elif run_id in self._running:
+                _send(self._running[run_id].to, b"c")
         if order is not None:
-            now = time.time()
-            run = self._runs / run_id
-            run.mkdir(mode=0o700, exist_ok=True)
-            folder.write(run, replace(waiting(order), state=State.CANCELLED, reason=Reason("run_cancelled", {"task": ""}), ended=now))
-            self._on_change(run_id)
-        elif running is not None:
-            _send(running.to, b"c")
+            self._tell(run_id)
 
     def forget(self, run_id: str) -> bool:
         """Remove what is kept of a run; False where it has not ended."""
@@ -149,7 +152,7 @@ class Workshop:
         return True
 
     def sweep(self) -> tuple[str, ...]:
-        """End what is left of runs whose own process is gone, and remove their private folders; the ids of those that it found under way.
+        """End what is left of runs whose own process is gone, and remove their private folders; the ids of those that were under way.
 
         To be called when a controller starts. Runs that another controller watches over are left alone.
         """
@@ -157,7 +160,8 @@ class Workshop:
         for run in self._runs.iterdir():
             with self._lock:
                 ours = run.name in self._running or run.name in self._waiting
-            if not ours and run.is_dir() and (view := self._settle(run)) is not None and view.state is State.INTERRUPTED:
+            before = None if ours else folder.look(run)
+            if before is not None and self._settle(run) is not None and not before.state.ended:
                 found.append(run.name)
         return tuple(sorted(found))
 
@@ -206,12 +210,14 @@ class Workshop:
 
     def _begin(self, run: Path, order: Order) -> tuple[_Running, int]:
         """The run's process, and where its news come from. Raises FileExistsError where another controller has begun it, and OSError."""
-        run.mkdir(mode=0o700)
+        run.mkdir(mode=0o700, exist_ok=True)
         lock = folder.hold(run)
         if lock is None:
             raise FileExistsError(run)
         theirs, to, news, told = -1, -1, -1, -1
         try:
+            if (run / "run.json").exists():
+                raise FileExistsError(run)
             folder.write(run, replace(waiting(order), state=State.RUNNING, started=time.time()))
             folder.put_order(folder.make_private(run, self._memory), order, self._playbooks)
             theirs, to = os.pipe()
