@@ -146,7 +146,8 @@ class Supervision:
         return False
 
     def _print(self, text: str) -> None:
-        self._output.append(f"{text[-MOST_OUTPUT:]}\n")
+        plain = "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text[-MOST_OUTPUT:])
+        self._output.append(f"{plain}\n")
         self._printed += len(self._output[-1])
         while self._printed > MOST_OUTPUT and len(self._output) > 1:
             self._printed -= len(self._output.popleft())

@@ -85,6 +85,7 @@ class Workshop:
         self._lock = threading.Lock()
         self._waiting: dict[str, Order] = {}
         self._running: dict[str, _Running] = {}
+        self._unwritten: dict[str, RunView] = {}  # those that could not even be begun, for want of a disk to say so on
         self._closed = False
         self._selector = selectors.DefaultSelector()
         self._awake, self._wake = os.pipe()
@@ -117,8 +118,9 @@ class Workshop:
             if run_id in self._waiting:
                 return waiting(self._waiting[run_id])
             ours = run_id in self._running
+            unwritten = self._unwritten.get(run_id)
         run = self._runs / run_id
-        view = folder.look(run)
+        view = folder.look(run) or unwritten
         if view is None or view.state.ended or ours:
             return view
         return self._settle(run) or view
@@ -145,10 +147,11 @@ class Workshop:
         view = self.look(run_id)
         if view is not None and not view.state.ended:
             return False
-        run = self._runs / run_id
-        if view is not None or run.is_dir():
-            folder.remove_private(run)
-            shutil.rmtree(run, ignore_errors=True)
+        if view is not None:
+            with self._lock:
+                self._unwritten.pop(run_id, None)
+            folder.remove_private(self._runs / run_id)
+            shutil.rmtree(self._runs / run_id, ignore_errors=True)
         return True
 
     def sweep(self) -> tuple[str, ...]:
@@ -252,8 +255,11 @@ class Workshop:
         _log.warning("a run could not be begun", extra={"run": order.run_id}, exc_info=error)
         folder.remove_private(run)
         reason = Reason("run_interrupted", {"task": "", "detail": f"it could not be begun: {error.strerror}"})
-        with suppress(OSError):
-            folder.write(run, replace(waiting(order), state=State.INTERRUPTED, reason=reason, ended=time.time()))
+        view = replace(waiting(order), state=State.INTERRUPTED, reason=reason, ended=time.time())
+        try:
+            folder.write(run, view)
+        except OSError:
+            self._unwritten[order.run_id] = view
 
     def _hear(self, end: int, run_id: str) -> None:
         with suppress(BlockingIOError):
