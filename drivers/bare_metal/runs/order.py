@@ -19,7 +19,7 @@ from drivers.base import Reason
 from drivers.errors import InvalidSpec
 
 RESULT: Final = "result_file"  # the variable with the path at which a playbook leaves its result, a JSON object; set by the run itself
-_RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _MACHINE: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,250}[A-Za-z0-9])?")
 
 
@@ -106,7 +106,7 @@ def check(order: Order) -> Order:
     problems = [
         problem
         for problem, wrong in (
-            ("the run's id is no short name", not _RUN_ID.fullmatch(order.run_id)),
+            ("the run's id is no short name", not RUN_ID.fullmatch(order.run_id)),
             ("the machine's name is none that an inventory takes", not _MACHINE.fullmatch(order.machine)),
             ("the playbook is no path within the playbooks' folder", order.playbook.is_absolute() or ".." in order.playbook.parts),
             ("the deadline is not above zero", not order.deadline_s > 0),

@@ -37,7 +37,7 @@ from typing import Final
 
 from drivers.bare_metal.runs import ending, folder
 from drivers.bare_metal.runs.environment import ROOT, bare
-from drivers.bare_metal.runs.order import Order, RunView, State, check, waiting
+from drivers.bare_metal.runs.order import RUN_ID, Order, RunView, State, check, waiting
 from drivers.base import Reason
 
 BEAT_S: Final = 2.0
@@ -105,7 +105,7 @@ class Workshop:
         if known is not None:
             return known
         with self._lock:
-            if self._closed:
+            if self._closed or not self._thread.is_alive():
                 raise RuntimeError("the workshop is closed")
             if order.run_id not in self._running:
                 self._waiting.setdefault(order.run_id, order)
@@ -114,6 +114,8 @@ class Workshop:
 
     def look(self, run_id: str) -> RunView | None:
         """The run as it is now; None where there never was one, or it is forgotten."""
+        if not RUN_ID.fullmatch(run_id):
+            return None
         with self._lock:
             if run_id in self._waiting:
                 return waiting(self._waiting[run_id])
@@ -169,12 +171,17 @@ class Workshop:
         return tuple(sorted(found))
 
     def close(self) -> None:
-        """End all runs, and wait until they have ended: interrupted. Those that wait were never begun."""
+        """End all runs, and wait until they have ended: interrupted. Those that wait were never begun. A second time nothing happens."""
         with self._lock:
-            self._closed = True
+            closed, self._closed = self._closed, True
             self._waiting.clear()
         self._rouse()
         self._thread.join()
+        if not closed:
+            with self._lock:  # who rouses writes into the pipe under it
+                self._selector.close()
+                os.close(self._awake)
+                os.close(self._wake)
 
     # the workshop's thread
 
@@ -191,9 +198,6 @@ class Workshop:
                 until = until or self._let_go() + CLOSING_S
                 if not self._running or time.monotonic() > until:
                     break
-        self._selector.close()
-        os.close(self._awake)
-        os.close(self._wake)
 
     def _begin_waiting(self) -> None:
         while True:
@@ -275,10 +279,10 @@ class Workshop:
     def _ended(self, run_id: str) -> None:
         running = self._running[run_id]
         running.process.wait()
-        os.close(running.to)
         self._settle(self._runs / run_id)
-        with self._lock:
+        with self._lock:  # who cancels writes into the pipe under it
             del self._running[run_id]
+            os.close(running.to)
 
     def _beat(self) -> None:
         for run_id, running in list(self._running.items()):
@@ -300,9 +304,10 @@ class Workshop:
 
     def _let_go(self) -> float:
         """Close the pipes to all runs, which end them; the time now."""
-        for run_id, running in self._running.items():
-            os.close(running.to)
-            self._running[run_id] = replace(running, to=os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
+        with self._lock:
+            for run_id, running in self._running.items():
+                os.close(running.to)
+                self._running[run_id] = replace(running, to=os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
         return time.monotonic()
 
     def _settle(self, run: Path) -> RunView | None:
@@ -329,7 +334,9 @@ class Workshop:
             os.close(lock)
 
     def _rouse(self) -> None:
-        _send(self._wake, b"!")
+        with self._lock:
+            if self._thread.is_alive():
+                _send(self._wake, b"!")
 
 
 def _send(end: int, what: bytes) -> None:

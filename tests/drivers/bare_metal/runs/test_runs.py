@@ -161,6 +161,9 @@ def test_closing_ends_runs_and_forgets_those_that_wait(scene: Scene) -> None:
         workshop.start(order("one", hold))
         workshop.start(order("two", hold))
         holds(lambda: scene.private("one"))
+        workshop.close()
+        with pytest.raises(RuntimeError):
+            workshop.start(order("three", hold))
     with scene.workshop() as workshop:
         view = workshop.look("one")
         assert view is not None
