@@ -56,17 +56,26 @@ def after(seen: tuple[Seen, ...], event: Mapping[str, Any]) -> tuple[Seen, ...]:
     return (*seen[:place], Seen(uuid, ended), *seen[place + 1 :])
 
 
-def why_failed(tasks: Sequence[Task]) -> Reason | None:
-    """Why a playbook that failed did so: what its last failure says that nobody minded no failure of; None where there is none.
-
-    An earlier one was rescued, or else the playbook would have ended there.
-    """
-    last = next((task for task in reversed(tasks) if task.state in FAILURES and not task.ignored), None)
-    if last is None:
+def rescued(event: Mapping[str, Any]) -> int | None:
+    """How many failures the playbook recovered from, which Ansible says at its end; None of another event."""
+    data = event.get("event_data")
+    if event.get("event") != "playbook_on_stats" or not isinstance(data, Mapping) or not isinstance(hosts := data.get("rescued"), Mapping):
         return None
-    if last.state is TaskState.UNREACHABLE:
-        return Reason("ssh_unreachable", {"detail": last.detail})
-    return last.reason or Reason("playbook_task_failed", {"task": last.name, "detail": last.detail})
+    return sum(count for count in hosts.values() if isinstance(count, int))
+
+
+def why_failed(tasks: Sequence[Task], recovered: int = 0) -> Reason | None:
+    """Why a playbook that failed did so; None where no task did.
+
+    What counts is the first failure after those that it recovered from (`rescued`); whatever fails after that fails while clearing up.
+    """
+    counting = [task for task in tasks if task.state in FAILURES and not task.ignored]
+    if not counting:
+        return None
+    cause = counting[min(recovered, len(counting) - 1)]
+    if cause.state is TaskState.UNREACHABLE:
+        return Reason("ssh_unreachable", {"detail": cause.detail})
+    return cause.reason or Reason("playbook_task_failed", {"task": cause.name, "detail": cause.detail})
 
 
 def running(tasks: Sequence[Task]) -> str:

@@ -58,6 +58,7 @@ class Supervision:
         self._veil = Veil(self._order.secrets)
         self._number = secrets.randbits(60)  # Ansible's events carry it
         self._seen: tuple[reading.Seen, ...] = ()
+        self._recovered = 0
         self._output: deque[str] = deque()
         self._printed = 0
         self._cut_short: tuple[State, Reason | None] | None = None
@@ -113,7 +114,11 @@ class Supervision:
             return State.FAILED, self._unusable("it has no task for this machine"), None
         if code is None or code < 0 or code > 128:
             return State.INTERRUPTED, self._interrupted(f"ansible-playbook was ended from outside ({code})"), None
-        return State.FAILED, reading.why_failed(tasks) or self._unusable("".join(self._output)[-2 * reading.LONGEST :]), None
+        return (
+            State.FAILED,
+            reading.why_failed(tasks, self._recovered) or self._unusable("".join(self._output)[-2 * reading.LONGEST :]),
+            None,
+        )
 
     def _end(self, state: State, reason: Reason | None, result: Mapping[str, Any] | None) -> bool:
         """Whatever comes after the playbook, in the order in which a kill between any two does no harm."""
@@ -139,6 +144,7 @@ class Supervision:
             self._print(printed)
         if event.get("job_id") != self._number:
             return False
+        self._recovered = reading.rescued(event) or self._recovered
         seen = reading.after(self._seen, event)
         if seen is not self._seen:
             self._seen = seen

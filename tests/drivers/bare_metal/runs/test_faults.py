@@ -189,6 +189,20 @@ def test_what_is_broken_has_a_name_and_says_what(scene: Scene, what: str) -> Non
     assert (view.reason.code, said in str(view.reason.params["detail"])) == (code, True), view.reason
 
 
+def test_what_a_playbook_recovers_from_and_what_fails_while_it_clears_up_is_not_why(scene: Scene) -> None:
+    def fails(name: str) -> Mapping[str, Any]:
+        return {"name": name, "odd": {"fail": {"msg": name, "reason": {"code": name}}}}
+
+    fine = {"name": "fine", "ansible.builtin.debug": {}}
+    playbook = scene.play(
+        "why.yml", {"block": [fails("first")], "rescue": [fine]}, {"block": [fails("second")], "always": [fails("third")]}
+    )
+    with scene.workshop() as workshop:
+        view = done(workshop, order("one", playbook))
+    assert [task.name for task in view.tasks] == ["first", "fine", "second", "third"]
+    assert (view.state, view.reason) == (State.FAILED, Reason("second"))
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -342,7 +356,8 @@ def test_connections_that_ssh_keeps_open_end_with_the_run(scene: Scene) -> None:
             workshop.cancel("one")
             assert ended(workshop, "one").state is State.CANCELLED
             assert masters
-            assert not processes(mine)
+            assert not processes(f"ssh: {mine}")
+            holds(gone(mine), within_s=5)
             workshop.start(order("two", playbook))
             mine = str(holds(lambda: scene.private("two")))
             holds(lambda: processes(f"ssh: {mine}", "[mux]"))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from drivers.bare_metal.runs import folder, order, reading
 from drivers.bare_metal.runs.order import Order, RunView, State, Task, TaskState
-from drivers.bare_metal.runs.reading import LONGEST, MOST_TASKS, Seen, after, reason_of, told, why_failed
+from drivers.bare_metal.runs.reading import LONGEST, MOST_TASKS, Seen, after, reason_of, rescued, told, why_failed
 from drivers.bare_metal.runs.untemplated import untemplated
 from drivers.bare_metal.runs.veil import STRUCK, Veil
 from drivers.base import Reason
@@ -99,14 +99,25 @@ DUE = {"res": {"msg": "so", "reason": {"code": "no_disk", "params": {"size": 3}}
         ([event("runner_on_failed", res={"results": [{"failed": True, **DUE["res"]}]})], Reason("no_disk", {"size": 3})),
         ([event("runner_on_failed", ignore_errors=True, **DUE)], None),
         ([event("runner_on_unreachable", **FAILS)], Reason("ssh_unreachable", {"detail": "so"})),
-        (  # the first was rescued
+        (  # the second while it cleared up
             [event("runner_on_failed", **DUE), event("playbook_on_task_start", "b"), event("runner_on_failed", "b", **FAILS)],
-            Reason("playbook_task_failed", {"task": "task b", "detail": "so"}),
+            Reason("no_disk", {"size": 3}),
         ),
     ],
 )
-def test_the_last_failure_that_counts_is_why(events: list[dict[str, Any]], reason: Reason | None) -> None:
+def test_the_first_failure_that_counts_is_why(events: list[dict[str, Any]], reason: Reason | None) -> None:
     assert why_failed(seen(event("playbook_on_task_start"), *events)) == reason
+
+
+def test_what_a_playbook_recovered_from_is_not_why() -> None:
+    failures = [
+        one for task in "abc" for one in (event("playbook_on_task_start", task), event("runner_on_failed", task, res={"msg": task}))
+    ]
+    recovered = rescued({"event": "playbook_on_stats", "event_data": {"rescued": {"m": 1}}})
+    assert recovered == 1
+    assert why_failed(seen(*failures), recovered) == Reason("playbook_task_failed", {"task": "task b", "detail": "b"})
+    assert why_failed(seen(*failures), 9) == Reason("playbook_task_failed", {"task": "task c", "detail": "c"})
+    assert rescued(failures[0]) is None
 
 
 @pytest.mark.parametrize(
