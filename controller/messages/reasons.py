@@ -167,7 +167,7 @@ REASONS: dict[str, tuple[str, str]] = {
         "磁盘 {disks} 擦除失败：{detail}。请取出或手动擦除；在此之前该服务器不可分配。",
     ),
     "ssh_unreachable": (
-        "The machine doesn't answer by ssh as it should: {detail}. Read its console: is it up, has it the address and the key that it was given?",
+        "The machine doesn't answer by ssh as it should: {detail}. Read its console: is it up, with the address and the key given to it?",
         "服务器没有正确响应 SSH：{detail}。请查看其控制台：是否已启动，地址与主机密钥是否一致。",
     ),
     "policy_refused": (
