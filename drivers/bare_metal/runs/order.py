@@ -85,7 +85,7 @@ class RunView:
     """A run as it is now, or was when it ended.
 
     `digest` is SHA-256 over the whole folder of playbooks (`folder.digest`), empty until the run's own process has looked; `started` and
-    `ended` in seconds since 1970; `result` is what the playbook left in its result file, of a run that is done.
+    `ended` in seconds since 1970; `result` is what the playbook left in its result file, however it ended; None: nothing that can be read.
     """
 
     run_id: str

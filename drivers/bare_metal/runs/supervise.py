@@ -73,18 +73,18 @@ class Supervision:
         watching = threading.Thread(target=self._watch, name="watch", daemon=True)
         watching.start()
         try:
-            state, reason, result = self._carried_out()
+            state, reason = self._carried_out()
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a full disk, or a bug: either way the run has to be ended and told of
-            state, reason, result = State.INTERRUPTED, self._interrupted(f"{type(error).__name__}: {error}"), None
-        return self._end(state, reason, result)
+            state, reason = State.INTERRUPTED, self._interrupted(f"{type(error).__name__}: {error}")
+        return self._end(state, reason)
 
-    def _carried_out(self) -> tuple[State, Reason | None, Mapping[str, Any] | None]:
+    def _carried_out(self) -> tuple[State, Reason | None]:
         order, private = self._order, self._private
         self._view = replace(self._view, digest=folder.digest(self._playbooks))
         self._write()
         playbook = self._playbooks / order.playbook
         if not playbook.is_file():
-            return State.FAILED, self._unusable("there is no such playbook"), None
+            return State.FAILED, self._unusable("there is no such playbook")
         folder.lay_out(private, order)
         os.environ.clear()
         os.environ.update(environment(private, self._playbooks, self._number))
@@ -102,30 +102,27 @@ class Supervision:
         )
         return self._judged(done.rc)
 
-    def _judged(self, code: int | None) -> tuple[State, Reason | None, Mapping[str, Any] | None]:
-        """What Ansible's exit status means."""
+    def _judged(self, code: int | None) -> tuple[State, Reason | None]:
+        """What Ansible's exit status means; it has none where a signal ended it."""
         tasks = self._tasks()
-        if code == 0 and tasks:
-            try:
-                return State.DONE, None, self._result()
-            except (OSError, ValueError) as error:
-                return State.FAILED, Reason("result_unreadable", {"detail": self._told(f"{RESULT}: {error}")}), None
-        if code == 0:
-            return State.FAILED, self._unusable("it has no task for this machine"), None
-        if code is None or code < 0 or code > 128:
-            return State.INTERRUPTED, self._interrupted(f"ansible-playbook was ended from outside ({code})"), None
-        return (
-            State.FAILED,
-            reading.why_failed(tasks, self._recovered) or self._unusable("".join(self._output)[-2 * reading.LONGEST :]),
-            None,
-        )
+        if code is None or code < 0:
+            return State.INTERRUPTED, self._interrupted("ansible-playbook was ended from outside")
+        if code:
+            unnamed = self._unusable("".join(self._output)[-2 * reading.LONGEST :])
+            return State.FAILED, reading.why_failed(tasks, self._recovered) or unnamed
+        return (State.DONE, None) if tasks else (State.FAILED, self._unusable("it has no task for this machine"))
 
-    def _end(self, state: State, reason: Reason | None, result: Mapping[str, Any] | None) -> bool:
+    def _end(self, state: State, reason: Reason | None) -> bool:
         """Whatever comes after the playbook, in the order in which a kill between any two does no harm."""
         self._over.set()
         state, reason = self._cut_short or (state, reason)
-        result = result if state is State.DONE else None
         ending.end_all(self._private, under=os.getpid(), spared=self._keeper.pid)
+        result: Mapping[str, Any] | None = None
+        try:
+            result = self._result()
+        except (OSError, ValueError) as error:
+            if state is State.DONE:
+                state, reason = State.FAILED, Reason("result_unreadable", {"detail": self._told(f"{RESULT}: {error}")})
         with suppress(OSError):
             (self._run / "stdout").write_text(self._veil.over("".join(self._output)), "utf-8", "replace")
         os.chdir("/")
@@ -165,11 +162,11 @@ class Supervision:
         reason = task.reason and Reason(task.reason.code, self._veil.over_all(task.reason.params))
         return replace(task, name=self._veil.over(task.name), detail=self._veil.over(task.detail), reason=reason)
 
-    def _result(self) -> Mapping[str, Any]:
-        """What the playbook left, nothing if it left nothing. Raises ValueError and OSError."""
+    def _result(self) -> Mapping[str, Any] | None:
+        """What the playbook left, None if it left nothing. Raises ValueError and OSError."""
         path = self._private / "result.json"
         if not path.exists():
-            return {}
+            return None
         with path.open("rb") as file:
             content = file.read(MOST_RESULT + 1)
         if len(content) > MOST_RESULT:
@@ -218,7 +215,7 @@ class Supervision:
         while not self._over.wait(0.02):
             ending.end_all(self._private, under=os.getpid(), spared=self._keeper.pid)
             if _now() > until:  # the main thread hangs: this is the end, too
-                self._end(State.INTERRUPTED, None, None)
+                self._end(State.INTERRUPTED, None)
                 os._exit(1)
 
     def _reason_to_end(self) -> tuple[State, Reason | None] | None:

@@ -88,12 +88,14 @@ def test_a_run_is_seen_task_by_task_and_what_is_kept_of_it_holds_no_secret(scene
 
 def test_a_module_says_by_a_reason_why_it_failed(scene: Scene) -> None:
     reason = {"code": "wrong_machine", "params": {"expected": "a", "seen": SECRET, "tries": 3}}
-    playbook = scene.play("why.yml", {"name": "look", "odd": {"fail": {"msg": "it is another machine", "reason": reason}}})
+    leave = {"ansible.builtin.copy": {"content": '{"disks": [1]}', "dest": "{{ result_file }}"}}
+    look = {"name": "look", "odd": {"fail": {"msg": "it is another machine", "reason": reason}}}
+    playbook = scene.play("why.yml", leave, look)
     with scene.workshop() as workshop:
         view = done(workshop, order("why", playbook, secrets={"password": SECRET}))
     assert (view.state, view.reason) == (State.FAILED, Reason("wrong_machine", {"expected": "a", "seen": "***", "tries": 3}))
     assert view.tasks[-1].detail == "it is another machine"
-    assert view.result is None
+    assert view.result == {"disks": [1]}, "what a playbook left counts, too, when it failed"
 
 
 def test_a_run_that_is_cancelled_leaves_no_process(scene: Scene) -> None:
