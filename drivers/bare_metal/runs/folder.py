@@ -29,7 +29,7 @@ from drivers.bare_metal.runs.untemplated import untemplated
 
 MEMORY: Final = (Path("/dev/shm"), Path("/run"))  # noqa: S108  # a folder of its own is made there
 MARK: Final = "CHUTIAN_RUN"  # in the environment of every process of a run: the path of its private folder
-_UNREAD: Final = ("__pycache__", ".git")
+_UNREAD: Final = frozenset({"__pycache__", ".git"})
 
 
 def make_private(run: Path, bases: Iterable[Path] = MEMORY) -> Path:
@@ -140,9 +140,11 @@ def size_of(private: Path, most: int) -> int:
 def digest(playbooks: Path) -> str:
     """SHA-256 over names and contents of all files in the folder, in hex: the same for the same playbooks, wherever they are."""
     total = hashlib.sha256()
-    for path in sorted(path for path in playbooks.rglob("*") if path.is_file() and not any(part in _UNREAD for part in path.parts)):
-        name = str(path.relative_to(playbooks)).encode()
-        total.update(b"%d %s %s" % (len(name), name, hashlib.sha256(path.read_bytes()).digest()))
+    for path in sorted(path for path in playbooks.rglob("*") if path.is_file()):
+        within = path.relative_to(playbooks)
+        if not set(within.parts) & _UNREAD:
+            name = str(within).encode()
+            total.update(b"%d %s %s" % (len(name), name, hashlib.sha256(path.read_bytes()).digest()))
     return total.hexdigest()
 
 

@@ -149,7 +149,7 @@ class Supervision:
         return False
 
     def _print(self, text: str) -> None:
-        plain = "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text[-MOST_OUTPUT:])
+        plain = "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text[-MOST_OUTPUT:].replace("\r\n", "\n"))
         self._output.append(f"{plain}\n")
         self._printed += len(self._output[-1])
         while self._printed > MOST_OUTPUT and len(self._output) > 1:
