@@ -91,8 +91,8 @@ def look(run: Path) -> RunView | None:
         return None
 
 
-def put_order(private: Path, order: Order, playbooks: Path) -> None:
-    """All that the run's own process has to know. Raises OSError."""
+def put_order(private: Path, order: Order, playbooks: Path, heartbeat_s: float) -> None:
+    """All that the run's own process has to know: `heartbeat_s` without a heartbeat are its end. Raises OSError."""
     known = {
         "run_id": order.run_id,
         "playbook": str(order.playbook),
@@ -102,15 +102,16 @@ def put_order(private: Path, order: Order, playbooks: Path) -> None:
         "variables": dict(order.variables),
         "secrets": dict(order.secrets),
         "playbooks": str(playbooks.resolve()),
+        "heartbeat_s": heartbeat_s,
     }
     _put(private / "order.json", orjson.dumps(known))
 
 
-def take_order(private: Path) -> tuple[Order, Path]:
-    """`put_order`, the other way round: the order, and the playbooks' folder."""
+def take_order(private: Path) -> tuple[Order, Path, float]:
+    """`put_order`, the other way round: the order, the playbooks' folder, and `heartbeat_s`."""
     known: dict[str, Any] = orjson.loads((private / "order.json").read_bytes())
-    playbooks = Path(known.pop("playbooks"))
-    return Order(**{**known, "playbook": Path(known["playbook"])}), playbooks
+    playbooks, heartbeat_s = Path(known.pop("playbooks")), known.pop("heartbeat_s")
+    return Order(**{**known, "playbook": Path(known["playbook"])}), playbooks, heartbeat_s
 
 
 def lay_out(private: Path, order: Order) -> None:

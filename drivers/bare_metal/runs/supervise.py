@@ -2,9 +2,9 @@
 
 It has ansible-runner carry out the order in the run's private folder, keeps `run.json` up to date, and ends everything that it started:
 when the playbook has ended, when its time is over, when it is told to, and when nobody is there any more who wants it. That is: the pipe
-at standard input was closed (the controller died), or nothing came through it for HEARTBEAT_S (it is frozen, or has lost its right to
-this machine). A byte at standard output tells the controller that there is news. LOCK is the number of the open file that holds the run's
-lock for as long as this process lives.
+at standard input was closed (the controller died), or no heartbeat came through it for as long as was agreed on (it is frozen, or has lost
+its right to this machine). A byte at standard output tells the controller that there is news. LOCK is the number of the open file that
+holds the run's lock for as long as this process lives.
 
 Killed itself, it leaves a keeper, a shell that waits for just that and ends the rest.
 
@@ -40,12 +40,12 @@ from drivers.bare_metal.runs.order import RESULT, RunView, State, Task
 from drivers.bare_metal.runs.veil import Veil
 from drivers.base import Reason
 
-HEARTBEAT_S: Final = 10.0
 MOST_BYTES: Final = 256 << 20  # in the private folder, which is in memory
 MOST_MEMORY: Final = 4 << 30  # address space of each process
 MOST_RESULT: Final = 1 << 20
 MOST_OUTPUT: Final = 128 << 10  # of what Ansible printed, the last is kept
 _LOOK_S: Final = 1.0
+_HANGS_S: Final = 15.0
 _SUBREAPER: Final = 36  # PR_SET_CHILD_SUBREAPER
 
 
@@ -54,7 +54,7 @@ class Supervision:
 
     def __init__(self, run: Path, private: Path) -> None:
         self._run, self._private = run, private
-        self._order, self._playbooks = folder.take_order(private)
+        self._order, self._playbooks, self._heartbeat_s = folder.take_order(private)
         self._veil = Veil(self._order.secrets)
         self._number = secrets.randbits(60)  # Ansible's events carry it
         self._seen: tuple[reading.Seen, ...] = ()
@@ -211,7 +211,7 @@ class Supervision:
         self._cut_short = self._reason_to_end()
         if self._cut_short is None:
             return
-        until = _now() + 2 * HEARTBEAT_S
+        until = _now() + _HANGS_S
         while not self._over.wait(0.02):
             ending.end_all(self._private, under=os.getpid(), spared=self._keeper.pid)
             if _now() > until:  # the main thread hangs: this is the end, too
@@ -221,15 +221,15 @@ class Supervision:
     def _reason_to_end(self) -> tuple[State, Reason | None] | None:
         deadline, heard = _now() + self._order.deadline_s, _now()
         while not self._over.is_set():
-            wait = min(_LOOK_S, max(deadline - _now(), 0.0), max(heard + HEARTBEAT_S - _now(), 0.0))
+            wait = min(_LOOK_S, max(deadline - _now(), 0.0), max(heard + self._heartbeat_s - _now(), 0.0))
             if select.select([0], [], [], wait)[0]:
                 said, heard = os.read(0, 4096), _now()
                 if not said:
                     return State.INTERRUPTED, self._interrupted("the controller is gone")
                 if b"c" in said:
                     return State.CANCELLED, Reason("run_cancelled", {"task": reading.running(self._tasks())})
-            if _now() >= heard + HEARTBEAT_S:
-                return State.INTERRUPTED, self._interrupted(f"the controller said nothing for {HEARTBEAT_S:.0f} s")
+            if _now() >= heard + self._heartbeat_s:
+                return State.INTERRUPTED, self._interrupted(f"the controller said nothing for {self._heartbeat_s:g} s")
             if _now() >= deadline:
                 seconds = round(self._order.deadline_s)
                 return State.FAILED, Reason("deadline_passed", {"seconds": seconds, "task": reading.running(self._tasks())})

@@ -8,8 +8,9 @@ What a run does to a machine must end before somebody else begins with that mach
 ledger:
 
 * A run lives no longer than its controller. The pipe to it closes when the controller dies, however; heartbeats stop when the controller
-  is frozen, or has lost its turn at the machine (`may_go_on`), and HEARTBEAT_S later the run ends itself. A turn in the ledger that lasts
-  longer than HEARTBEAT_S and the seconds that ending takes is still that controller's when the last process of the run is gone.
+  is frozen, or has lost its turn at the machine (`may_go_on`), and after `heartbeat_s` without one the run ends itself, within a second or
+  two. So a turn in the ledger must have at least these seconds left whenever a heartbeat is sent: then it is still that controller's when
+  the last process of the run is gone.
 * A run that is killed itself leaves its controller, which settles it at once, and a keeper, should both be killed.
 * On one machine a run's id is claimed by making its folder, and it is known to live by a lock that the kernel lets go with its process: a
   second controller with the same folder neither begins it again nor ends what the first one watches over.
@@ -40,7 +41,8 @@ from drivers.bare_metal.runs.environment import ROOT, bare
 from drivers.bare_metal.runs.order import RUN_ID, Order, RunView, State, check, waiting
 from drivers.base import Reason
 
-BEAT_S: Final = 2.0
+HEARTBEAT_S: Final = 6.0
+_BEATS: Final = 5  # within that time
 CLOSING_S: Final = 15.0
 _log = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ class Workshop:
     """Runs of playbooks, `limit` at once. Safe to use from several threads at once.
 
     `on_change(run_id)` is called when a run has news, `may_go_on(run_id)` before each heartbeat of a run: False ends it within
-    `HEARTBEAT_S`. Both are called from the workshop's one thread and mustn't block it. `memory`: where private folders may be made, if it
+    `heartbeat_s`. Both are called from the workshop's one thread and mustn't block it. `memory`: where private folders may be made, if it
     is in memory.
     """
 
@@ -77,10 +79,11 @@ class Workshop:
         on_change: Callable[[str], None] = _nobody,
         may_go_on: Callable[[str], bool] = _always,
         memory: tuple[Path, ...] = folder.MEMORY,
+        heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         """Raises OSError where the folder can't be made."""
         self._runs, self._playbooks, self._limit, self._memory = runs.resolve(), playbooks.resolve(), limit, memory
-        self._on_change, self._may_go_on = on_change, may_go_on
+        self._on_change, self._may_go_on, self._heartbeat_s = on_change, may_go_on, heartbeat_s
         self._runs.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._waiting: dict[str, Order] = {}
@@ -193,7 +196,7 @@ class Workshop:
                 self._hear(key.fd, key.data)
             if time.monotonic() >= beat_at:
                 self._beat()
-                beat_at = time.monotonic() + BEAT_S
+                beat_at = time.monotonic() + self._heartbeat_s / _BEATS
             if self._closed:
                 until = until or self._let_go() + CLOSING_S
                 if not self._running or time.monotonic() > until:
@@ -226,7 +229,7 @@ class Workshop:
             if (run / "run.json").exists():
                 raise FileExistsError(run)
             folder.write(run, replace(waiting(order), state=State.RUNNING, started=time.time()))
-            folder.put_order(folder.make_private(run, self._memory), order, self._playbooks)
+            folder.put_order(folder.make_private(run, self._memory), order, self._playbooks, self._heartbeat_s)
             theirs, to = os.pipe()
             news, told = os.pipe()
             process = subprocess.Popen(

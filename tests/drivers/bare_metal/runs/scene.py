@@ -18,7 +18,7 @@ from typing import Any
 
 from drivers.bare_metal.runs import folder
 from drivers.bare_metal.runs.order import Order, RunView, State
-from drivers.bare_metal.runs.workshop import Workshop
+from drivers.bare_metal.runs.workshop import HEARTBEAT_S, Workshop
 from tests.lab.needs import CHECKOUT
 
 SECRET = "correct horse: battery"  # noqa: S105
@@ -77,9 +77,9 @@ class Scene:
         return b"".join(path.read_bytes() for path in sorted((self.runs / run_id).iterdir()) if not path.is_symlink())
 
     @contextmanager
-    def controller(self, *orders: tuple[str, str, float]) -> Iterator[subprocess.Popen[bytes]]:
+    def controller(self, *orders: tuple[str, str, float], heartbeat_s: float = HEARTBEAT_S) -> Iterator[subprocess.Popen[bytes]]:
         """A process with a workshop that has begun those: (run id, playbook, deadline)."""
-        given = json.dumps(orders)
+        given = json.dumps([heartbeat_s, *orders])
         process = subprocess.Popen([sys.executable, "-m", __name__, str(self.base), given], cwd=CHECKOUT, stdin=subprocess.PIPE)
         try:
             yield process
@@ -146,8 +146,8 @@ def under_way(scene: Scene, run_id: str, task: str) -> Callable[[], bool]:
     return running
 
 
-def _serve(base: Path, orders: list[tuple[str, str, float]]) -> None:
-    with Scene(base).workshop() as workshop:
+def _serve(base: Path, heartbeat_s: float, *orders: tuple[str, str, float]) -> None:
+    with Scene(base).workshop(heartbeat_s=heartbeat_s) as workshop:
         for run_id, playbook, deadline_s in orders:
             workshop.start(order(run_id, Path(playbook), deadline_s, secrets={"password": SECRET}))
         sys.stdin.read()
@@ -158,4 +158,4 @@ def interrupted(view: RunView | None) -> bool:
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    _serve(Path(sys.argv[1]), *json.loads(sys.argv[2]))
