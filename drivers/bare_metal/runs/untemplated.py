@@ -25,7 +25,9 @@ def _flow(value: Any) -> str:
     if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return _number(value)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_quoted(str(name))}: {_flow(held)}" for name, held in value.items()) + "}"
+        return (
+            "{" + ", ".join(f"? {_quoted(str(name))} : {_flow(held)}" for name, held in value.items()) + "}"
+        )  # without "?" up to 1024 letters
     if isinstance(value, Sequence):
         return "[" + ", ".join(_flow(held) for held in value) + "]"
     raise ValueError(f"JSON has no {type(value).__name__}")

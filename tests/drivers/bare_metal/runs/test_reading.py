@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from drivers.bare_metal.runs import folder, order, reading
@@ -168,6 +168,7 @@ def test_what_is_told_is_one_bounded_line(text: str) -> None:
 
 @settings(deadline=None)
 @given(st.dictionaries(st.text("abcdef", min_size=1, max_size=4), JSON, max_size=5))
+@example({"a": {"é" * 2000: "ü" * 200_000, "": {}}})
 def test_variables_reach_ansible_as_they_are(variables: dict[str, Any]) -> None:
     found = DataLoader().load(untemplated(variables))
     assert json.dumps(found) == json.dumps(variables)  # 1, 1.0 and true are three things
