@@ -36,7 +36,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from drivers.bare_metal.runs import ending, folder
+from drivers.bare_metal.runs import ending, folder, reading
 from drivers.bare_metal.runs.environment import ROOT, bare
 from drivers.bare_metal.runs.order import RUN_ID, Order, RunView, State, check, waiting
 from drivers.base import Reason
@@ -44,15 +44,17 @@ from drivers.base import Reason
 HEARTBEAT_S: Final = 6.0
 _BEATS: Final = 5  # within that time
 CLOSING_S: Final = 15.0
+LATE_S: Final = 10.0  # past its deadline a run that hasn't ended itself hangs, and is killed
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """The process of a run, and our end of the pipe to it."""
+    """The process of a run, our end of the pipe to it, and when it is given up, by the monotonic clock."""
 
     process: subprocess.Popen[bytes]
     to: int
+    until: float
 
 
 def _always(run_id: str) -> bool:  # noqa: ARG001
@@ -198,7 +200,7 @@ class Workshop:
                 self._beat()
                 beat_at = time.monotonic() + self._heartbeat_s / _BEATS
             if self._closed:
-                until = until or self._let_go() + CLOSING_S
+                until = until or self._let_go()
                 if not self._running or time.monotonic() > until:
                     break
 
@@ -253,7 +255,7 @@ class Workshop:
                     os.close(end)
         for end in (to, news):
             os.set_blocking(end, False)
-        return _Running(process, to), news
+        return _Running(process, to, time.monotonic() + order.deadline_s + LATE_S), news
 
     def _put_off(self, run: Path, order: Order, error: OSError) -> None:
         """A run that could not be begun (a full disk, no memory for a process): interrupted, unless another controller has begun it."""
@@ -289,7 +291,9 @@ class Workshop:
 
     def _beat(self) -> None:
         for run_id, running in list(self._running.items()):
-            if self._may(run_id):
+            if time.monotonic() > running.until:
+                running.process.kill()
+            elif self._may(run_id):
                 _send(running.to, b".")
 
     def _may(self, run_id: str) -> bool:
@@ -306,12 +310,13 @@ class Workshop:
             _log.exception("news of a run could not be told", extra={"run": run_id})
 
     def _let_go(self) -> float:
-        """Close the pipes to all runs, which end them; the time now."""
+        """Close the pipes to all runs, which end them; until when they are waited for. Half of that time over, the rest is killed."""
+        half = time.monotonic() + CLOSING_S / 2
         with self._lock:
             for run_id, running in self._running.items():
                 os.close(running.to)
-                self._running[run_id] = replace(running, to=os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
-        return time.monotonic()
+                self._running[run_id] = replace(running, to=os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), until=half)
+        return half + CLOSING_S / 2
 
     def _settle(self, run: Path) -> RunView | None:
         """The run as it ended, if its own process is gone: what that left undone is done here. None where it lives, or there is no run."""
@@ -328,7 +333,8 @@ class Workshop:
                 folder.remove_private(run)
             if view is None or view.state.ended:
                 return view
-            reason = Reason("run_interrupted", {"task": "", "detail": "its own process was ended from outside"})
+            task = reading.running(view.tasks)
+            reason = Reason("run_interrupted", {"task": task, "detail": "its own process ended without a last word"})
             view = replace(view, state=State.INTERRUPTED, reason=reason, ended=time.time())
             with suppress(OSError):
                 folder.write(run, view, durable=True)

@@ -17,6 +17,7 @@ import pytest
 
 from drivers.bare_metal.runs import folder, supervise
 from drivers.bare_metal.runs.order import RunView, State, TaskState
+from drivers.bare_metal.runs.workshop import LATE_S
 from drivers.base import Reason
 from tests.drivers.bare_metal.runs.scene import SECRET, Scene, done, ended, holds, interrupted, make, order, processes, under_way
 
@@ -119,6 +120,17 @@ def test_a_run_whose_own_process_is_killed_is_interrupted_and_leaves_nothing(sce
         assert private is not None
         assert not private.exists()
     assert (view.state, view.reason and view.reason.code) == (State.INTERRUPTED, "run_interrupted")
+
+
+def test_a_run_whose_own_process_hangs_ends_soon_after_its_deadline_or_when_the_workshop_is_closed(scene: Scene) -> None:
+    with scene.workshop() as workshop:
+        hold = scene.play("hold.yml", HOLD)
+        for run_id, deadline_s in (("one", 3.0), ("two", 600.0)):
+            workshop.start(order(run_id, hold, deadline_s=deadline_s))
+            os.kill(supervisor(scene, run_id), signal.SIGSTOP)
+        assert interrupted(ended(workshop, "one", within_s=3 + LATE_S + 5))
+        workshop.close()
+        assert interrupted(workshop.look("two"))
 
 
 def test_a_run_that_is_killed_together_with_its_controller_leaves_no_process(scene: Scene) -> None:
