@@ -149,8 +149,18 @@ def test_a_disk_that_can_neither_be_written_nor_wiped(play: Play, server: Server
     with server.with_broken_disk():
         failed = play("provision.yml", server, **_raw(tmp_path, b"\x5a" * 8 * MIB))
         assert (failed.status, failed.code) == (2, "write_error"), failed.output
+        assert not server.on
+
+
+@pytest.mark.slow
+def test_a_disk_that_cannot_be_wiped_is_named_and_the_others_are_wiped(play: Play, server: Server) -> None:
+    with server.with_broken_disk(and_a_good_one=64 * MIB):
+        with server.second.open("r+b") as disk:
+            disk.seek(40 * MIB)
+            disk.write(b"a department's secret")
         failed = play("wipe.yml", server)
         assert (failed.status, failed.code) == (2, "wipe_failed"), failed.output
         assert failed.reasons[0]["params"]["disks"] == f"vda ({server.disk_serial})"
-        assert [(disk["disk"], disk["verified"]) for disk in failed.result["disks"]] == [("vda", False)]
+        assert {disk["disk"]: disk["verified"] for disk in failed.result["disks"]} == {"vda": False, "vdb": True}
+        assert server.second.read_bytes().count(0) == 64 * MIB
         assert not server.on

@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from drivers.bare_metal.attempt import Attempt, begin, end, found, of_port, offe
 from drivers.bare_metal.depot import HOLE, Depot, Patch, pieces, span_of
 from drivers.bare_metal.depot_dhcp import asked
 from drivers.errors import InvalidSpec
+from tests.lab.metal import by_hand
 from tests.lab.metal.depot import personal
 
 MAC = "52:54:00:77:01:01"
@@ -308,6 +311,27 @@ def test_no_packet_breaks_the_ear(tail: bytes) -> None:
     mac, what = asked(_packet(1, tail=tail))
     assert (mac == MAC) == (what != "")
     asked(tail)
+
+
+def test_it_is_a_process_of_its_own(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    call = [sys.executable, "-m", "drivers.bare_metal.depot", "--folder", str(tmp_path), "--listen", f"127.0.0.1:{port}"]
+    with subprocess.Popen(call) as process:
+        try:
+            by_hand.until("served", lambda: _served(port, "/boot/52-54-00-77-01-01") == 200, within_s=20)
+            attempt = begin(tmp_path, "http://d", "m1", [])
+            (attempt.folder / "files/data").touch()
+            assert _served(port, f"/a/{attempt.id}/data") == 200
+        finally:
+            process.terminate()
+
+
+def _served(port: int, path: str) -> int:
+    with suppress(ConnectionRefusedError), closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    return 0
 
 
 def test_what_is_kept_of_an_attempt_can_be_read_by_others(depot: Depot, attempt: Attempt) -> None:

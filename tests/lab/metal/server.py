@@ -21,6 +21,12 @@ from tests.lab.rig import Host
 
 BAD = 4 << 20  # where a disk that can't be written fails
 
+DISK = """\
+<disk type='file' device='disk'>
+      <driver name='qemu' type='raw' discard='unmap' detect_zeroes='unmap' cache='unsafe' error_policy='report'/>
+      <source file='{path}'/><target dev='{device}' bus='virtio'/><serial>{serial}</serial>
+    </disk>"""
+
 XML = """\
 <domain type='qemu'>
   <name>{name}</name><uuid>{uuid}</uuid>
@@ -34,10 +40,7 @@ XML = """\
   <clock offset='utc'/>
   <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>
   <devices>
-    <disk type='file' device='disk'>
-      <driver name='qemu' type='raw' discard='unmap' detect_zeroes='unmap' cache='unsafe' error_policy='report'/>
-      <source file='{disk}'/><target dev='vda' bus='virtio'/><serial>WD-{name}</serial>
-    </disk>
+    {disk}
     <interface type='bridge'><mac address='{mac}'/><source bridge='rack'/><model type='virtio'/></interface>
     <serial type='file'><source path='{console}' append='on'/><target port='0'/></serial>
     <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
@@ -82,6 +85,11 @@ class Server:
     @property
     def disk(self) -> Path:
         return self.host.folder / f"lib/images/{self.name}.raw"
+
+    @property
+    def second(self) -> Path:
+        """Of its second disk, where it has one (`with_broken_disk`)."""
+        return self.disk.with_suffix(".second.raw")
 
     @property
     def disk_serial(self) -> str:
@@ -154,9 +162,10 @@ class Server:
             self.renew()
 
     @contextmanager
-    def with_broken_disk(self) -> Iterator[None]:
+    def with_broken_disk(self, *, and_a_good_one: int = 0) -> Iterator[None]:
         """Writes, and discards, that touch the sector at `BAD` fail; reads don't. The server is off before and after.
 
+        `and_a_good_one`: the size of a second disk, at `second`, that is in order.
         QEMU's own disk of errors, blkdebug, is none that libvirt knows: it is reached over a socket.
         """
         self.renew()
@@ -181,11 +190,17 @@ class Server:
         disk.remove(_child(disk, "source"))
         source = ET.SubElement(disk, "source", protocol="nbd")
         ET.SubElement(source, "host", transport="unix", socket=socket)
+        if and_a_good_one:
+            self.second.touch()
+            os.truncate(self.second, and_a_good_one)
+            good = ET.fromstring(DISK.format(path=self.second, device="vdb", serial=f"{self.disk_serial}-2"))  # noqa: S314  # our own
+            _child(tree, "devices").append(good)
         self._define(ET.tostring(tree, encoding="unicode"))
         try:
             yield
         finally:
             self.renew()
+            self.second.unlink(missing_ok=True)
             self.host.run("sh", "-c", f"kill $(cat {socket}.pid)")
 
     @property
@@ -223,7 +238,8 @@ def furnish(server: Server) -> None:
 def _xml(server: Server) -> str:
     made_of = server.hardware
     facts = {"name": server.name, "uuid": server.uuid, "mac": server.mac, "memory": made_of.memory_mib, "cpus": made_of.cpus}
-    return XML.format(**facts, disk=server.disk, console=server._console)
+    disk = DISK.format(path=server.disk, device="vda", serial=server.disk_serial)
+    return XML.format(**facts, disk=disk, console=server._console)
 
 
 def _child(element: ET.Element, name: str) -> ET.Element:
