@@ -19,7 +19,7 @@ from drivers.bare_metal.bmc import Bmc
 from drivers.bare_metal.machine import Source
 from drivers.bare_metal.waiting import turn
 from drivers.base import HostPower
-from drivers.errors import BootIgnored, DepotUnreachable, DriverError, Permanent
+from drivers.errors import BootIgnored, DepotUnreachable, DriverError, HostUnreachable, Permanent, Unauthorized
 
 CALL_S: Final = 10.0
 
@@ -62,7 +62,8 @@ def let_go(bmc: Bmc, folder: Path, identity: str, within_s: float) -> list[str]:
             act()
         except DriverError as error:
             left.append(f"it could not be {what}: {error}")
-            break  # what the BMC doesn't do now, it won't do a call later
+            if isinstance(error, HostUnreachable | Unauthorized):
+                break  # nor will the BMC take the next call
     end(folder, identity)
     return left
 

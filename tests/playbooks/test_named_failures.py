@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -119,7 +120,8 @@ def test_another_machine_than_the_one_that_is_meant(play: Play, server: Server, 
 
 @pytest.mark.slow
 def test_an_image_that_was_damaged_in_the_store_or_in_the_depot(play: Play, server: Server, depot: Depot, tmp_path: Path) -> None:
-    image = _raw(tmp_path, b"\x5a" * MIB)
+    entry = struct.pack("<BxxxBxxxII", 0, 0x83, 2048, 2048)
+    image = _raw(tmp_path, bytes(446) + entry + bytes(48) + b"\x55\xaa" + b"\x5a" * (2 * MIB - 512))  # one partition, nothing that starts
     wrong = play("provision.yml", server, **{**image, "image_sha256": "0" * 64})
     assert (wrong.status, wrong.code) == (2, "checksum_mismatch"), wrong.output
     assert not server.holds(b"\x5a")
