@@ -192,12 +192,12 @@ class Health(StrEnum):
 class HostInventory:
     """What one host has, before overcommit and reserve.
 
-    `machine` tells the machine itself apart from others, whatever address it is reached by; empty where the backend can't say.
-    `notes` are things an operator should know (for instance that KVM does not work and guests are emulated). `closed`: why the backend's
-    own people want nothing new there. `zone`: where the backend says that it is; empty: as its pool. `cpu_baselines`: the levels of
+    `machine` tells the machine itself apart from others, whatever address it is reached by; empty where the backend can't say. `notes` are
+    things an operator should know (for instance that KVM does not work and guests are emulated). `closed`: why the backend's own people
+    want nothing new there. `zone`: where the backend says that it is; empty: as its pool. `cpu_baselines`: the levels of
     `InstanceSpec.cpu_baseline` that a guest can be given. `cells`: none where the backend can't say, or can't bind guests to them.
-    `devices`: which GPUs the `gpus` are; none where the backend gives them out itself. `instances`: how many it takes at most, however
-    small they are; None: as many as fit.
+    `devices`: which GPUs the `gpus` are; where the backend gives them out itself none, or as many as there are for their model's sake.
+    `instances`: how many it takes at most, however small they are; None: as many as fit.
     """
 
     name: str

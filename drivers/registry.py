@@ -30,14 +30,15 @@ def _bare_metal() -> OpenDriver:
     return open_bare_metal
 
 
-def _kubernetes_rights() -> str:
+def _kubernetes_rights(options: Mapping[str, str]) -> str:
     from drivers.kubernetes.rights import rbac_manifest
 
-    return rbac_manifest()
+    return rbac_manifest(options)
 
 
-RIGHTS: Mapping[str, Callable[[], str]] = {"kubernetes": _kubernetes_rights}
-"""What a backend's own people apply there, so that the driver may do what it must and nothing else."""
+RIGHTS: Mapping[str, Callable[[Mapping[str, str]], str]] = {"kubernetes": _kubernetes_rights}
+"""What a backend's own people apply there, so that the driver of an endpoint with these options may do what it must and nothing else.
+Raises InvalidSpec for options that can't be."""
 
 DRIVERS: Mapping[str, Callable[[], OpenDriver]] = {
     "fake": _fake,

@@ -83,7 +83,7 @@ async def _set_up(wire: Wire, admin: str, cluster: Cluster) -> None:
 
 def _credentials(cluster: Cluster) -> str:
     """A kubeconfig with a token of the account that the shipped manifest makes, as operators hand it in."""
-    _apply(cluster, rbac_manifest())
+    _apply(cluster, rbac_manifest({}))
     asked = {"spec": {"expirationSeconds": 86400}}
     made = cluster.api.ask(f"POST /api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token", asked)
     whole = json.loads(cluster.kubeconfig.read_text())

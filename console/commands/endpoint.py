@@ -40,9 +40,10 @@ def update(app: App, name: str, option: tuple[str, ...], credentials: str | None
     render.done(app, "message.updated", app.client().patch(at("endpoints", name), changes), name=name)
 
 
-def rbac(app: App, driver: str) -> None:
+def rbac(app: App, driver: str, option: tuple[str, ...]) -> None:
     """What to apply to a cluster before it is enrolled."""
-    body = app.client().get(at("drivers", driver, "rights"))
+    given = [f"{name}={value}" for name, value in pairs(app, option, split=False).items()]
+    body = app.client().get(at("drivers", driver, "rights"), option=given or None)
     if app.for_people:
         click.echo(body["manifest"], nl=False)
     else:
@@ -66,8 +67,9 @@ def delete(app: App, name: str, yes: bool) -> None:
 
 
 _NAME = arg("name")
+_OPTION = opt("--option", multiple=True, metavar="KEY=VALUE")
 _HOW = (
-    opt("--option", multiple=True, metavar="KEY=VALUE"),
+    _OPTION,
     opt("--credentials-file", "credentials", type=click.Path(exists=True, dir_okay=False)),
 )
 
@@ -93,6 +95,6 @@ VERBS = {
         ),
     ),
     "show": Verb(show, (_NAME,)),
-    "rbac": Verb(rbac, (opt("--driver", default="kubernetes", show_default=True),)),
+    "rbac": Verb(rbac, (opt("--driver", default="kubernetes", show_default=True), _OPTION)),
     "delete": Verb(delete, (_NAME, YES)),
 }

@@ -29,6 +29,7 @@ PARAMETERS: dict[str, tuple[str, Any]] = {
     "arch": ("Only those for this architecture.", "x86_64"),
     "site": ("Only those at this site.", "武汉"),
     "driver": ("Only those of this driver.", "libvirt"),
+    "option": ("An option that the endpoint will have, as `name=value`; any number of them.", ["gpu_device_class=gpu.example.com"]),
     "disabled": ("Only those that are disabled (true), or only the others (false).", False),
     "revoked": ("Only those that are revoked (true), or only the others (false).", False),
     "request": ("Only those made by this request, named by its id.", ID),

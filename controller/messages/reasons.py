@@ -50,8 +50,8 @@ REASONS: dict[str, tuple[str, str]] = {
         "后端拒绝了控制器的凭据：{detail} 请更新接入点凭据。",
     ),
     "rights_missing": (
-        "The controller's account lacks rights in the cluster: {missing}. Apply what 'chutian endpoint rbac' prints.",
-        "控制器账户在集群中缺少权限：{missing}。请应用 chutian endpoint rbac 输出的清单。",
+        "The controller's account lacks rights in the cluster: {missing}. Apply what 'chutian endpoint rbac' prints with its options.",
+        "控制器账户在集群中缺少权限：{missing}。请以该接入点的选项运行 chutian endpoint rbac，并应用其输出。",
     ),
     "credentials_sealed": (
         "The endpoint's credentials can't be opened: {detail}. Put the key back into the controller's key file, or give it new ones.",
@@ -206,6 +206,26 @@ REASONS: dict[str, tuple[str, str]] = {
     "unschedulable": (
         "The cluster's scheduler finds no place for it; it is tried again: {detail}",
         "集群调度器未找到可用位置，正在重试：{detail}",
+    ),
+    "devices_taken": (
+        "Others hold GPUs of its host that it was promised: {node} {detail} It starts as soon as they let go; ask the operators who.",
+        "所在主机上承诺给它的 GPU 被其他负载占用：{node} {detail} 释放后将自动启动；请联系运维人员查明占用者。",
+    ),
+    "device_claim_missing": (
+        "The claim for its GPUs is gone from the cluster, by nobody's asking; it is being made anew.",
+        "集群中的 GPU 申领已被移除（非本系统操作），正在重新创建。",
+    ),
+    "device_claim_gone": (
+        "It runs, but the claim for its GPUs was deleted, by nobody's asking: others may be given them. Restart it to claim some anew.",
+        "正在运行，但其 GPU 申领已被删除（非本系统操作），这些 GPU 可能被分配给他人。请重启以重新申领。",
+    ),
+    "gpu_class_absent": (
+        "The cluster has no device class '{device_class}', so none of its GPUs is given out.",
+        "集群中没有设备类“{device_class}”，因此不分配其 GPU。",
+    ),
+    "gpu_class_unread": (
+        "What device class '{device_class}' chooses is not understood, so none of its GPUs is given out: {detail}",
+        "无法解读设备类“{device_class}”的选择条件，因此不分配其 GPU：{detail}",
     ),
     "image_pull_failed": (
         "Its image {reference} can't be fetched: {detail} Check its name, and that the registry may be reached; it is tried again.",

@@ -1,9 +1,9 @@
 """The Kubernetes driver: one connection to one cluster, whose nodes are hosts and whose pods are our containers.
 
 What is where: `names` how things are marked, `pod` and `tenancy` what objects we make (pure), `conditions`, `nodes` and `deciding` what is
-concluded from those that are there (pure), `returning` when what a node took away is made anew (pure), `view` with `watching` and `cache`
-what is known of the cluster, `ensuring` and `settling` what is written, `talking` logs and commands, `failures` what refusals mean,
-`rights` what we must be allowed, `access` credentials.
+concluded from those that are there (pure), `returning` when what a node took away is made anew (pure), `devices` what a DRA driver
+publishes (pure), `view` with `gpus`, `watching` and `cache` what is known of the cluster, `ensuring` and `settling` what is written,
+`talking` logs and commands, `failures` what refusals mean, `rights` what we must be allowed, `access` credentials.
 
 Answers come from what the watches told, so looking costs the API server nothing; the answer to each write of ours goes there, too. Silence
 is never reported as absence: while too long nothing was heard every verb raises HostUnreachable. That an instance is never there twice
@@ -12,21 +12,26 @@ rests on the API server alone: one name in one namespace.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Final
 
 from drivers.base import Condition, Driver, InstanceSpec, Inventory, Observation
 from drivers.container import Executed, Meddling, Tenant
 from drivers.errors import InvalidSpec, NotRunning, Unauthorized
-from drivers.kubernetes import conditions, names, nodes, rights, talking
+from drivers.kubernetes import conditions, devices, names, nodes, rights, talking
 from drivers.kubernetes.access import access
 from drivers.kubernetes.api import Api
 from drivers.kubernetes.ensuring import Ensuring
+from drivers.kubernetes.failures import Gone
 from drivers.kubernetes.options import Options, parse
 from drivers.kubernetes.records import Pod
 from drivers.kubernetes.settling import Settling
 from drivers.kubernetes.view import View
+
+TOLD: Final = 1000  # of what was mended, until somebody asks
 
 
 class RightsMissing(Unauthorized):
@@ -41,17 +46,27 @@ class KubernetesDriver:
     def __init__(self, api: Api, owner: str, options: Options) -> None:
         self._api, self._owner, self._options = api, owner, options
         self._view = View(api, owner, options)
-        self._writes = Ensuring(api, self._view, owner, options)
-        self._surroundings = Settling(api, self._view, owner, options)
+        mended: deque[Meddling] = deque(maxlen=TOLD)
+        self._writes = Ensuring(api, self._view, owner, options, mended)
+        self._surroundings = Settling(api, self._view, owner, options, mended)
 
     def prepare(self) -> None:
-        """Makes nothing; raises RightsMissing with all of them."""
+        """Makes nothing; raises RightsMissing with all of them, or InvalidSpec for a cluster that knows no devices."""
+        if self._options.gpu_device_class:
+            self._check_devices()
+        needed = rights.needed(self._options)
         with ThreadPoolExecutor(8, thread_name_prefix="rights") as pool:
-            asked = rights.reviews()
+            asked = rights.reviews(needed)
             answers = dict(zip(map(str, asked), pool.map(self._allowed, asked), strict=True))
-        lacking = rights.missing(lambda one: answers[str(one)])
+        lacking = rights.missing(lambda one: answers[str(one)], needed)
         if lacking:
             raise RightsMissing(missing="; ".join(lacking))
+
+    def _check_devices(self) -> None:
+        try:
+            self._api.call("GET", devices.ROOT)
+        except Gone:
+            raise InvalidSpec(detail="gpu_device_class needs Kubernetes 1.34 or newer: this cluster has no resource.k8s.io/v1") from None
 
     def _allowed(self, attributes: Mapping[str, str]) -> bool:
         review = {
@@ -64,7 +79,7 @@ class KubernetesDriver:
 
     def inventory(self) -> Inventory:
         self._view.ready()
-        return nodes.inventory(self._view.nodes.all(), self._view.taken(), self._options)
+        return self._view.gpus.counted(nodes.inventory(self._view.nodes.all(), self._view.taken(), self._options))
 
     def observe(self, instance_id: str) -> Observation:
         self._view.ready()
@@ -78,17 +93,19 @@ class KubernetesDriver:
         self._view.ready()
         now = datetime.now(UTC)
         instances = {pod.mark.instance for pod in self._view.pods.all() if pod.mark is not None} | self._view.claimants()
+        instances |= self._view.gpus.claimants()
         return (seen for instance in instances if (seen := self._seen(instance, now)) is not None)
 
     def _seen(self, instance_id: str, now: datetime) -> Observation | None:
         pod = self._view.pod(instance_id)
-        claims = self._view.claims(instance_id)
+        claims, gpus = self._view.claims(instance_id), self._view.gpus.claim(instance_id)
         if pod is not None:
             seen = conditions.observation(pod, self._view.health(pod), now, float(self._options.retry_s))
-            return conditions.waiting(seen, claims)
-        if not claims:
+            return self._view.gpus.observed(conditions.waiting(seen, claims), pod)
+        left = [claim.deleting for claim in (*claims, gpus) if claim is not None]
+        if not left:
             return None
-        going = all(claim.deleting for claim in claims)
+        going = all(left)
         return Observation(instance_id, Condition.BUSY if going else Condition.STOPPED)
 
     def ensure(self, spec: InstanceSpec) -> None:

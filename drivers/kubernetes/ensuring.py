@@ -1,23 +1,26 @@
 """Doing what `deciding` says, and removing: one request for each act. Cut short between any two, the next call goes on from what is there.
 
-A pod comes before its Secret, which belongs to it and so goes with it whatever happens; the kubelet waits for it. Claims come before their
-pod; they are watched, so that one whose pod was never made is seen, and removed.
+A pod comes before its Secret, which belongs to it and so goes with it whatever happens; the kubelet waits for it. Claims, for volumes and
+for devices, come before their pod; they are watched, so that one whose pod was never made is seen, and removed.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from drivers.base import Health, InstanceSpec, Power
+from drivers.container import Meddling
 from drivers.errors import EvictionHeld, HostUnreachable, InvalidSpec, TenantUnsettled
-from drivers.kubernetes import names, nodes, returning, tenancy
+from drivers.kubernetes import devices, names, nodes, returning, tenancy
 from drivers.kubernetes import pod as making
 from drivers.kubernetes.api import MERGE, Api
 from drivers.kubernetes.deciding import SHORT_S, Act, acts
+from drivers.kubernetes.devices import DeviceClaim
 from drivers.kubernetes.failures import Collided, Gone, Held
 from drivers.kubernetes.options import Options
 from drivers.kubernetes.records import Pod
@@ -44,11 +47,12 @@ class Storage:
 
 
 class Ensuring:
-    """The writes of one driver."""
+    """The writes of one driver. What is put right unasked goes to `mended`."""
 
-    def __init__(self, api: Api, view: View, owner: str, options: Options) -> None:
+    def __init__(self, api: Api, view: View, owner: str, options: Options, mended: deque[Meddling]) -> None:
         self._api, self._view, self._owner, self._options = api, view, owner, options
         self._storage = Storage()
+        self._mended = mended
 
     def ensure(self, spec: InstanceSpec) -> None:
         """One step towards the spec, or several."""
@@ -63,7 +67,10 @@ class Ensuring:
         if seen is not None and seen.mark is not None and seen.mark.generation == spec.generation and returning.taken(seen):
             body["metadata"]["annotations"][names.AGAIN] = str(returning.series(seen))  # who asks anew begins a new series
         health = Health.READY if seen is None else self._view.health(seen)
-        for act in acts(spec, body["metadata"]["annotations"][names.CONTENT], seen, health):
+        todo = acts(spec, body["metadata"]["annotations"][names.CONTENT], seen, health)
+        if seen is not None and Act.CREATE not in todo and self._view.gpus.stranded(seen):
+            self._claim_again(spec, setting)
+        for act in todo:
             if act is Act.CREATE:
                 self._create(spec, setting, body)
             elif seen is not None:
@@ -72,7 +79,7 @@ class Ensuring:
                 return  # something holds it back (a finalizer)
 
     def remove(self, instance_id: str) -> None:
-        """The pod, with its time to end; its claims; its Secret goes by itself."""
+        """The pod, with its time to end; its claims, which stay until it has; its Secret goes by itself."""
         seen = self._view.pod(instance_id)
         if seen is not None:
             if seen.ended or not seen.node or self._view.health(seen) is Health.FENCED:
@@ -84,6 +91,9 @@ class Ensuring:
                 where = f"/api/v1/namespaces/{claim.namespace}/persistentvolumeclaims/{claim.name}"
                 with suppress(Gone):
                     self._api.call("DELETE", where, {"preconditions": {"uid": claim.uid}})
+        gpus = self._view.gpus.claim(instance_id)
+        if gpus is not None:
+            self._let_go(gpus)
 
     # -- one act -------------------------------------------------------------------------------------------------------------------
 
@@ -106,6 +116,7 @@ class Ensuring:
         self._check_tenant(namespace)
         for claim in making.claims(spec, setting):
             self._claim(namespace, claim)
+        self._claim_devices(spec, setting)
         try:
             made = self._view.wrote_pod(self._api.call("POST", f"/api/v1/namespaces/{namespace}/pods", body, **UNREAD))
         except Collided:
@@ -144,6 +155,37 @@ class Ensuring:
             self._view.wrote("PersistentVolumeClaim", made)
         elif seen.deleting or seen.labels.get(names.INSTANCE) != metadata["labels"][names.INSTANCE]:
             raise Collided(detail=f"claim {metadata['name']} of an earlier instance is still there")
+
+    def _claim_devices(self, spec: InstanceSpec, setting: making.Setting) -> None:
+        """As it is to be. One for another number, or for nothing any more, is let go first: it can't be changed."""
+        wanted, seen = making.device_claim(spec, setting), self._view.gpus.claim(spec.instance_id)
+        if seen is not None and not (wanted and seen.mark and seen.mark.content == wanted["metadata"]["annotations"][names.CONTENT]):
+            self._let_go(seen)
+        elif seen is not None and not seen.deleting:
+            return
+        if wanted is None:
+            return
+        namespace, name = wanted["metadata"]["namespace"], wanted["metadata"]["name"]
+        there = self._view.gpus.at(namespace, name)
+        if there is not None and there.mark is None:
+            raise PlaceTaken(detail=f"resource claim {namespace}/{name} bears no mark of ours, or not a whole one.")
+        if there is not None:
+            raise Collided(detail=f"resource claim {name} of an earlier time is still there")
+        self._view.gpus.wrote(self._api.call("POST", devices.path(namespace), wanted, **UNREAD))
+
+    def _claim_again(self, spec: InstanceSpec, setting: making.Setting) -> None:
+        """One that somebody took away from a pod that waits for it."""
+        self._claim_devices(spec, setting)
+        namespace = names.namespace_of(self._owner, spec.project_id)
+        own = self._view.thing("Namespace", "", namespace)
+        project = "" if own is None else own.annotations.get(names.PATH, "")
+        self._mended.append(Meddling(project, f"ResourceClaim {namespace}/{names.device_claim_name(spec.name)}", mended=True))
+
+    def _let_go(self, claim: DeviceClaim) -> None:
+        """The cluster keeps it until no pod uses it any more."""
+        if not claim.deleting:
+            with suppress(Gone):
+                self._api.call("DELETE", devices.path(claim.namespace, claim.name), {"preconditions": {"uid": claim.uid}})
 
     def _give_secret(self, spec: InstanceSpec, pod_uid: str) -> None:
         made = making.secret(spec, self._owner, pod_uid)

@@ -36,7 +36,9 @@ MANAGED_BY: Final = {"app.kubernetes.io/managed-by": "chutian"}
 MANAGER: Final = "chutian"
 SCHEDULER: Final = "chutian"
 
-DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
+_LABEL: Final = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+DNS_LABEL: Final = re.compile(_LABEL, re.ASCII)
+DNS_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*", re.ASCII)
 CANONICAL_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)
 
@@ -56,6 +58,11 @@ def namespace_of(owner: str, project_id: str) -> str:
 def claim_name(instance: str, volume: str) -> str:
     """An instance's claim for one of its volumes. A dot can be in neither name, so no two are alike."""
     return f"{instance}.{volume}"
+
+
+def device_claim_name(instance: str) -> str:
+    """An instance's claim for its GPUs, where a driver of devices publishes them."""
+    return f"{instance}.gpus"
 
 
 def secret_name(instance: str, generation: int) -> str:

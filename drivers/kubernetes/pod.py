@@ -1,8 +1,9 @@
-"""From a spec to the objects that are its instance: one Pod, a Secret for what is secret, a claim for each volume. Pure.
+"""From a spec to the objects that are its instance: one Pod, a Secret for what is secret, a claim for each volume, one for its GPUs where
+a driver of devices has them. Pure.
 
 The pod is bound to its host by us: `spec.nodeName`, so neither scheduler nor binding is called. Where a claim's storage waits for a
-consumer it is the cluster's own scheduler that binds, told to take that very node. A stopped instance is the same pod behind a gate: it
-holds its name, its claims and its part of the quota, and nothing on a node.
+consumer, or devices are claimed, it is the cluster's own scheduler that binds, told to take that very node. A stopped instance is the same
+pod behind a gate: it holds its name, its claims and its part of the quota, and nothing on a node.
 
 Invariant: `content` is equal for two specs exactly if one pod will do for both.
 """
@@ -25,6 +26,7 @@ from drivers.kubernetes.options import Options
 
 Json = dict[str, Any]
 MAIN: Final = "main"
+GPUS: Final = "gpus"  # what a pod calls its claim for them, and the claim its one request
 RESTART: Final[Mapping[str, str]] = {"always": "Always", "on_failure": "OnFailure", "never": "Never"}
 OUR_GROUP: Final = 65532  # volumes belong to it, so that any user may write there
 STAYS: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
@@ -108,6 +110,10 @@ def content(spec: InstanceSpec, body: Json) -> str:
         "reboots": spec.reboots,
         "service": spec.container and spec.container.service,
     }
+    return _digest(whole)
+
+
+def _digest(whole: Json) -> str:
     return hashlib.sha256(orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
 
 
@@ -147,6 +153,40 @@ def claims(spec: InstanceSpec, setting: Setting) -> list[Json]:
     ]
 
 
+def device_claim(spec: InstanceSpec, setting: Setting) -> Json | None:
+    """The claim for its GPUs; None where it has none, or the kubelet gives them out. Like a volume's it outlives the pod, for which the
+    cluster's scheduler chooses the devices anew each time.
+    """
+    if not claims_devices(spec, setting.options):
+        return None
+    request = {"deviceClassName": setting.options.gpu_device_class, "allocationMode": "ExactCount", "count": spec.gpus}
+    body = {"devices": {"requests": [{"name": GPUS, "exactly": request}]}}
+    name = names.device_claim_name(spec.name)
+    return {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "ResourceClaim",
+        "metadata": {
+            "name": name,
+            "namespace": names.namespace_of(setting.owner, spec.project_id),
+            "labels": labels(spec, setting.owner),
+            "annotations": {
+                names.OWNER: setting.owner,
+                names.PROJECT: spec.project_id,
+                names.INSTANCE: spec.instance_id,
+                names.NAME: name,
+                names.GENERATION: str(spec.generation),
+                names.CONTENT: _digest(body),
+            },
+        },
+        "spec": body,
+    }
+
+
+def claims_devices(spec: InstanceSpec, options: Options) -> bool:
+    """Whether its GPUs are claimed as devices."""
+    return bool(spec.gpus and options.gpu_device_class)
+
+
 # -- the pod's spec ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -158,8 +198,11 @@ def _spec(spec: InstanceSpec, container: Container, setting: Setting) -> Json:
         security["runAsUser"] = int(setting.options.run_as)
     if container.volumes:
         security["fsGroup"] = OUR_GROUP
+    devices = claims_devices(spec, setting.options)
+    claimed = [{"name": GPUS, "resourceClaimName": names.device_claim_name(spec.name)}]
     return {
         **_where(spec, setting),
+        **({"resourceClaims": claimed} if devices else {}),
         "containers": [_container(spec, container, setting.options)],
         "volumes": [
             {"name": volume.name, "persistentVolumeClaim": {"claimName": names.claim_name(spec.name, volume.name)}}
@@ -177,7 +220,7 @@ def _spec(spec: InstanceSpec, container: Container, setting: Setting) -> Json:
 def _where(spec: InstanceSpec, setting: Setting) -> Json:
     if spec.power is Power.STOPPED:
         return {"schedulerName": names.SCHEDULER, "schedulingGates": [{"name": names.STOPPED_GATE}]}
-    if not setting.late:
+    if not setting.late and not claims_devices(spec, setting.options):
         return {"schedulerName": names.SCHEDULER, "nodeName": spec.host}
     term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [spec.host]}]}
     return {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}}
@@ -200,6 +243,8 @@ def _container(spec: InstanceSpec, container: Container, options: Options) -> Js
         "terminationMessagePolicy": "FallbackToLogsOnError",
         **{key: _probe(probe) for key, probe in probes.items() if probe is not None},
     }
+    if claims_devices(spec, options):
+        made["resources"]["claims"] = [{"name": GPUS}]
     if container.secrets:
         made["envFrom"] = [{"secretRef": {"name": names.secret_name(spec.name, spec.generation)}}]
     return {key: value for key, value in made.items() if value}
@@ -209,7 +254,7 @@ def sizes_of(spec: InstanceSpec, container: Container, options: Options) -> Json
     """What the container gets: all that its flavor has, its volumes' part of the disk aside."""
     root = spec.disk_gib - sum(volume.size_gib for volume in container.volumes)
     sizes = {"cpu": str(spec.vcpus), "memory": f"{spec.memory_mib}Mi", "ephemeral-storage": f"{root}Gi"}
-    return sizes | ({options.gpu_resource: str(spec.gpus)} if spec.gpus else {})
+    return sizes | ({options.gpu_resource: str(spec.gpus)} if spec.gpus and not options.gpu_device_class else {})
 
 
 def _shared(spec: InstanceSpec, container: Container) -> Json:

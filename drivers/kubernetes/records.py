@@ -75,6 +75,7 @@ class Pod:
     secret: str = ""
     image: str = ""
     failed: Failure | None = None
+    claims_devices: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,7 @@ def pod(raw: Raw, owner: str) -> Pod:
         secret=next((one["secretRef"]["name"] for one in container.get("envFrom") or () if "secretRef" in one), ""),
         image=intern(container.get("image", "")),
         failed=_failure(metadata, status) if phase == "Failed" else None,
+        claims_devices=bool(spec.get("resourceClaims")),
     )
 
 

@@ -28,12 +28,11 @@ from drivers.kubernetes.api import APPLY, Api
 from drivers.kubernetes.failures import Collided, Gone
 from drivers.kubernetes.options import Options
 from drivers.kubernetes.records import Thing
-from drivers.kubernetes.tenancy import OURS, holds, in_force, marked, nothing, overcounts, path, recounted, surroundings
+from drivers.kubernetes.tenancy import CLAIMS, OURS, PODS, holds, in_force, marked, nothing, overcounts, path, recounted, surroundings
 from drivers.kubernetes.view import View
 
 Json = dict[str, Any]
 ROUTINE: Final = {"fieldManager": names.MANAGER, "force": "true"}
-_TOLD: Final = 1000  # of what was mended, until somebody asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +47,10 @@ class Kept:
 class Settling:
     """The surroundings of projects, as one driver keeps them. Any number of threads may settle at once."""
 
-    def __init__(self, api: Api, view: View, owner: str, options: Options) -> None:
+    def __init__(self, api: Api, view: View, owner: str, options: Options, mended: deque[Meddling]) -> None:
         self._api, self._view, self._owner, self._options = api, view, owner, options
         self._kept: dict[str, dict[str, Kept]] = {}  # by namespace, then by path
-        self._mended: deque[Meddling] = deque(maxlen=_TOLD)
+        self._mended = mended
 
     def settle(self, tenants: Sequence[Tenant], whole: bool) -> None:
         """All that can be done is done; then the first failure is raised."""
@@ -76,11 +75,13 @@ class Settling:
             raise failed
 
     def meddled(self) -> list[Meddling]:
-        """What was mended since this was asked last, and the pods that stand among ours."""
+        """What was mended since this was asked last, and the pods and claims for devices that stand among ours."""
         found = [self._mended.popleft() for _ in range(len(self._mended))]
         for namespace in self._namespaces():
             project = namespace.annotations.get(names.PATH, "")
-            found += [Meddling(project, f"pod {namespace.name}/{name}", mended=False) for name in self._view.strangers(namespace.name)]
+            beside = [f"pod {namespace.name}/{name}" for name in self._view.strangers(namespace.name)]
+            beside += [f"ResourceClaim {namespace.name}/{name}" for name in self._view.gpus.strangers(namespace.name)]
+            found += [Meddling(project, what, mended=False) for what in beside]
         return found
 
     def _namespaces(self) -> list[Thing]:
@@ -91,7 +92,8 @@ class Settling:
         namespace = wanted["metadata"].get("namespace", "")
         if wanted["kind"] != "ResourceQuota":
             return wanted
-        if not overcounts(self._view.thing("ResourceQuota", namespace, OURS), self._view.inhabitants(namespace)):
+        there = {PODS: self._view.inhabitants(namespace), CLAIMS: self._view.gpus.inhabitants(namespace)}
+        if not overcounts(self._view.thing("ResourceQuota", namespace, OURS), there):
             return wanted
         return recounted(wanted, time.time())
 
@@ -138,7 +140,8 @@ class Settling:
         return self._view.wrote(kind, self._api.call("PATCH", where, wanted, APPLY, **ROUTINE))
 
     def _claimed(self, namespace: str) -> bool:
-        return any(claim.namespace == namespace for claim in self._view.things["PersistentVolumeClaim"].all())
+        claims = self._view.things["PersistentVolumeClaim"].all()
+        return self._view.gpus.inhabitants(namespace) > 0 or any(claim.namespace == namespace for claim in claims)
 
 
 def _meddled(kept: Kept | None, wanted: bytes, seen: Thing | None, namespace: Thing | None) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from drivers.container import Port, Tenant
-from drivers.kubernetes import names
+from drivers.kubernetes import devices, names
 from drivers.kubernetes.options import Options
 from drivers.kubernetes.quantity import quantity
 from drivers.kubernetes.records import Thing
@@ -28,6 +28,8 @@ GROUPS: Final[Mapping[str, tuple[str, str]]] = {
     "Service": ("v1", "services"),
 }
 """API version and resource of each kind."""
+PODS: Final = "pods"
+CLAIMS: Final = "count/resourceclaims.resource.k8s.io"
 RECOUNT: Final = "count/recounts.chutian.io"
 RECOUNT_S: Final = 5
 SMALL: Final = {"cpu": "100m", "memory": "64Mi", "ephemeral-storage": "64Mi"}
@@ -63,6 +65,7 @@ def quota(tenant: Tenant, options: Options) -> Json:
     """The project's share; nothing that reaches outside the cluster by a port of its nodes or a balancer."""
     sums = {"cpu": str(tenant.vcpus), "memory": f"{tenant.memory_mib}Mi", "ephemeral-storage": f"{tenant.disk_gib}Gi"}
     return {
+        **({name: str(tenant.gpus) for name in device_amounts(options)}),
         "pods": str(tenant.instances),
         **{f"{of}.{name}": amount for of in ("requests", "limits") for name, amount in sums.items()},
         "requests.storage": f"{tenant.disk_gib}Gi",
@@ -70,6 +73,13 @@ def quota(tenant: Tenant, options: Options) -> Json:
         "services.nodeports": "0",
         "services.loadbalancers": "0",
     }
+
+
+def device_amounts(options: Options) -> tuple[str, ...]:
+    """What of a quota bounds devices. A claim of ours has one at least, so there are never more claims than GPUs: that keeps out most of
+    what others would claim by another class. Where the class is also an extended resource, its devices count as that, too.
+    """
+    return (devices.quota_name(options.gpu_device_class), CLAIMS) if options.gpu_device_class else ()
 
 
 def nothing(project_id: str, owner: str) -> Json:
@@ -97,12 +107,12 @@ def full(quota: Thing | None) -> bool:
     return used is not None and enforced is not None and quantity(used) >= quantity(enforced)
 
 
-def overcounts(quota: Thing | None, pods: int) -> bool:
-    """Whether the cluster counts more pods than are there. An API server that is killed between counting one and keeping it leaves it so
-    until the quota is looked at as a whole, which happens by itself every few minutes only.
+def overcounts(quota: Thing | None, there: Mapping[str, int]) -> bool:
+    """Whether the cluster counts more of something (PODS, CLAIMS) than is there. An API server that is killed between counting one and
+    keeping it leaves it so until the quota is looked at as a whole, which happens by itself every few minutes only.
     """
-    used = (quota.status.get("used") or {}).get("pods") if quota is not None else None
-    return used is not None and quantity(used) > pods
+    used: Mapping[str, str] = {} if quota is None else quota.status.get("used") or {}
+    return any(name in used and quantity(used[name]) > amount for name, amount in there.items())
 
 
 def recounted(wanted: Json, now_s: float) -> Json:

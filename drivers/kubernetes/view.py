@@ -20,6 +20,7 @@ from drivers.errors import DriverError, HostUnreachable, Transient, Unauthorized
 from drivers.kubernetes import names, nodes, records
 from drivers.kubernetes.api import Api
 from drivers.kubernetes.cache import Key, Table
+from drivers.kubernetes.gpus import Gpus
 from drivers.kubernetes.options import Options
 from drivers.kubernetes.records import Node, Pod, Thing
 from drivers.kubernetes.watching import SETTLE_S, Kind, Trouble, Watcher, forbidden
@@ -64,10 +65,12 @@ class View:
         self.things: Mapping[str, Table[Thing]] = {
             name: Table(self._claim_changed if name == "PersistentVolumeClaim" else _unused) for name in THINGS
         }
+        self.gpus = Gpus(api, owner, options.gpu_device_class, self._wake)
         self._watchers = [
             Watcher(api, Kind("/api/v1/pods", records.pod), owner, self.pods),
             Watcher(api, Kind("/api/v1/nodes", records.node), owner, self.nodes),
             *(Watcher(api, Kind(path, records.thing, OURS), owner, self.things[name]) for name, path in THINGS.items()),
+            *self.gpus.watchers,
         ]
         self._pulse = threading.Thread(target=self._beat, name="watch-pulse", daemon=True)
 

@@ -97,12 +97,15 @@ def enrol_endpoint(call: TheCall, given: EndpointIn) -> Json:
 
 
 @router.get("/drivers/{driver}/rights", responses=responses(RightsOut), response_model=None)
-def show_rights(call: TheCall, driver: str) -> Json:
+def show_rights(call: TheCall, driver: str, option: Annotated[tuple[str, ...], Query()] = ()) -> Json:
     """What to apply to a cluster, so that a driver may do there what it must and nothing else."""
     guard.overall(call.identity, Right.SEE_FLEET)
     if driver not in RIGHTS:
         raise errors.NotFound("driver_without_rights", driver=driver, drivers=", ".join(sorted(RIGHTS)))
-    return Json({"manifest": RIGHTS[driver]()})
+    try:
+        return Json({"manifest": RIGHTS[driver]({name: value for name, _, value in (pair.partition("=") for pair in option)})})
+    except DriverError as error:
+        raise _refused(call, error) from error
 
 
 def _tried(call: Call, record: Mapping[str, Any], credentials: str | None) -> Inventory:
@@ -115,8 +118,12 @@ def _tried(call: Call, record: Mapping[str, Any], credentials: str | None) -> In
         finally:
             driver.close()
     except DriverError as error:
-        text = render(error.reason.code, error.reason.params, call.reader.lang)
-        raise errors.InvalidRequest("endpoint_refused", details={"reason": error.reason.code}, detail=text) from error
+        raise _refused(call, error) from error
+
+
+def _refused(call: Call, error: DriverError) -> errors.InvalidRequest:
+    text = render(error.reason.code, error.reason.params, call.reader.lang)
+    return errors.InvalidRequest("endpoint_refused", details={"reason": error.reason.code}, detail=text)
 
 
 @router.patch("/endpoints/{endpoint}", responses=responses(EndpointOut), response_model=None)

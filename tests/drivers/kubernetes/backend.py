@@ -95,7 +95,7 @@ def with_token(cluster: Cluster, token: str) -> str:
 def credentials() -> str:
     """A kubeconfig with the token of the shipped manifest's account."""
     cluster = shared_cluster()
-    apply(cluster.api, rbac_manifest())
+    apply(cluster.api, rbac_manifest({}))
     secret = cluster.api.until(f"GET /api/v1/namespaces/{NAMESPACE}/secrets/{ACCOUNT}-token", lambda one: "token" in one.get("data", {}))
     return with_token(cluster, base64.b64decode(secret["data"]["token"]).decode())
 

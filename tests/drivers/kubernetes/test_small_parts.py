@@ -45,6 +45,7 @@ from drivers.kubernetes.options import Options, parse
         {"stop_s": "-1"},
         {"run_as": "www"},
         {"run_as": "0"},
+        {"gpu_device_class": "Not A Class"},
     ],
 )
 def test_an_option_that_is_not_understood_is_refused(given: dict[str, str]) -> None:
@@ -214,19 +215,25 @@ def test_what_never_answered_is_unreachable() -> None:
 # -- rights ------------------------------------------------------------------------------------------------------------------------------
 
 
-def test_the_manifest_grants_exactly_the_rights_that_are_asked_about() -> None:
-    documents = {one["kind"]: one for one in yaml.safe_load_all(rights.rbac_manifest())}
+@pytest.mark.parametrize("given", [{}, {"gpu_device_class": "gpu.example.com"}])
+def test_the_manifest_grants_exactly_the_rights_that_are_asked_about(given: dict[str, str]) -> None:
+    documents = {one["kind"]: one for one in yaml.safe_load_all(rights.rbac_manifest(given))}
     granted = {(rule["apiGroups"][0], rule["resources"][0], verb) for rule in documents["ClusterRole"]["rules"] for verb in rule["verbs"]}
-    asked = {(one["group"], "/".join(filter(None, (one["resource"], one["subresource"]))), one["verb"]) for one in rights.reviews()}
+    asked = {
+        (one["group"], "/".join(filter(None, (one["resource"], one["subresource"]))), one["verb"])
+        for one in rights.reviews(rights.needed(parse(given)))
+    }
     assert granted == asked
     assert not any("*" in part for right in granted for part in right)
     assert not {verb for _, resource, verb in granted if resource == "secrets"} & {"get", "list", "watch"}
 
 
 def test_all_missing_rights_are_listed() -> None:
-    assert rights.missing(lambda _: True) == []
-    assert rights.missing(lambda one: one["resource"] != "networkpolicies")[0].endswith("networkpolicies (networking.k8s.io)")
-    assert rights.missing(lambda one: one["subresource"] != "eviction") == ["create pods/eviction"]
+    assert rights.missing(lambda _: True, rights.RIGHTS) == []
+    assert rights.missing(lambda one: one["resource"] != "networkpolicies", rights.RIGHTS)[0].endswith(
+        "networkpolicies (networking.k8s.io)"
+    )
+    assert rights.missing(lambda one: one["subresource"] != "eviction", rights.RIGHTS) == ["create pods/eviction"]
 
 
 # -- a project's surroundings ------------------------------------------------------------------------------------------------------------
@@ -298,8 +305,9 @@ def test_a_quota_that_counts_what_is_not_there_is_made_to_count_anew(used: str |
     wanted = tenancy.surroundings(TENANT, "owner", Options())[3]
     raw = {**wanted, "metadata": {**wanted["metadata"], "uid": "u", "resourceVersion": "1"}}
     raw["status"] = {"used": {"pods": used}} if used else {}
-    assert tenancy.overcounts(records.thing(raw, ""), there) is wrong
-    assert not tenancy.overcounts(None, there)
+    assert tenancy.overcounts(records.thing(raw, ""), {tenancy.PODS: there}) is wrong
+    assert not tenancy.overcounts(records.thing(raw, ""), {tenancy.CLAIMS: 0})
+    assert not tenancy.overcounts(None, {tenancy.PODS: there})
     once, at_once, later = (tenancy.recounted(wanted, now) for now in (100.0, 101.0, 105.0))
     assert not tenancy.holds(as_served(wanted), once), "so it is written"
     assert tenancy.holds(as_served(once), at_once), "and not again at once"
