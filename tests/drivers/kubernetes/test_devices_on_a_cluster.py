@@ -4,10 +4,14 @@ what is published is found, what is placed is given devices on the node that we 
 
 from __future__ import annotations
 
-import uuid
+import json
+import random
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,70 +25,20 @@ from drivers.kubernetes.ensuring import PlaceTaken
 from drivers.kubernetes.rights import rbac_manifest
 from tests.drivers.kubernetes import backend
 from tests.drivers.kubernetes.backend import PROJECT, Behind
+from tests.drivers.kubernetes.published import AS_LABEL, CLASSES, Published, on_a_simulated_node
 from tests.drivers.kubernetes.waiting import becomes, converge, create, created, gone, until
-from tests.lab.kubernetes import fake
-from tests.lab.kubernetes.api import Api, Refused
+from tests.lab.kubernetes.api import Refused
 from tests.lab.kubernetes.rig import Cluster
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
-MODEL = "Example A100-PCIe-40GB"
-SLICES, CLASSES = f"{devices.ROOT}/resourceslices", f"{devices.ROOT}/deviceclasses"
-
-
-@dataclass(frozen=True)
-class Published:
-    """A class of devices of one test's own, some of them on a simulated node."""
-
-    api: Api
-    name: str  # of the class, and of its driver
-    node: str
-
-    def publish(self, count: int, generation: int = 1) -> None:
-        """So many GPUs, and one device that the class doesn't choose."""
-        found: list[dict[str, Any]] = [{"name": f"gpu-{i}", "attributes": _of("gpu")} for i in range(count)]
-        spec = {
-            "driver": self.name,
-            "nodeName": self.node,
-            "pool": {"name": self.node, "generation": generation, "resourceSliceCount": 1},
-            "devices": [*found, {"name": "mig-0", "attributes": _of("mig")}],
-        }
-        with suppress(Refused):
-            self.api.ask(f"DELETE {SLICES}/{self.name}")
-        self.api.ask(f"POST {SLICES}", {"metadata": {"name": self.name}, "spec": spec})
-
-    def claim(self, namespace: str, name: str, count: int, class_: str = "") -> dict[str, Any]:
-        """Somebody's claim."""
-        asked = {"deviceClassName": class_ or self.name, "allocationMode": "ExactCount", "count": count}
-        body = {"metadata": {"name": name}, "spec": {"devices": {"requests": [{"name": "some", "exactly": asked}]}}}
-        return self.api.ask(f"POST {devices.path(namespace)}", body)
-
-    def run(self, namespace: str, name: str, claim: str) -> None:
-        """Somebody's pod that uses a claim."""
-        container = {"name": "c", "image": backend.IMAGE, "resources": {"claims": [{"name": "some"}]}}
-        spec = {"containers": [container], "resourceClaims": [{"name": "some", "resourceClaimName": claim}]}
-        chosen = {"nodeSelector": {"kubernetes.io/hostname": self.node}}
-        self.api.ask(f"POST /api/v1/namespaces/{namespace}/pods", {"metadata": {"name": name}, "spec": {**spec, **chosen}})
-
-
-def _of(type_: str) -> dict[str, Any]:
-    return {"productName": {"string": MODEL}, "type": {"string": type_}}
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
 def published(cluster: Cluster) -> Iterator[Published]:
     """Two GPUs."""
-    number = uuid.uuid4().int % 50_000 + 40_000
-    (node,) = fake.add(cluster.api, 1, first=number)
-    made = Published(cluster.api, f"gpu-{number}.example.com", node)
-    expression = f"device.driver == '{made.name}' && device.attributes['{made.name}'].type == 'gpu'"
-    spec = {"selectors": [{"cel": {"expression": expression}}]}
-    cluster.api.ask(f"POST {CLASSES}", {"metadata": {"name": made.name}, "spec": spec})
-    made.publish(2)
-    cluster.api.until(f"GET /api/v1/nodes/{node}", lambda one: not one["spec"].get("taints"))
-    yield made
-    for path in (f"{CLASSES}/{made.name}", f"{SLICES}/{made.name}", f"/api/v1/nodes/{node}"):
-        with suppress(Refused):
-            cluster.api.ask(f"DELETE {path}")
+    with on_a_simulated_node(cluster) as made:
+        yield made
 
 
 @pytest.fixture
@@ -136,7 +90,7 @@ def given_to(claim: dict[str, Any]) -> set[str]:
 
 def test_published_gpus_are_the_hosts_with_their_model_and_followed(driver: KubernetesDriver, published: Published) -> None:
     until("two", lambda: host(driver, published.node).gpus == 2)
-    assert host(driver, published.node).devices == tuple(Gpu(f"gpu-{number}", "example-a100-pcie-40gb") for number in range(2))
+    assert host(driver, published.node).devices == tuple(Gpu(f"gpu-{number}", AS_LABEL) for number in range(2))
     assert host(driver, published.node).notes == ()
     woken: list[str] = []
     driver.watch(woken.append)
@@ -201,6 +155,47 @@ def test_of_a_claim_cut_short_nothing_is_lost_or_left(
     behind.delete(spec.instance_id, 0)
     gone(driver, spec)
     assert claims(cluster, owner) == []
+
+
+def test_a_controller_that_is_killed_at_any_moment_leaves_no_claim_without_its_instance(
+    cluster: Cluster, driver: KubernetesDriver, owner: str, published: Published, make_spec: MakeSpec, tmp_path: Path
+) -> None:
+    published.publish(8, generation=2)
+    driver.settle([backend.tenant(gpus=12)], whole=False)
+    rng = random.Random(11)  # noqa: S311
+    there, leaving = [make_spec() for _ in range(5)], [make_spec() for _ in range(2)]
+    task = {
+        "uri": backend.uri(cluster),
+        "owner": owner,
+        "options": {"credentials": backend.credentials(), "run_as": "65534", "stop_s": "2", "gpu_device_class": published.name},
+        "tenant": asdict(backend.tenant(gpus=12)),
+        "there": [{**asdict(replace(spec, container=None)), "container": backend.IMAGE} for spec in there],
+        "gone": [spec.instance_id for spec in leaving],
+    }
+    for spec in leaving:
+        create(driver, spec)
+    (tmp_path / "task").write_text(json.dumps(task))
+    hammer = [sys.executable, "-m", "tests.drivers.kubernetes.hammer", str(tmp_path / "task")]
+    for _ in range(6):
+        process = subprocess.Popen(hammer, cwd=ROOT)
+        time.sleep(rng.uniform(1.0, 2.5))
+        process.kill()
+        process.wait()
+        for spec in rng.sample(there, 2):
+            driver.remove(spec.instance_id)
+    process = subprocess.Popen(hammer, cwd=ROOT)
+    try:
+        until("all have theirs", lambda: _holders(cluster, owner) == {spec.instance_id: 1 for spec in there})
+    finally:
+        process.kill()
+        process.wait()
+    gone(driver, *there, *leaving)
+    assert claims(cluster, owner) == []
+
+
+def _holders(cluster: Cluster, owner: str) -> dict[str, int]:
+    """How many devices each instance has been given."""
+    return {one["metadata"]["labels"][names.INSTANCE]: len(given_to(one)) for one in claims(cluster, owner)}
 
 
 def test_stopped_it_holds_no_device_and_another_number_is_claimed_anew(
