@@ -27,6 +27,7 @@ from tests.drivers.kubernetes import backend
 from tests.drivers.kubernetes.backend import PROJECT, Behind
 from tests.drivers.kubernetes.published import AS_LABEL, CLASSES, Published, on_a_simulated_node
 from tests.drivers.kubernetes.waiting import becomes, converge, create, created, gone, until
+from tests.lab.kubernetes import dra
 from tests.lab.kubernetes.api import Refused
 from tests.lab.kubernetes.rig import Cluster
 
@@ -196,6 +197,26 @@ def test_a_controller_that_is_killed_at_any_moment_leaves_no_claim_without_its_i
 def _holders(cluster: Cluster, owner: str) -> dict[str, int]:
     """How many devices each instance has been given."""
     return {one["metadata"]["labels"][names.INSTANCE]: len(given_to(one)) for one in claims(cluster, owner)}
+
+
+def test_a_kubelet_has_the_devices_prepared_before_the_container_runs_and_let_go_after_it(
+    cluster: Cluster, driver: KubernetesDriver, owner: str, published: Published
+) -> None:
+    """On a real node, whose plugin is the lab's: it is told of claims, and there is no hardware."""
+    node = cluster.nodes[0]
+    real = replace(published, node=node.name)
+    real.publish(1, generation=2)
+    spec = backend.spec_on(node.name, gpus=1)
+    create(driver, spec)
+    until("given", lambda: [given_to(one) for one in claims(cluster, owner)] == [{"gpu-0"}])
+    assert driver.observe(spec.instance_id).condition is Condition.BUSY, "nobody prepares it yet"
+    with dra.plugin(node, published.name) as plugin:
+        assert converge(driver, spec).host == node.name
+        (claim,) = claims(cluster, owner)
+        assert set(plugin.prepared) == {claim["metadata"]["uid"]}
+        gone(driver, spec)
+        assert set(plugin.unprepared) == {claim["metadata"]["uid"]}
+        assert claims(cluster, owner) == []
 
 
 def test_stopped_it_holds_no_device_and_another_number_is_claimed_anew(
