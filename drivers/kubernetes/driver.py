@@ -51,9 +51,7 @@ class KubernetesDriver:
         self._surroundings = Settling(api, self._view, owner, options, mended)
 
     def prepare(self) -> None:
-        """Makes nothing; raises RightsMissing with all of them, or InvalidSpec for a cluster that knows no devices."""
-        if self._options.gpu_device_class:
-            self._check_devices()
+        """Makes nothing; raises RightsMissing with all of them."""
         needed = rights.needed(self._options)
         with ThreadPoolExecutor(8, thread_name_prefix="rights") as pool:
             asked = rights.reviews(needed)
@@ -61,12 +59,6 @@ class KubernetesDriver:
         lacking = rights.missing(lambda one: answers[str(one)], needed)
         if lacking:
             raise RightsMissing(missing="; ".join(lacking))
-
-    def _check_devices(self) -> None:
-        try:
-            self._api.call("GET", devices.ROOT)
-        except Gone:
-            raise InvalidSpec(detail="gpu_device_class needs Kubernetes 1.34 or newer: this cluster has no resource.k8s.io/v1") from None
 
     def _allowed(self, attributes: Mapping[str, str]) -> bool:
         review = {
@@ -160,6 +152,11 @@ def open_kubernetes(uri: str, owner: str, options: Mapping[str, str]) -> Driver:
     api = Api(access(uri, given.credentials), given.call_s)
     try:
         api.call("GET", "/version")
+        if given.gpu_device_class:
+            api.call("GET", devices.ROOT)
+    except Gone:
+        api.close()
+        raise InvalidSpec(detail="gpu_device_class needs Kubernetes 1.34 or newer: this cluster has no resource.k8s.io/v1") from None
     except BaseException:
         api.close()
         raise

@@ -36,9 +36,10 @@ class Published:
             "pool": {"name": self.node, "generation": generation, "resourceSliceCount": 1},
             "devices": [*found, {"name": "mig-0", "attributes": _of("mig")}],
         }
+        name = f"{self.node}.{self.name}"
         with suppress(Refused):
-            self.api.ask(f"DELETE {SLICES}/{self.name}")
-        self.api.ask(f"POST {SLICES}", {"metadata": {"name": self.name}, "spec": spec})
+            self.api.ask(f"DELETE {SLICES}/{name}")
+        self.api.ask(f"POST {SLICES}", {"metadata": {"name": name}, "spec": spec})
 
     def claim(self, namespace: str, name: str, count: int, class_: str = "") -> dict[str, Any]:
         """Somebody's claim."""
@@ -72,6 +73,6 @@ def on_a_simulated_node(cluster: Cluster, count: int = 2) -> Iterator[Published]
     try:
         yield made
     finally:
-        for path in (f"{CLASSES}/{made.name}", f"{SLICES}/{made.name}", f"/api/v1/nodes/{node}"):
+        for path in (f"{CLASSES}/{made.name}", f"{SLICES}?fieldSelector=spec.driver={made.name}", f"/api/v1/nodes/{node}"):
             with suppress(Refused):
                 cluster.api.ask(f"DELETE {path}")

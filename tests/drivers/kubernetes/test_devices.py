@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kubernetes.client import Configuration
 
-from drivers.base import Power
-from drivers.kubernetes import devices, names, rights, tenancy
+from drivers.base import Condition, Health, Power
+from drivers.kubernetes import conditions, devices, names, records, rights, tenancy
 from drivers.kubernetes import pod as making
+from drivers.kubernetes.access import Access
+from drivers.kubernetes.api import Api
 from drivers.kubernetes.devices import Counted
+from drivers.kubernetes.gpus import Gpus
 from drivers.kubernetes.options import Options
 from drivers.kubernetes.rights import reviews
 from tests.drivers.kubernetes.backend import tenant
@@ -199,6 +204,46 @@ def test_what_a_claim_was_given_is_read_and_what_an_administrator_only_looks_at_
     assert devices.device_claim(raw, OWNER).devices == ((DRIVER, "node-1", "gpu-0"),)
     del raw["status"]
     assert devices.device_claim(raw, OWNER).devices == ()
+
+
+# -- a container and its claim -----------------------------------------------------------------------------------------------------------
+
+WAITS = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes: 1 cannot allocate all claims, 2 no"}
+GATED = [{"name": names.STOPPED_GATE}]
+RUNNING = {"phase": "Running", "containerStatuses": [{"name": "main", "state": {"running": {}}, "started": True, "ready": True}]}
+STATES: dict[str, tuple[Any, str, tuple[Condition, str | None]]] = {
+    "waits, and others hold devices": ({}, "there", (Condition.BUSY, "devices_taken")),
+    "waits for another reason": ({"message": "1 Insufficient cpu"}, "there", (Condition.BUSY, "unschedulable")),
+    "waits, its claim is gone": ({}, "none", (Condition.STOPPED, "device_claim_missing")),
+    "waits, its claim is going": ({}, "going", (Condition.STOPPED, "device_claim_missing")),
+    "stopped, its claim is gone": ({"gates": GATED}, "none", (Condition.STOPPED, None)),
+    "runs": ({"node": "node-1"}, "there", (Condition.RUNNING, None)),
+    "runs, its claim is going": ({"node": "node-1"}, "going", (Condition.RUNNING, "device_claim_gone")),
+    "runs, its claim is gone": ({"node": "node-1"}, "none", (Condition.RUNNING, "device_claim_gone")),
+    "leaves, its claim is going": ({"node": "node-1", "leaves": True}, "going", (Condition.BUSY, None)),
+}
+
+
+@pytest.mark.parametrize(("state", "claim", "expected"), STATES.values(), ids=STATES)
+def test_what_is_said_of_a_container_and_its_claim(state: dict[str, Any], claim: str, expected: tuple[Condition, str | None]) -> None:
+    spec, woken = spec_of(gpus=1), []
+    gpus = Gpus(Api(Access(Configuration(host="https://127.0.0.1:1")), 1.0), OWNER, DRIVER, woken.append)
+    made = making.device_claim(spec, CLAIMED)
+    assert made is not None
+    if claim != "none":
+        made["metadata"] |= META | ({"deletionTimestamp": "2026-01-01T12:00:00Z"} if claim == "going" else {})
+        gpus.wrote(made)
+    raw = making.pod(spec, CLAIMED)
+    raw["metadata"] |= META | {"creationTimestamp": "2026-01-01T11:00:00Z"}
+    raw["metadata"] |= {"deletionTimestamp": "2026-01-01T12:00:00Z"} if state.get("leaves") else {}
+    raw["spec"] |= {"nodeName": state.get("node", ""), "schedulingGates": state.get("gates", [])}
+    waits = {**WAITS, "message": state.get("message", WAITS["message"])}
+    raw["status"] = RUNNING if "node" in state else {"phase": "Pending", "conditions": [] if "gates" in state else [waits]}
+    pod = records.pod(raw, OWNER)
+    seen = gpus.observed(conditions.observation(pod, Health.READY, datetime.now(UTC)), pod)
+    assert (seen.condition, seen.reason and seen.reason.code) == expected
+    assert (seen.generation is None) is (expected[1] == "device_claim_missing"), "only what can be mended at once is not the whole spec"
+    assert woken == [], "nobody is woken by what we wrote ourselves"
 
 
 # -- what is around them ------------------------------------------------------------------------------------------------------------------

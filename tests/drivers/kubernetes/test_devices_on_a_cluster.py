@@ -219,6 +219,22 @@ def test_a_kubelet_has_the_devices_prepared_before_the_container_runs_and_let_go
         assert claims(cluster, owner) == []
 
 
+def test_who_moves_is_given_devices_where_it_goes(
+    cluster: Cluster, driver: KubernetesDriver, owner: str, published: Published, make_spec: MakeSpec
+) -> None:
+    with on_a_simulated_node(cluster) as other:
+        replace(published, node=other.node).publish(1)
+        until("one there", lambda: host(driver, other.node).gpus == 1)
+        spec = make_spec()
+        converge(driver, spec)
+        moved = replace(spec, host=other.node, generation=2)
+        assert converge(driver, moved).host == other.node
+        (claim,) = claims(cluster, owner)
+        (result,) = claim["status"]["allocation"]["devices"]["results"]
+        assert result["pool"] == other.node
+        gone(driver, spec)
+
+
 def test_stopped_it_holds_no_device_and_another_number_is_claimed_anew(
     cluster: Cluster, driver: KubernetesDriver, owner: str, make_spec: MakeSpec
 ) -> None:
