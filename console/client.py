@@ -277,9 +277,10 @@ def sendable(token: str) -> bool:
     return token.isascii() and token.isprintable() and token != "" and " " not in token
 
 
-def _present(query: Mapping[str, Any]) -> dict[str, str]:
-    """Query parameters that were given."""
-    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in query.items() if value is not None}
+def _present(query: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Query parameters that were given, each with its value or, of a list, its values."""
+    given = {key: value if isinstance(value, list) else [value] for key, value in query.items() if value is not None}
+    return {key: [str(one).lower() if isinstance(one, bool) else str(one) for one in values] for key, values in given.items()}
 
 
 def _match(generation: int | None) -> dict[str, str]:

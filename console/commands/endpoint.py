@@ -43,7 +43,7 @@ def update(app: App, name: str, option: tuple[str, ...], credentials: str | None
 def rbac(app: App, driver: str, option: tuple[str, ...]) -> None:
     """What to apply to a cluster before it is enrolled."""
     given = [f"{name}={value}" for name, value in pairs(app, option, split=False).items()]
-    body = app.client().get(at("drivers", driver, "rights"), option=given or None)
+    body = app.client().get(at("drivers", driver, "rights"), option=given)
     if app.for_people:
         click.echo(body["manifest"], nl=False)
     else:

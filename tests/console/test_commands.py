@@ -292,6 +292,14 @@ def test_changing_a_pool_keeps_the_ratios_that_are_not_named(chutian: Run, serve
     assert chutian("pool", "update", "g").code == 2
 
 
+@pytest.mark.parametrize("option", [None, "gpu_device_class=gpu.example.com"])
+def test_rights_are_printed_for_the_options_that_an_endpoint_will_have(option: str | None, chutian: Run, server: Any) -> None:
+    server.on("GET /v1/drivers/kubernetes/rights", {"manifest": "kind: ClusterRole\n"})
+    done = chutian("endpoint", "rbac", *(("--option", option) if option else ()))
+    assert (done.code, done.out) == (0, "kind: ClusterRole\n")
+    assert server.seen[-1].query == ({"option": option} if option else {})
+
+
 def test_hosts_show_what_is_used_of_their_capacity(chutian: Run, server: Any) -> None:
     host = {"id": ID, "name": "h1", "pool": "g", "zone": "z", "arch": "x86_64", "state": "up", "cordoned": True, "instances": 3}
     host |= {"reason": {"code": "node_cordoned", "text": "Closed by its own people."}}
