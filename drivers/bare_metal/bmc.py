@@ -30,6 +30,10 @@ class Bmc(Protocol):
         """Whether the machine is on; unknown while it changes. One request."""
         ...
 
+    def glance(self) -> tuple[HostPower, str]:
+        """Its power, and the UUID of the machine that has it: by Redfish one answer that says both."""
+        ...
+
     def switch(self, act: Act) -> None:
         """Ask for a power action. Raises PowerRefused."""
         ...

@@ -3,9 +3,10 @@
 The host takes instances of the kind `bare_metal` alone, so that no VM and no container is placed there, and it is closed, so that nothing
 is: `ensure` would refuse it. Nothing of ours is on a machine that was never provisioned, so ABSENT is the truth about every instance.
 
-A look costs one request. The rest of what the BMC says is read again when the power has changed since, as that is when somebody may have
-opened the machine. A password that was refused is left alone for a while, as BMCs lock accounts that fail often; new credentials open a new
-connection, which tries them at once.
+A look costs one request, which says whether the machine is on and which machine it is: so OFF is said of this very machine, at this very
+look, and others may go by it. The rest of what the BMC says is read again when either has changed, as that is when somebody may have opened
+the machine, or put another in its place. A password that was refused is left alone for a while, as BMCs lock accounts that fail often; new
+credentials open a new connection, which tries them at once.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class BareMetalDriver:
         if self._refused is not None and time.monotonic() - self._refused[0] < LEFT_ALONE_S:
             raise PasswordRefused(**self._refused[1].reason.params)
         try:
-            power, known = self._bmc.power(), self._known
-            if known is None or known.power is not power:
+            seen, known = self._bmc.glance(), self._known
+            if known is None or (known.power, known.uuid) != seen:
                 known = self._known = self._bmc.machine()
         except PasswordRefused as error:
             self._refused = time.monotonic(), error
@@ -67,7 +68,8 @@ def open_bare_metal(uri: str, owner: str, options: Mapping[str, str]) -> Driver:
 def host_of(machine: Machine) -> HostInventory:
     """The machine as a host, on its BMC's word. Raises NotSupported where that word isn't enough to place anything by (IPMI).
 
-    Its identity is that of the BMC's machine and not of what runs on it: a hypervisor that is installed there is a host of its own.
+    Its identity is that of the BMC's machine and not of what runs on it: a hypervisor that is installed there is a host of its own, whose
+    identity is the same UUID without the first word.
     """
     name = machine.uuid or machine.serial
     lacking = [

@@ -47,18 +47,19 @@ class Ipmi:
     def machine(self) -> Machine:
         """What power state and firmware there is, and identity where it has such."""
         power, firmware = self.power(), reading.fields(self._run("mc", "info"))
-        fru, guid = "", ""
+        fru = ""
         with suppress(Permanent):
             fru = self._run("fru", "print", "0")
-        with suppress(Permanent):
-            guid = self._run("mc", "guid")
         boot = BootOverride()
         with suppress(Permanent):
             boot = self.boot()
-        return reading.machine_of(power, firmware, reading.fields(fru), guid, boot)
+        return reading.machine_of(power, firmware, reading.fields(fru), self._guid(), boot)
 
     def power(self) -> HostPower:
         return reading.power_of(self._run("chassis", "power", "status"))
+
+    def glance(self) -> tuple[HostPower, str]:
+        return self.power(), reading.uuid_of(self._guid())
 
     def switch(self, act: Act) -> None:
         if act not in ACTS:
@@ -84,6 +85,11 @@ class Ipmi:
 
     def close(self) -> None:
         """No session outlives its call."""
+
+    def _guid(self) -> str:
+        with suppress(Permanent):
+            return self._run("mc", "guid")
+        return ""
 
     def _run(self, *words: str) -> str:
         """What ipmitool says. Raises what `failures.ipmi_failure` makes of it, and BmcUnreachable when the time is over."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Mapping
 from typing import Final
 
 from drivers.bare_metal.machine import BootOverride, Machine, Source
 from drivers.base import HostPower
+from drivers.identity import machine_uuid
 
 _LONGEST: Final = 200
 _GUID: Final = re.compile(r"(?:System GUID|GUID)\s*:\s*([0-9A-Fa-f-]{32,36})")
@@ -35,6 +35,12 @@ def power_of(said: str) -> HostPower:
     return HostPower(found[1]) if found else HostPower.UNKNOWN
 
 
+def uuid_of(said: str) -> str:
+    """From `mc guid`: which machine it is."""
+    found = _GUID.search(said)
+    return machine_uuid(found[1]) if found else ""
+
+
 def boot_of(said: str) -> BootOverride:
     """From `chassis bootparam get 5`."""
     found = re.search(r"Boot Device Selector : (.+)", said)
@@ -44,20 +50,12 @@ def boot_of(said: str) -> BootOverride:
 
 def machine_of(power: HostPower, management: Mapping[str, str], fru: Mapping[str, str], guid: str, boot: BootOverride) -> Machine:
     """From `mc info`, `fru print 0` and `mc guid`."""
-    found = _GUID.search(guid)
     return Machine(
         power=power,
         manufacturer=fru.get("Product Manufacturer", ""),
         model=fru.get("Product Name", ""),
         serial=fru.get("Product Serial", ""),
-        uuid=_uuid(found[1]) if found else "",
+        uuid=uuid_of(guid),
         firmware=management.get("Firmware Revision", ""),
         boot=boot,
     )
-
-
-def _uuid(text: str) -> str:
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        return ""

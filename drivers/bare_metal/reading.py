@@ -7,13 +7,13 @@ BMCs leave out what they like, write numbers as texts and `null` where there is 
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from drivers.bare_metal.machine import Act, BootOverride, Disk, Machine, MediaSlot, Nic, Source
 from drivers.base import HostPower
+from drivers.identity import machine_uuid
 
 Json = Mapping[str, Any]
 
@@ -54,7 +54,7 @@ def machine_of(parts: Parts) -> Machine:
         manufacturer=_text(system, "Manufacturer"),
         model=_text(system, "Model"),
         serial=_text(system, "SerialNumber"),
-        uuid=_uuid(system),
+        uuid=uuid_of(system),
         bios=_text(system, "BiosVersion"),
         firmware=_text(parts.manager, "FirmwareVersion"),
         arch=next((ARCH[name] for one in processors if (name := _text(one, "InstructionSet")) in ARCH), ""),
@@ -71,6 +71,11 @@ def machine_of(parts: Parts) -> Machine:
 def power_of(system: Json) -> HostPower:
     """Whether it is on."""
     return POWER.get(_text(system, "PowerState"), HostPower.UNKNOWN)
+
+
+def uuid_of(system: Json) -> str:
+    """Which machine it is."""
+    return machine_uuid(_text(system, "UUID"))
 
 
 def boot_of(system: Json) -> BootOverride:
@@ -160,13 +165,6 @@ def _nic(port: Json) -> Nic | None:
 
 def _present(resource: Json) -> bool:
     return _text(_inside(resource, "Status"), "State") != "Absent"
-
-
-def _uuid(system: Json) -> str:
-    try:
-        return str(uuid.UUID(_text(system, "UUID")))
-    except ValueError:
-        return ""
 
 
 def _inside(resource: Json, name: str) -> Json:

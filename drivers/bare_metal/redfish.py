@@ -39,6 +39,10 @@ class Redfish:
     def power(self) -> HostPower:
         return reading.power_of(self._read(self._system))
 
+    def glance(self) -> tuple[HostPower, str]:
+        system = self._read(self._system)
+        return reading.power_of(system), reading.uuid_of(system)
+
     def switch(self, act: Act) -> None:
         action = self._action(self._read(self._system), "#ComputerSystem.Reset")
         wanted = reading.reset_type(act, action)

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Final
 
 from drivers.base import Health, HostInventory, HostPower, Inventory, Reason
+from drivers.identity import machine_uuid
 from drivers.kubernetes.options import Options
 from drivers.kubernetes.quantity import GIB, MIB
 from drivers.kubernetes.records import Node
@@ -59,7 +60,7 @@ def inventory(nodes: Iterable[Node], taken: Taken, options: Options) -> Inventor
 
 
 def _machine(node: Node) -> str:
-    return (node.system_uuid or node.machine_id).lower()
+    return machine_uuid(node.system_uuid) or node.machine_id.lower()
 
 
 def _host(node: Node, taken: Mapping[str, Decimal], options: Options, alone: bool) -> HostInventory:

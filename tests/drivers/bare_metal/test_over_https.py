@@ -11,6 +11,7 @@ import pytest
 
 from drivers import errors
 from drivers.bare_metal.bmc import Bmc, certificate, open_bmc
+from drivers.bare_metal.driver import BareMetalDriver
 from drivers.bare_metal.machine import Act, Source
 from tests.drivers.bare_metal.served import Service, serving
 
@@ -47,6 +48,21 @@ def test_looking_again_costs_one_request(service: Service, bmc: Bmc) -> None:
     service.sent.clear()
     bmc.power()
     assert [path for _, path, *_ in service.sent] == [SYSTEM]
+
+
+def test_a_look_costs_one_request_and_names_the_machine_that_is_there_now(service: Service) -> None:
+    driver = BareMetalDriver(open_bmc(service.url, options(service)))
+    (first,) = driver.inventory().hosts
+    service.sent.clear()
+    (again,) = driver.inventory().hosts
+    assert (again, [path for _, path, *_ in service.sent]) == (first, [SYSTEM])
+    service.resources[SYSTEM] |= {"UUID": "4C4C4544-0033-4710-8032-C7C04F470000"}  # another board, as much on as the one before
+    (other,) = driver.inventory().hosts
+    assert (other.machine, other.power) == ("bmc 4c4c4544-0033-4710-8032-c7c04f470000", first.power)
+    assert other.machine != first.machine
+    service.resources[SYSTEM] |= {"UUID": "03000200-0400-0500-0006-000700080009"}
+    assert driver.inventory().hosts[0].machine == f"bmc {other.name.lower()}", "by its serial number, where the UUID says nothing"
+    driver.close()
 
 
 def test_requests_share_a_connection(service: Service, bmc: Bmc) -> None:

@@ -60,6 +60,7 @@ def test_a_node_takes_so_many_pods_and_others_are_among_them() -> None:
     assert only(node(), taken={"node-1": {"pods": Decimal(12)}}).instances == 98
 
 
+UUID = "4c4c4544-0033-4710-8032-c7c04f475931"
 OUT = ("node.kubernetes.io/out-of-service", "NoExecute")
 
 
@@ -97,10 +98,27 @@ def test_a_node_that_its_people_closed_says_so(change: dict[str, Any], code: str
 
 
 def test_a_machine_that_two_nodes_claim_is_nobodys() -> None:
-    one, two = only(node("a", info={"systemUUID": "SAME"}), node("b", info={"systemUUID": "same"}))
+    one, two = only(node("a", info={"systemUUID": UUID.upper()}), node("b", info={"systemUUID": UUID}))
     assert (one.machine, two.machine) == ("", "")
-    assert only(node()).machine == "uuid-node-1"
-    assert only(node(info={"systemUUID": ""})).machine == "same"
+    one, two = only(node("a", info={"machineID": ""}), node("b", info={"machineID": ""}))
+    assert (one.machine, two.machine) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("said", "machine"),
+    [
+        (UUID, UUID),
+        (UUID.upper(), UUID),
+        (UUID.replace("-", ""), UUID),
+        ("", "same"),
+        ("Not Specified", "same"),
+        ("03000200-0400-0500-0006-000700080009", "same"),
+        ("00000000-0000-0000-0000-000000000000", "same"),
+    ],
+    ids=["as it is", "in capitals", "of a guest without firmware", "none", "no uuid", "what boards ship with", "zeros"],
+)
+def test_a_node_is_the_machine_whose_uuid_its_kubelet_reads_from_the_firmware(said: str, machine: str) -> None:
+    assert only(node(info={"systemUUID": said})).machine == machine
 
 
 def test_zone_and_architecture_are_read_from_labels_and_other_systems_are_no_hosts() -> None:
