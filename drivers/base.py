@@ -168,7 +168,8 @@ class Observation:
 
     `generation` is the last one whose whole spec held (None where the object carries none yet). `addresses` are guest addresses without
     prefix length, IPv4 first; empty while unknown. `told`: time alone changes nothing of this, and whoever watches (`Events`) is told of
-    anything else.
+    anything else. `leaving`: it was told to end on `host`, is never started there again, and only that silent host's word that it has
+    ended is missing (`Releases`).
     """
 
     instance_id: str
@@ -178,6 +179,7 @@ class Observation:
     reason: Reason | None = None
     addresses: tuple[str, ...] = ()
     told: bool = False
+    leaving: bool = False
 
 
 class Health(StrEnum):
@@ -286,6 +288,18 @@ class Events(Protocol):
         """Call `wake(instance_id)` from any thread, until closed; with "" where hosts changed.
 
         A hint only: losing one costs time, never truth.
+        """
+        ...
+
+
+@runtime_checkable
+class Releases(Protocol):
+    """What is on a host that the backend lost sight of need not wait for it, where somebody else knows that its machine is off."""
+
+    def release(self, instance_id: str, host: str) -> None:
+        """The host was seen to be off after the instance was observed to be `leaving` it: what the backend still has of it there goes.
+
+        An instance that is not leaving that host, or whose host is in sight, is left as it is.
         """
         ...
 

@@ -23,7 +23,7 @@ Claim = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Something that a correct controller never does: `live_twice`, `changed_without_generation`, `over_capacity`."""
+    """Something that a correct controller never does: `live_twice`, `changed_without_generation`, `over_capacity`, `released_alive`."""
 
     at: float
     kind: str

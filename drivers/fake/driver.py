@@ -7,6 +7,8 @@ what the docstrings of `drivers.base` say, and is strict, so that a controller's
 * a generation older than the newest accepted is refused: InvalidSpec "stale generation";
 * an instance asked for on a second host while it lives on the first is refused, and recorded in `world.violations`, as are a changed spec
   under an unchanged generation, and a host asked to hold more than its inventory times its overcommit factor;
+* a host of which the backend lost sight (`describe(host, health=Health.SILENT)`) takes nothing; a container there is told to end, and goes
+  when the host is back or when it is released; one released while it lives is recorded;
 * another owner's instance can't be ensured (InvalidSpec), seen (ABSENT) or removed (nothing happens);
 * the image's file is read and its SHA-256 compared whenever an instance would be built (`verify=0` turns that off).
 
@@ -24,12 +26,12 @@ from pathlib import Path
 from drivers.base import Condition, Driver, HostInventory, Image, InstanceSpec, Inventory, Observation, Reason
 from drivers.errors import HostUnreachable, ImageCorrupt, ImageNotFound, InvalidSpec
 from drivers.fake.audit import WHOLE
-from drivers.fake.lifecycle import Record, advance, console, cut_power, needs_image, refuse, view, violations
+from drivers.fake.lifecycle import Act, Record, advance, console, cut_power, needs_image, refuse, settle, view, violations
 from drivers.fake.world import World, gone, world
 
 
 class FakeDriver:
-    """One connection to one fake world. Implements Driver, Prepare, ConsoleLog and Events."""
+    """One connection to one fake world. Implements Driver, Prepare, Releases, ConsoleLog and Events."""
 
     def __init__(self, backend: World, owner: str) -> None:
         self._world = backend
@@ -58,7 +60,7 @@ class FakeDriver:
         self._finish(late)
         if instance_id in self._world.lies:
             return self._world.lies[instance_id]
-        return Observation(instance_id, Condition.ABSENT) if record is None else view(record, self._world.clock())
+        return Observation(instance_id, Condition.ABSENT) if record is None else self._view(record, self._world.clock())
 
     def observe_all(self) -> Iterator[Observation]:
         late = self._begin("observe_all", None)
@@ -75,7 +77,7 @@ class FakeDriver:
             if record.host in silent:
                 unseen = record.host
             elif record.instance_id not in lies:
-                yield view(record, now)
+                yield self._view(record, now)
         yield from (lie for lie in lies.values() if lie.condition is not Condition.ABSENT)
         self._finish(late)
         if unseen:
@@ -92,8 +94,13 @@ class FakeDriver:
             before = backend.store.get(spec.instance_id)
             now = backend.clock()
             if before is not None and spec.container and before.host != spec.host:  # taken away there, then made here
+                if backend.out_of_sight(before.host):
+                    backend.leaving.add(spec.instance_id)
+                    self._finish(late)
+                    return
                 before, acts = cut_power(before, now)
                 backend.store.put(before, acts)
+                backend.leaving.discard(spec.instance_id)
             if before is not None:
                 backend.store.note(violations(before, spec, self._owner, now))
             refuse(before, spec, self._owner, now)  # from here on it is on this host, or dead: a fenced host's need not answer
@@ -111,9 +118,36 @@ class FakeDriver:
             record = self._ours(instance_id)
             if record is not None:
                 backend.reach(record.host)
+                if backend.out_of_sight(record.host):
+                    backend.leaving.add(instance_id)
+                    self._finish(late)
+                    return
                 backend.store.drop(instance_id, gone(record, backend.clock()))
+                backend.leaving.discard(instance_id)
         backend.wake(record)
         self._finish(late)
+
+    def release(self, instance_id: str, host: str) -> None:
+        late = self._begin("release", instance_id)
+        backend = self._world
+        with backend.store.hold(instance_id):
+            record = self._ours(instance_id)
+            if record is not None and record.host == host and self._leaving(record):
+                now = backend.clock()
+                if settle(record, now).live:
+                    backend.store.note([Act(now, instance_id, "released_alive", host)])
+                backend.store.drop(instance_id, gone(record, now))
+                backend.leaving.discard(instance_id)
+        self._finish(late)
+
+    def _leaving(self, record: Record) -> bool:
+        return record.instance_id in self._world.leaving and self._world.out_of_sight(record.host)
+
+    def _view(self, record: Record, now: float) -> Observation:
+        seen = view(record, now)
+        if not self._leaving(record):
+            return seen
+        return replace(seen, condition=Condition.BUSY, reason=Reason("host_silent", {"node": record.host}), leaving=True)
 
     def console_log(self, instance_id: str, max_bytes: int) -> bytes:
         late = self._begin("console_log", instance_id)
@@ -158,6 +192,8 @@ class FakeDriver:
             )
         _check_binding(host, spec)
         self._world.reach(spec.host)
+        if self._world.out_of_sight(spec.host):
+            raise HostUnreachable(detail=f"nothing is seen of {spec.host}")
 
 
 def _check_binding(host: HostInventory, spec: InstanceSpec) -> None:

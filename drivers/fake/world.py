@@ -3,7 +3,8 @@
 `world(uri)` gives the one world that an address names: in this process's memory (`fake:NAME`), or in a directory that other processes
 open too (`fake:///path`). The first to open it settles its shape; later ones name it with the same options or with none.
 
-Shared by all who open a directory: instances, history, violations, silence. Of this process alone: `fail_next`, `lie`, `calls`, `set`.
+Shared by all who open a directory: instances, history, violations, silence. Of this process alone: `fail_next`, `lie`, `calls`, `set`,
+`describe`, `leaving`.
 Faults sit here and not in the driver, so that every connection to one world meets them, as they would a real backend's.
 """
 
@@ -28,7 +29,7 @@ from drivers.fake.settings import Knobs, read_address, read_knobs
 from drivers.fake.stores import DirectoryStore, MemoryStore, Store
 
 REMEMBERED_CALLS = 100_000  # the log keeps the newest; `counts` keeps them all
-VERBS = frozenset({"open", "prepare", "inventory", "observe", "observe_all", "ensure", "remove", "console_log", "watch"})
+VERBS = frozenset({"open", "prepare", "inventory", "observe", "observe_all", "ensure", "remove", "release", "console_log", "watch"})
 
 Clock = Callable[[], float]
 Wake = Callable[[str], None]
@@ -56,6 +57,7 @@ class World:
         self.counts: Counter[str] = Counter()
         self.lies: dict[str, Observation] = {}
         self.described: dict[str, dict[str, Any]] = {}
+        self.leaving: set[str] = set()  # instances told to end on hosts that are out of sight
         self._faults: list[_Fault] = []
         self._listeners: list[tuple[str, Wake]] = []
         self._dice = random.Random(knobs.seed)  # noqa: S311  # failures that a seed repeats
@@ -146,6 +148,10 @@ class World:
     def fence(self, host: str) -> None:
         """The host loses power: certainly nothing runs there any more, and the backend says so. It stays silent if it was."""
         self.describe(host, health=Health.FENCED)
+        self.lose_power(host)
+
+    def lose_power(self, host: str) -> None:
+        """The host is off, and nobody is told."""
         for record in list(self.store.scan()):
             if record.host == host:
                 self.destroy(record.instance_id)
@@ -177,6 +183,10 @@ class World:
         """Raises HostUnreachable where one host is silent."""
         if host in self.store.silent():
             raise HostUnreachable(detail=f"{host} does not answer")
+
+    def out_of_sight(self, host: str) -> bool:
+        """Whether the backend lost sight of a host: containers there end when it is back, or are released."""
+        return self.described.get(host, {}).get("health") is Health.SILENT
 
     def listen(self, owner: str, wake: Wake) -> None:
         """Call `wake` for each change of this owner's instances."""

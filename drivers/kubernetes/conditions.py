@@ -55,7 +55,14 @@ def observation(pod: Pod, health: Health, now: datetime, retry_s: float = RETRY_
         reason,
         pod.addresses if condition is Condition.RUNNING else (),
         told=condition is Condition.BUSY and reason is None and pod.phase == "Pending" and not pod.deleting,
+        leaving=leaving(pod, health),
     )
+
+
+def leaving(pod: Pod, health: Health) -> bool:
+    """Whether only the word of its silent node is missing. No kubelet starts a pod that is being deleted: one that has just booted ends it
+    first (its pod workers, on `deletionTimestamp`). So off at any moment from here on, it is over for good."""
+    return bool(pod.node) and pod.deleting and health is Health.SILENT
 
 
 def waiting(seen: Observation, claims: Iterable[Thing]) -> Observation:

@@ -4,7 +4,7 @@ Invariants:
 
 * A pod is made only when the one before it is gone: they have one name in one namespace, so the API server itself lets no second one be.
 * Whether a pod is gone is the kubelet's word. Only that of a FENCED node is not waited for; `force` shortens the time that a container has
-  to end and never does without that word.
+  to end and never does without that word. (What is known of a SILENT node elsewhere comes by `release`, and is decided in `conditions`.)
 * What moves off a node that works leaves by eviction, however long that is held up, so that disruption budgets hold.
 * What ended by itself, well or badly, is made anew only for a newer spec; what its node took away, for any.
 * Where one pod will do for both specs only its counters are written anew.

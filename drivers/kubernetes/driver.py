@@ -41,7 +41,7 @@ class RightsMissing(Unauthorized):
 
 
 class KubernetesDriver:
-    """Implements Driver, Prepare, ConsoleLog, Events, Tenants, Meddled, LogStream and Exec. Open one with `open_kubernetes`."""
+    """Implements Driver, Prepare, ConsoleLog, Events, Releases, Tenants, Meddled, LogStream and Exec. Open one with `open_kubernetes`."""
 
     def __init__(self, api: Api, owner: str, options: Options) -> None:
         self._api, self._owner, self._options = api, owner, options
@@ -110,6 +110,10 @@ class KubernetesDriver:
             raise InvalidSpec(detail=f"{instance_id!r} is not a UUID in canonical form")
         self._view.ready()
         self._writes.remove(instance_id)
+
+    def release(self, instance_id: str, host: str) -> None:
+        self._view.ready()
+        self._writes.release(instance_id, host)
 
     def settle(self, tenants: Sequence[Tenant], whole: bool) -> None:
         self._view.ready()

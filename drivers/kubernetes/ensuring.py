@@ -16,7 +16,7 @@ from typing import Any, Final
 from drivers.base import Health, InstanceSpec, Power
 from drivers.container import Meddling
 from drivers.errors import EvictionHeld, HostUnreachable, InvalidSpec, TenantUnsettled
-from drivers.kubernetes import devices, names, nodes, returning, tenancy
+from drivers.kubernetes import conditions, devices, names, nodes, returning, tenancy
 from drivers.kubernetes import pod as making
 from drivers.kubernetes.api import MERGE, Api
 from drivers.kubernetes.deciding import SHORT_S, Act, acts
@@ -94,6 +94,12 @@ class Ensuring:
         gpus = self._view.gpus.claim(instance_id)
         if gpus is not None:
             self._let_go(gpus)
+
+    def release(self, instance_id: str, host: str) -> None:
+        """Its pod's object, for whose end nobody is left to wait."""
+        seen = self._view.pod(instance_id)
+        if seen is not None and seen.node == host and conditions.leaving(seen, self._view.health(seen)):
+            self._erase(seen)
 
     # -- one act -------------------------------------------------------------------------------------------------------------------
 

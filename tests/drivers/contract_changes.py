@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from drivers.base import Condition, ConsoleLog, Driver, Events, Power
+from drivers.base import Condition, ConsoleLog, Driver, Events, Power, Releases
 from drivers.errors import DriverError, HostUnreachable, Permanent
 from tests.drivers.contract import OTHER_OWNER, OWNER, Backend, boots_are, converge, eventually, ids, later, need, settle
 
@@ -169,6 +169,18 @@ def test_a_new_connection_sees_the_same_truth(backend: Backend, driver: Driver) 
         boots_are(backend, spec.instance_id, 1)
     finally:
         again.close()
+
+
+def test_releasing_takes_nothing_away_that_is_not_leaving_a_host_out_of_sight(backend: Backend, driver: Driver) -> None:
+    if not isinstance(driver, Releases):
+        pytest.skip("this backend's hosts can't be lost while it answers")
+    spec = backend.make_spec()
+    assert not converge(backend, driver, spec).leaving
+    for id_, host in ((spec.instance_id, spec.host), (spec.instance_id, "another"), (str(uuid.uuid4()), spec.host)):
+        driver.release(id_, host)
+    seen = driver.observe(spec.instance_id)
+    assert (seen.condition, seen.generation) == (Condition.RUNNING, spec.generation)
+    boots_are(backend, spec.instance_id, 1)
 
 
 # -- what others do ----------------------------------------------------------------------------------------------------------------------

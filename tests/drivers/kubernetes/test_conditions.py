@@ -110,6 +110,18 @@ def test_what_is_being_deleted_is_busy_until_its_kubelet_agrees(said: dict[str, 
     assert conditions.verdict(pod, Health.READY, NOW) == (Condition.BUSY, None)
 
 
+@pytest.mark.parametrize("health", Health)
+@pytest.mark.parametrize("deleting", [True, False])
+@pytest.mark.parametrize("bound", [True, False])
+def test_only_what_was_told_to_end_on_a_silent_node_is_leaving(health: Health, deleting: bool, bound: bool) -> None:
+    told = {"deletionTimestamp": "2026-01-01T12:00:00Z", "deletionGracePeriodSeconds": 30} if deleting else {}
+    pod = records.pod(served(spec_of(power=Power.RUNNING if bound else Power.STOPPED), running() if bound else None, **told), OWNER)
+    seen = conditions.observation(pod, health, NOW)
+    assert seen.leaving is (bound and deleting and health is Health.SILENT)
+    if seen.leaving:
+        assert (seen.condition, seen.host) == (Condition.BUSY, "node-1")
+
+
 def test_a_stopped_instance_is_a_pod_behind_our_gate_and_on_no_node() -> None:
     raw = served(spec_of(power=Power.STOPPED))
     assert "nodeName" not in raw["spec"]

@@ -188,6 +188,45 @@ def test_a_node_that_lost_power_is_silent_until_it_is_fenced_and_what_it_ran_com
     gone(driver, moved)
 
 
+@pytest.mark.parametrize("released", [True, False], ids=["released", "not released"])
+def test_what_was_told_to_end_on_a_node_without_power_is_never_started_there_again(
+    cluster: Cluster, driver: KubernetesDriver, owner: str, make_spec: MakeSpec, released: bool
+) -> None:
+    first, second = cluster.nodes
+    spec = make_spec(host=second.name)
+    converge(driver, spec)
+    second.power_cut()
+    try:
+        assert not becomes(driver, spec, "host_silent").leaving
+        driver.release(spec.instance_id, second.name)  # too early: its kubelet would start it when it boots
+        assert driver.observe(spec.instance_id).condition is Condition.BUSY
+        moved = replace(spec, host=first.name, generation=2)
+        driver.ensure(moved)
+        assert until("leaving", lambda: driver.observe(spec.instance_id).leaving)
+        driver.release(spec.instance_id, first.name)  # the wrong host
+        assert driver.observe(spec.instance_id).leaving
+        if released:
+            driver.release(spec.instance_id, second.name)
+            assert driver.observe(spec.instance_id).condition is Condition.ABSENT
+            assert converge(driver, moved).host == first.name
+    finally:
+        second.start()
+    assert converge(driver, moved).host == first.name
+    until("the node runs nothing of it", lambda: not second.containers())
+    assert pods_by_instance(cluster, owner) == Counter([spec.instance_id])
+    assert starts(cluster, spec) == Counter({first.name: 1, second.name: 1}), "the one before the power was cut, and the one elsewhere"
+    gone(driver, moved)
+
+
+def starts(cluster: Cluster, spec: InstanceSpec) -> Counter[str]:
+    """How often its container was started, by node, as kubelets tell."""
+    events = cluster.api.ask(f"GET /api/v1/events?fieldSelector=involvedObject.name%3D{spec.name},reason%3DStarted")["items"]
+    found: Counter[str] = Counter()
+    for one in events:
+        found[one["source"]["host"]] += one.get("count") or 1
+    return found
+
+
 def health(driver: KubernetesDriver, name: str) -> Health:
     return next(host.health for host in driver.inventory().hosts if host.name == name)
 
