@@ -100,6 +100,7 @@ ADVICE: Mapping[str, str] = {
     "policy_refused": "Read the detail: a rule of the cluster (Pod Security, a limit range, a webhook). Change the request, or the rule.",
     "host_silent": "Look at the node. Once it is certainly off, say so: `kubectl taint node NODE"
     " node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`, or delete the node.",
+    "machine_off": "Nothing; what can be started elsewhere is. Find out why it is off, and switch it on when it may run again.",
     "host_fenced": "Start the instance to have it elsewhere. Take the taint off when the node is back.",
     "host_refused": "The node has less left than we think, or lacks a label: `kubectl describe node`.",
     "host_keeps_refusing": "Look at the node (`kubectl describe node`) and at how much disk the container writes; start or resize it.",

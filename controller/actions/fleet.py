@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from controller import errors
 from controller.actions import guard
 from controller.actions.env import Env
-from controller.model import devices, translate
+from controller.model import devices, fencing, translate
 from controller.model.identity import Identity, Right
 from controller.store import events, fleet, instances, projects
 from controller.store.sql import Row
@@ -155,18 +155,25 @@ def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) ->
             changed.append({"id": row["id"], **record})
             kind = "host.changed" if row["state"] == record["state"] else _BECAME[record["state"]]
             became[record["state"]] += [row["id"]] if row["state"] != record["state"] else []
-            facts.append(events.event(kind, "host", row["id"], row["name"], None, "chutian", instances=row["used_instances"]))
+            facts.append(_fact(kind, row, record["notes"]))
     there, lost = {found.name for found in inventory.hosts}, "fenced" if inventory.complete else "unreachable"
     for row in known.values():
         if row["backend_name"] not in there and row["state"] not in ("retired", "fenced", lost):
             fleet.set_host(conn, row["id"], None, state=lost, power_seen="unknown")
             became[lost].append(row["id"])
-            facts.append(events.event(_BECAME[lost], "host", row["id"], row["name"], None, "chutian", instances=row["used_instances"]))
+            facts.append(_fact(_BECAME[lost], row))
     fleet.insert_hosts(conn, fresh)
     fleet.update_hosts(conn, changed)
     events.add(conn, facts)
     for state, kind in _SEEN.items():
         events.add_for_all_on(conn, became[state], kind)
+
+
+def _fact(kind: str, row: Row, notes: Sequence[Row] = ()) -> events.Event:
+    """What became of a host, with what proves that where there is something."""
+    proof = fencing.proof_among(notes)
+    why = {"why": proof["code"], **proof["params"]} if proof and kind == _BECAME["fenced"] else {}
+    return events.event(kind, "host", row["id"], row["name"], None, "chutian", instances=row["used_instances"], **why)
 
 
 def _alone(found: HostInventory, twice: Mapping[str, str]) -> HostInventory:
@@ -177,11 +184,14 @@ def _alone(found: HostInventory, twice: Mapping[str, str]) -> HostInventory:
 
 
 def _told(value: Any) -> Any:
-    """A fact as it is compared: of notes without the backend's own words, which it may choose anew each time."""
+    """A fact as it is compared: of notes without the backend's own words, which it may choose anew each time, and without times, so that
+    the first stands."""
     if not isinstance(value, list):
         return value
     return [
-        {**one, "params": {k: v for k, v in one["params"].items() if k != "detail"}} if isinstance(one, dict) and "params" in one else one
+        {**one, "params": {k: v for k, v in one["params"].items() if k not in ("detail", "at")}}
+        if isinstance(one, dict) and "params" in one
+        else one
         for one in value
     ]
 

@@ -52,8 +52,8 @@ FACTS: dict[str, tuple[str, str]] = {
     "host.changed": ("Host {name} has other facts than before.", "主机 {name} 的配置信息有变化。"),
     "host.reachable": ("Host {name} answers again.", "主机 {name} 恢复响应。"),
     "host.fenced": (
-        "Host {name} is certain to run nothing any more; what was on it ({instances}) is started elsewhere where it can be.",
-        "已确认主机 {name} 不再运行任何实例；其上 {instances} 个实例将尽可能在别处启动。",
+        "Host {name} is certain to run nothing any more; what was on it ({instances}) is started elsewhere where it can be. {why}",
+        "已确认主机 {name} 不再运行任何实例；其上 {instances} 个实例将尽可能在别处启动。{why}",
     ),
     "host.draining": (
         "Host {name} is being emptied: what it runs is started elsewhere.",

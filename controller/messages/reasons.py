@@ -61,6 +61,10 @@ REASONS: dict[str, tuple[str, str]] = {
         "The host it was on is lost; it is started on another as soon as one is found.",
         "所在主机已失效，找到可用主机后立即启动。",
     ),
+    "machine_off": (
+        "Its machine is off, seen at {at} through the BMC endpoint: {endpoint}.",
+        "其服务器已关机（{at} 查得），BMC 接入点：{endpoint}。",
+    ),
     "no_room_to_evacuate": (
         "The host it was on is lost, and no other has room. Its quota is kept, and it is tried again; ask the operators for room.",
         "所在主机已失效，其他主机暂无空位。配额保留并持续重试，请联系运维增加容量。",

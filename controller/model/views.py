@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from controller.messages import render
+from controller.model import fencing
 from controller.model.devices import SHAPE, SIZES, exact
 from controller.model.request import POLICY
 from scheduler.reasons import Miss
@@ -162,10 +163,16 @@ def host(row: Row, reader: Reader) -> dict[str, Any]:
         ],
         "instances": row["used_instances"],
         "notes": [render(note["code"], note["params"], reader.lang) for note in (*row["notes"], *_to_wake(row))],
-        "reason": reason(row["endpoint_reason"] if row["state"] == "unreachable" else row["closed"], reader),
+        "reason": reason(_why_host(row), reader),
         "generation": row["generation"],
         "created_at": time(row["created_at"]),
     }
+
+
+def _why_host(row: Row) -> Row | None:
+    """Why it takes nothing new, as far as somebody said so."""
+    closed: Row | None = row["endpoint_reason"] if row["state"] == "unreachable" else row["closed"]
+    return (fencing.proof_among(row["notes"]) if row["state"] == "fenced" else None) or closed
 
 
 def _to_wake(row: Row) -> list[Row]:

@@ -2,7 +2,8 @@
 
 A look changes no instance by itself; it only makes those due that are not as recorded, so that a pass deals with them. An endpoint that
 does not answer makes its hosts unreachable and their instances unknown; nothing is freed and nothing is started elsewhere. Only what a host
-ran of which the endpoint makes it certain that it runs nothing any more is started elsewhere (`actions.relocating`). What bears our
+ran of which the endpoint, or its machine's BMC (`fencing`), makes it certain that it runs nothing any more is started elsewhere
+(`actions.relocating`). What bears our
 mark and is no instance of ours is dealt with by stated policy: left over from a deleted instance, it is removed; unknown altogether (a
 restored database knows less than the backend), it is reported and left alone.
 """
@@ -27,6 +28,7 @@ from controller.actions.fleet import discover
 from controller.connections import Connections
 from controller.model import translate
 from controller.model.lifecycle import SETTLED, State
+from controller.reconcile.fencing import Fencing
 from controller.reconcile.tenants import settle
 from controller.store import events, fleet, instances
 from controller.store.database import Database
@@ -45,7 +47,7 @@ class EndpointLoop:
 
     def __init__(self, database: Database, connections: Connections, env: Env) -> None:
         self._database, self._connections, self._env = database, connections, env
-        self._settings = env.settings
+        self._settings, self._fencing = env.settings, Fencing(database, connections)
         self._ending = threading.Event()
         self._pool = ThreadPoolExecutor(max(4, env.settings.workers // 3), thread_name_prefix="look")
         self._thread = threading.Thread(target=self._run, name="endpoints", daemon=True)
@@ -99,7 +101,7 @@ class EndpointLoop:
         try:
             driver = self._connections.driver(endpoint)
             self._prepare(endpoint["id"], driver)
-            inventory = driver.inventory()
+            inventory = self._fencing.judge(endpoint["id"], driver.inventory())
             seen = {one.instance_id: one for one in driver.observe_all()}
         except (HostUnreachable, Timeout) as error:
             log.warning("endpoint_silent", endpoint=endpoint["name"], reason=str(error))

@@ -18,7 +18,7 @@ from controller.model import translate
 from controller.model.lifecycle import ALTERED, SETTLED, UNBUILT, Act, Goal, Look, State, Step, next_step
 from controller.sealing import Broken, Seal
 from controller.store.events import Event, event
-from drivers.base import Condition, Driver, InstanceSpec, Observation, Reason
+from drivers.base import Condition, Driver, InstanceSpec, Observation, Reason, Releases
 from drivers.errors import DriverError, HostUnreachable, Permanent, TenantUnsettled
 
 log = structlog.get_logger()
@@ -30,6 +30,7 @@ _ADDRESS_S, _ADDRESS_FOR_S = 2.0, 120.0  # a guest that has just booted gets its
 
 
 Settle = Callable[[Driver], None]
+Off = Callable[[str], bool]
 
 
 class UserDataSealed(Permanent):
@@ -40,6 +41,10 @@ class UserDataSealed(Permanent):
 
 def _unasked(driver: Driver) -> None:
     raise DriverError(detail=f"{type(driver).__name__} asks for shares, and nobody tells it of them")
+
+
+def _unproven(_host: str) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +59,24 @@ class Outcome:
     told: bool = False
 
 
-def run(connect: Callable[[], Driver], row: Mapping[str, Any], settings: Settings, seal: Seal, settle: Settle = _unasked) -> Outcome:
+def run(
+    connect: Callable[[], Driver],
+    row: Mapping[str, Any],
+    settings: Settings,
+    seal: Seal,
+    settle: Settle = _unasked,
+    off: Off = _unproven,
+) -> Outcome:
     """Do one pass. Never raises: a driver that can't be opened or used is an outcome too.
 
-    `settle` tells the endpoint of the project's share, where its driver asks for that.
+    `settle` tells the endpoint of the project's share, where its driver asks for that; `off` whether one of its hosts is off from when it
+    is asked on, at some moment (`fencing`).
     """
     seen: Observation | None = None
     facts: tuple[Event, ...] = ()
     try:
         driver = connect()
-        seen = driver.observe(row["id"])
+        seen = _observe(driver, row["id"], off)
         step = next_step(_look(row, seen, settings))
         facts = _drift(row, seen, step)
         if step.act is Act.NOTHING:
@@ -80,6 +93,16 @@ def run(connect: Callable[[], Driver], row: Mapping[str, Any], settings: Setting
     except Exception as error:
         log.exception("driver_broke", instance=row["id"])
         return _failed(row, seen, DriverError(detail=f"{type(error).__name__}: {error}"[:300]), facts, settings)
+
+
+def _observe(driver: Driver, id_: str, off: Off) -> Observation:
+    """What is seen of it, without what is left of it on a host that is off. The order is what makes that safe: leaving, then off."""
+    seen = driver.observe(id_)
+    if not (seen.leaving and seen.host and isinstance(driver, Releases) and off(seen.host)):
+        return seen
+    log.info("released", instance=id_, host=seen.host)
+    driver.release(id_, seen.host)
+    return driver.observe(id_)
 
 
 def _ensure(driver: Driver, spec: InstanceSpec, settle: Settle) -> None:

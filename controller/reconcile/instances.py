@@ -21,6 +21,7 @@ import structlog
 from controller.config import Settings
 from controller.connections import Connections
 from controller.model.lifecycle import SETTLED, State
+from controller.reconcile.fencing import Fencing
 from controller.reconcile.instance_pass import Outcome, run
 from controller.reconcile.tenants import Teller
 from controller.sealing import Seal
@@ -44,7 +45,7 @@ class InstanceLoop:
         self._waiting: dict[str, deque[Row]] = defaultdict(deque)  # by endpoint
         self._running: dict[str, int] = defaultdict(int)  # threads by endpoint
         self._held: dict[str, str] = {}  # instances leased by us, with their endpoint
-        self._teller = Teller(database)
+        self._teller, self._fencing = Teller(database), Fencing(database, connections)
         self._hints: set[str] = set()
         self._stirred: set[str] = set()  # held instances of which a backend said something meanwhile
         self._found: deque[Outcome] = deque()
@@ -157,7 +158,8 @@ class InstanceLoop:
                     self._work.set()  # before it runs dry
             connect = partial(self._connections.driver, row["endpoint"])
             settle = partial(self._teller.tell, endpoint_id=endpoint_id, project_id=row["project_id"])
-            self._found.append(run(connect, row, self._settings, self._seal, settle))
+            off = partial(self._fencing.off, endpoint_id)
+            self._found.append(run(connect, row, self._settings, self._seal, settle, off))
             self._results.set()
 
     # -- record ------------------------------------------------------------------------------------------------------------------

@@ -296,6 +296,27 @@ def on_machines(conn: Connection, endpoint_id: str, machines: Iterable[str]) -> 
     return {row["machine"]: row["name"] for row in found}
 
 
+def behind_bmcs(conn: Connection, endpoint_id: str, names: Sequence[str]) -> Sequence[Row]:
+    """Which of an endpoint's hosts, by the backend's names, are machines whose BMC is an endpoint that answers.
+
+    `of_host` and `machine`: the machine as either calls it; `bmc`: the BMC's endpoint; `now`: when this was asked. A machine that another
+    host claims, too (whose note of that names the one that has it), is left out, on either side.
+    """
+    found = sql.rows(
+        conn,
+        "SELECT h.backend_name AS host, h.state, h.machine AS of_host, b.machine, now() AS now,"
+        " e.id, e.name, e.driver, e.uri, e.options, e.credentials"
+        " FROM hosts h JOIN hosts b ON b.machine = 'bmc ' || h.machine JOIN endpoints e ON e.id = b.endpoint_id"
+        " WHERE h.endpoint_id = CAST(:id AS uuid) AND h.backend_name = ANY(:names) AND h.state <> 'retired' AND h.machine <> ''"
+        " AND b.state <> 'retired' AND b.machine <> '' AND e.state = 'connected'"
+        " AND NOT EXISTS (SELECT 1 FROM hosts d, jsonb_array_elements(d.notes) note WHERE d.state <> 'retired'"
+        " AND note->>'code' = 'machine_enrolled' AND note->'params'->>'name' IN (h.name, b.name))",
+        id=endpoint_id,
+        names=list(names),
+    )
+    return [{**row, "bmc": {key: row[key] for key in ("id", "name", "driver", "uri", "options", "credentials")}} for row in found]
+
+
 def insert_hosts(conn: Connection, records: Sequence[Mapping[str, Any]]) -> None:
     """New hosts."""
     sql.insert(conn, "hosts", records)

@@ -18,9 +18,10 @@ from sqlalchemy import Connection
 from controller import sealing
 from controller.reconcile import instance_pass
 from controller.reconcile.endpoints import EndpointLoop
+from controller.reconcile.fencing import Fencing
 from controller.reconcile.instances import write
 from controller.store import fleet, instances
-from drivers.base import Driver, InstanceSpec, Inventory, Observation
+from drivers.base import Driver, InstanceSpec, Inventory, Observation, Releases
 from tests.controller.fixtures import Cloud
 
 T = TypeVar("T")
@@ -77,6 +78,10 @@ class Mortal:
     def remove(self, instance_id: str) -> None:
         self._call("remove", lambda: self.inner.remove(instance_id))
 
+    def release(self, instance_id: str, host: str) -> None:
+        assert isinstance(self.inner, Releases)
+        self._call("release", partial(self.inner.release, instance_id, host))
+
     def close(self) -> None:
         self.inner.close()
 
@@ -109,7 +114,8 @@ class Stepper:
     def examine(self, row: Any) -> instance_pass.Outcome:
         """One pass over one picked instance; nothing is recorded yet."""
         connect = partial(self.open, row["endpoint"])
-        return instance_pass.run(connect, row, self.cloud.settings, sealing.load(self.cloud.settings.seal_path))
+        off = partial(Fencing(MortalDatabase(self), MortalConnections(self)).off, row["endpoint_id"])
+        return instance_pass.run(connect, row, self.cloud.settings, sealing.load(self.cloud.settings.seal_path), off=off)
 
     def open(self, endpoint: Any) -> Driver:
         """The driver of an endpoint, mortal."""
