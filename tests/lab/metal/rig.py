@@ -107,7 +107,7 @@ def down(rig: Rig) -> None:
 def _server(folder: Path, host: Host, number: int, index: int, made_of: Hardware) -> Server:
     name = f"m{index}"
     address = machine.address(number, BMCS + index)
-    bmc = Bmc(host.machine, folder / "bmc" / name, address, name, servers_of.identity(folder, name), made_of.ipmi)
+    bmc = Bmc(host.machine, folder / "bmc" / name, address, name, made_of.uuid or servers_of.identity(folder, name), made_of.ipmi)
     return Server(host, bmc, made_of, index, machine.address(number, SERVERS + index))
 
 

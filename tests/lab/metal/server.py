@@ -58,6 +58,7 @@ class Hardware:
     cpus: int = 1
     disk: int = 1 << 30  # in bytes; takes no room until it is written
     ipmi: bool = False  # whether its BMC speaks that, too
+    uuid: str = ""  # of its firmware; empty: one of its own
 
 
 @dataclass(frozen=True, slots=True)
