@@ -113,4 +113,7 @@ SHOWN: dict[str, Callable[[Any], str]] = {
     "term_ends_at": local,
     "since": local,
     "at": local,
+    "began_at": local,
+    "ended_at": local,
+    "cleared_at": local,
 }

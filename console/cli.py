@@ -23,7 +23,10 @@ from console.verbs import command, global_options, group, help_option, help_text
 COMPLETE_VARIABLE = "_CHUTIAN_COMPLETE"
 _EXTRA = re.compile(r"Got unexpected extra arguments? \((.*)\)")  # click's words, the only way to know
 
-NOUNS = ("project", "quota", "user", "flavor", "image", "pool", "endpoint", "host", "request", "instance", "explain", "plan")
+NOUNS = (
+    *("project", "quota", "user", "flavor", "image", "pool", "endpoint", "host", "request", "instance", "explain", "plan"),
+    *("machine", "run", "certificate"),
+)
 SINGLES = {  # commands without a noun, and the module each is in
     "login": "login",
     "whoami": "login",
@@ -37,8 +40,8 @@ SINGLES = {  # commands without a noun, and the module each is in
     "version": "local",
 }
 SECTIONS = {  # how `chutian --help` groups them
-    "ask": ("instance", "request", "explain", "events", "quota", "project"),
-    "operate": ("host", "pool", "endpoint", "flavor", "image", "user", "plan", "simulate"),
+    "ask": ("instance", "request", "explain", "events", "quota", "project", "certificate"),
+    "operate": ("host", "pool", "endpoint", "machine", "run", "flavor", "image", "user", "plan", "simulate"),
     "self": ("login", "whoami", "completion", "version"),
     "controller": ("serve", "migrate", "bootstrap", "stop-database"),
 }

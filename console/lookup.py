@@ -34,10 +34,15 @@ def request(app: App, reference: str, project: str | None = None) -> str:
     return reference if _ID.fullmatch(reference) else _begins(app, "request", reference, at("requests"), project)
 
 
+def newest(app: App, noun: str, reference: str) -> str:
+    """The id of a run or a certificate (`noun`: as the API's address has it), by id or its beginning."""
+    return reference if _ID.fullmatch(reference) else _begins(app, noun, reference, at(noun), None)
+
+
 def _begins(app: App, noun: str, reference: str, path: str, project: str | None) -> str:
     found: list[Body] = []
     if _BEGINNING.fullmatch(reference):
-        found = [item for item in app.client().pages(path, project=project) if item["id"].startswith(reference)]
+        found = [item for item in app.client().pages(path, **({"project": project} if project else {})) if item["id"].startswith(reference)]
     return _only(app, noun, reference, found)
 
 
@@ -46,6 +51,6 @@ def _only(app: App, noun: str, reference: str, found: Iterable[Body]) -> str:
     if not several:
         raise ApiError("not_found", app.say(f"lookup.no_{noun}", reference=reference), status=404)
     if len(several) > 1:
-        where = ", ".join(f"{item['project']}: {item['id']}" for item in several[:8])
+        where = ", ".join(f"{item.get('project') or item.get('host')}: {item['id']}" for item in several[:8])
         raise ApiError("ambiguous", app.say("lookup.ambiguous", reference=reference, where=where))
     return str(several[0]["id"])

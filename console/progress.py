@@ -60,6 +60,29 @@ def request(app: App, request_id: str, deadline: float) -> tuple[int, Body]:
     return code, body
 
 
+def run(app: App, newest: Callable[[], str], before: str, deadline: float) -> tuple[int, Body | None]:
+    """Wait for the run that comes after `before` to begin and to end, told task by task; the exit code and the run."""
+    told: dict[int, str] = {}
+
+    def on_look(body: Body) -> None:
+        for number, task in enumerate(body.get("tasks") or []):
+            if told.get(number) != task["state"]:
+                told[number] = task["state"]
+                note(f"{task['name']}: {task['state']}" + (f" ({cell(app.say, 'text', task['text'])})" if task.get("text") else ""))
+
+    try:
+        body = waiting.run(app.client(), newest, before, deadline, on_look)
+    except ApiError as error:
+        if error.code != "timeout":
+            raise
+        note(app.say("wait.timeout"))
+        return TIMEOUT, error.details.get("run")
+    if body["state"] != "done":
+        shown = body.get("host") or body["id"]
+        note(app.say("wait.failed", name=shown, state=body["state"], reason=cell(app.say, "reason", body.get("reason"))))
+    return (OK if body["state"] == "done" else FAILED), body
+
+
 @contextmanager
 def _shown(app: App) -> Iterator[Callable[[Mapping[str, Body]], None]]:
     """A function to call after each look."""

@@ -14,6 +14,9 @@ GROUPS: dict[str, Pair] = {
     "group.pool": ("资源池：运维人员命名的一组主机", "Pools: the operators' named sets of hosts"),
     "group.endpoint": ("接入点：驱动所连接的对象", "Endpoints: what the drivers connect to"),
     "group.host": ("主机：有容量的地方", "Hosts: the places with capacity"),
+    "group.machine": ("裸金属服务器：检测、清除、隔离", "Bare machines: inspected, wiped, in quarantine"),
+    "group.run": ("运行记录：在裸金属服务器上执行的剧本", "Runs: playbooks at work on bare machines"),
+    "group.certificate": ("清除证明：磁盘已被清除的签名证明", "Certificates: signed proofs that disks were cleared"),
     "group.request": ("申请单：部门申请资源，审批人决定", "Requests: what a department applies for, decided by approvers"),
     "group.instance": ("实例：项目正在运行的东西", "Instances: what a project has running"),
     "group.plan": ("规划：该把什么迁到哪里，以及“假如”（只计算，不执行）", "Plans: what should move where, and what if; nothing is done"),
@@ -144,6 +147,19 @@ COMMANDS: dict[str, Pair] = {
     "help.host.drain": ("停止放置，并将其上实例在别处启动", "Cordon, and start elsewhere what it runs"),
     "help.host.uncordon": ("恢复放置", "Allow placements again"),
     "help.host.retire": ("主机退役", "Retire a host for good"),
+    "help.machine.list": ("列出裸金属服务器及其状态", "List bare machines and how far each is"),
+    "help.machine.show": ("查看一台服务器的实际配置", "Show what a machine is made of"),
+    "help.machine.inspect": (
+        "检测：从内存系统启动，由服务器自报配置（会关机，不改磁盘）",
+        "Start it into the ramdisk and let it say what it is; it is switched off, its disks are left alone",
+    ),
+    "help.machine.wipe": ("清除全部磁盘，每块出具证明", "Clear all its disks, with a certificate for each"),
+    "help.machine.trust": ("按现状解除隔离", "Take it out of quarantine as it is"),
+    "help.run.list": ("列出运行记录，最新在前", "List runs of playbooks, the newest first"),
+    "help.run.show": ("查看一次运行的每一步", "Show a run, task by task"),
+    "help.certificate.list": ("列出清除证明，最新在前", "List certificates, the newest first"),
+    "help.certificate.show": ("查看一份清除证明", "Show a certificate"),
+    "help.certificate.save": ("存为文件，以便用 openssl 验证", "Save its document, signature and key, to be verified by openssl"),
     "help.request.create": (
         (
             "提交申请单\n\n\b\n  chutian request create -f request.yaml --explain   先看能否满足\n"
@@ -273,6 +289,8 @@ OPTIONS: dict[str, Pair] = {
     "opt.in-state": ("只看此状态", "Only in this state."),
     "opt.in-project": ("所在项目", "In which project."),
     "opt.on-host": ("只看此主机上的（运维）", "Only on this host (operators)."),
+    "opt.about-instance": ("只看与此实例（id）有关的", "Only about this instance (its id)."),
+    "opt.follow-run": ("持续跟踪直到结束", "Go on until it has ended."),
     "opt.named": ("只看此名字的", "Only of this name."),
     "opt.request-file": ("YAML 或 JSON 申请单；- 为标准输入", "Request in YAML or JSON; - is stdin."),
     "opt.project": ("项目的路径或 id", "Project, by path or id."),

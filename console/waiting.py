@@ -106,6 +106,30 @@ def image(client: Client, image_id: str, deadline: float, time_of: Clock = time)
     return body
 
 
+def run(
+    client: Client,
+    newest: Callable[[], str],
+    before: str,
+    deadline: float,
+    on_look: Callable[[Body], None] = lambda _: None,
+    time_of: Clock = time,
+) -> Body:
+    """The run of a playbook that comes after `before`, once it has ended. Raises ApiError `timeout`, with the run in its details."""
+    body: Body = {}
+
+    def settled() -> bool:
+        if not body and (found := newest()) != before:
+            body["id"] = found
+        if body:
+            body.update(client.get(at("runs", body["id"])))
+            on_look(body)
+        return bool(body) and body["state"] not in {"waiting", "running"}
+
+    if not _again(settled, deadline, time_of):
+        raise ApiError("timeout", "timeout", {"run": body or None})
+    return body
+
+
 def _again(settled: Callable[[], bool], deadline: float, time_of: Clock) -> bool:
     """Ask until it is so (True) or the deadline has passed (False), ever less often."""
     period = PERIOD_S

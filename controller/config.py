@@ -59,6 +59,22 @@ class Settings(BaseSettings):
     stop_grace_s: int = Field(60, ge=0, description="How long a guest may take to shut down before its power is cut.")
     retry_max_s: float = Field(30.0, gt=0, description="Longest pause between two tries of a failing step.")
     lease_s: float = Field(15.0, ge=1, description="A controller that died leaves its work to others after this time.")
+    depot_listen: str | None = Field(
+        None,
+        description="Address and port, on the network of bare machines, at which they fetch what they start from, by plain HTTP;"
+        " without it machines are enrolled and looked at, and not handed out. `guests/ramdisk/build` makes what is served:"
+        " its folder is `data_dir/depot/ramdisk`.",
+        pattern=r"^\S+:\d+$",
+    )
+    depot_url: str | None = Field(
+        None,
+        description="How bare machines and their BMCs reach it, where that isn't `http://` and `depot_listen`.",
+        pattern=r"^https?://\S+$",
+    )
+    playbooks_dir: Path | None = Field(
+        None, description="The folder of the playbooks that bare machines are set up with; else this release's."
+    )
+    metal_runs: int = Field(4, ge=1, le=64, description="Bare machines that this controller inspects, provisions or wipes at once.")
     max_body_bytes: int = Field(1 << 20, ge=1024, description="Largest body of a request other than an image's content.")
     max_image_bytes: int = Field(64 << 30, ge=1 << 20, description="Largest image that may be imported.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
@@ -86,6 +102,16 @@ class Settings(BaseSettings):
     def seal_path(self) -> Path:
         """Where the keys are that seal secrets."""
         return self.seal_keys or self.data_dir / "keys" / "seal.keys"
+
+    @property
+    def depot_at(self) -> str:
+        """The URL of the depot for bare machines; empty where there is none."""
+        return (self.depot_url or f"http://{self.depot_listen}").rstrip("/") if self.depot_listen else ""
+
+    @property
+    def playbooks(self) -> Path:
+        """Where the playbooks are."""
+        return self.playbooks_dir or Path(__file__).parents[1] / "playbooks"
 
     def at_once(self, driver: str) -> int:
         """How many workers one endpoint of a driver may occupy."""

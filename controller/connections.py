@@ -11,6 +11,7 @@ from typing import Any
 from controller.sealing import Broken, Seal
 from drivers.base import Driver, Events, Prepare
 from drivers.errors import DriverError
+from drivers.journal import Journal, Journaled, Workplace
 from drivers.registry import open_driver
 
 Endpoint = Mapping[str, Any]
@@ -35,8 +36,18 @@ class Connections:
     was hosts.
     """
 
-    def __init__(self, owner: str, wake: Callable[[str], None], seal: Seal, look: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        owner: str,
+        wake: Callable[[str], None],
+        seal: Seal,
+        look: Callable[[str], None] = lambda _: None,
+        *,
+        journal: Callable[[str], Journal] | None = None,
+        workplace: Workplace | None = None,
+    ) -> None:
         self._owner, self._wake, self._seal, self._look = owner, wake, seal, look
+        self._journal, self._workplace = journal, workplace
         self._lock = threading.Lock()
         self._slots: dict[str, _Slot] = {}
 
@@ -69,6 +80,8 @@ class Connections:
         """A connection of its own, prepared for instances; the caller closes it. `credentials`: in clear, empty for none."""
         options = {**endpoint["options"], **({"credentials": credentials} if credentials else {})}
         driver = open_driver(endpoint["driver"], endpoint["uri"], self._owner, options)
+        if isinstance(driver, Journaled) and self._journal and self._workplace:
+            driver.keep(self._journal(endpoint["id"]), self._workplace)
         if isinstance(driver, Prepare):
             driver.prepare()
         return driver

@@ -20,6 +20,7 @@ from controller.api.app import build
 from controller.api.call import Identities, Services
 from controller.config import Settings
 from controller.connections import Connections
+from controller.journals import DatabaseJournal
 from controller.model import views
 from controller.model.identity import Right
 from controller.model.request import Submission
@@ -28,6 +29,7 @@ from controller.reconcile.housekeeping import HousekeepingLoop
 from controller.reconcile.instances import InstanceLoop
 from controller.store import embedded, numbering, schema, sql
 from controller.store.database import Database
+from drivers.journal import Workplace
 from scheduler.warm import warm
 
 log = structlog.get_logger()
@@ -65,7 +67,14 @@ class Controller:
         self.env = Env(settings, fresh_id)
         owner = database.run(lambda conn: str(sql.scalar(conn, "SELECT owner FROM cloud")))
         seal = sealing.load(settings.seal_path)
-        self.connections = Connections(owner, self._wake, seal, self._look_soon)
+        self.connections = Connections(
+            owner,
+            self._wake,
+            seal,
+            self._look_soon,
+            journal=lambda endpoint_id: DatabaseJournal(database, seal, endpoint_id),
+            workplace=Workplace(settings.data_dir, settings.depot_listen or "", settings.depot_at, settings.playbooks, settings.metal_runs),
+        )
         database.run(lambda conn: keys.check(conn, seal))
         self.instances = InstanceLoop(database, self.connections, settings, seal)
         self.endpoints = EndpointLoop(database, self.connections, self.env)

@@ -17,6 +17,8 @@
     - BmcBusy            a BMC takes no requests just now
     - TenantUnsettled    the endpoint must be told of the project's share first (`drivers.container.Tenants`)
     - EvictionHeld       a budget of the backend allows nobody to be taken away just now
+    - DepotClosed        what machines start from can't be served to them
+    - MachineTaken       the machine is another instance's, or not clean yet
     - NotRunning         there is nothing that runs, so nothing to talk to
   x Unauthorized         the backend refuses our credentials, or they lack a right: tried again, as their owner can mend that
     - PasswordRefused    a BMC refuses user name or password
@@ -36,6 +38,7 @@
     - WriteError         a disk can't be written
     - ReadbackMismatch   a disk doesn't hold what was written to it
     - WipeFailed         a disk could not be wiped, or not be proven to be
+    - MachineQuarantined the machine could not be cleared, and is given to nobody until its operators decide
 
 Every error carries a `Reason`: a stable code with parameters, which the controller turns into a sentence in the reader's language.
 Anything else that escapes a driver is a bug; the controller treats it as transient and raises an alarm.
@@ -262,3 +265,21 @@ class WipeFailed(Permanent):
     """Disks could not be wiped. Parameters: `disks` (names with serial numbers), `detail`."""
 
     code = "wipe_failed"
+
+
+class DepotClosed(Transient):
+    """What machines start from can't be served to them. Parameters: `address`, `detail`."""
+
+    code = "depot_closed"
+
+
+class MachineTaken(Transient):
+    """The machine is another instance's, or not clean yet. Parameters: `host`."""
+
+    code = "machine_taken"
+
+
+class MachineQuarantined(Permanent):
+    """The machine could not be cleared. Parameters: `why` (a code), and those of that."""
+
+    code = "machine_quarantined"

@@ -158,7 +158,7 @@ def _add_units(draft: Draft, number: int, item: Item, meaning: _Meaning, new_id:
         "kind": item.kind,
         **devices.wish(flavor),
         "arch": image["arch"] or None,
-        "traits": frozenset(flavor["traits"]),
+        "traits": devices.traits(item.kind, flavor),
         "pools": (meaning.pools[item.pool]["name"],) if item.pool else (),
         "zones": (item.zone,) if item.zone else (),
         "sites": (item.site,) if item.site else (),

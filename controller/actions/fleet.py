@@ -14,7 +14,7 @@ from controller.actions import guard
 from controller.actions.env import Env
 from controller.model import devices, fencing, translate
 from controller.model.identity import Identity, Right
-from controller.store import events, fleet, instances, projects
+from controller.store import events, fleet, instances, machines, projects
 from controller.store.sql import Row
 from drivers.base import HostInventory, Inventory, Reason
 
@@ -55,8 +55,8 @@ def update_pool(conn: Connection, identity: Identity, reference: str, generation
     merged = {name: changes.get(name, row[name]) for name in _CHANGING}
     records = []
     for host in fleet.hosts_in(conn, row["id"]):
-        room = devices.capacity(host["inventory"], merged["overcommit"], merged["reserved"])
-        cells = devices.cells_of(host["cells"], merged["overcommit"], merged["reserved"])
+        terms = devices.shared_out(host["kinds"], merged["overcommit"], merged["reserved"])
+        room, cells = devices.capacity(host["inventory"], *terms), devices.cells_of(host["cells"], *terms)
         over = [name for name in devices.SIZES[:3] if host["used_" + name] > room[name]]
         over += ["numa_nodes"] if devices.overfull({**host, "cells": cells}) else []
         if over and host["state"] != "retired":
@@ -134,6 +134,7 @@ def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) ->
 
     A row is written only where something differs, since every write makes placements on that host look again. A retired host stays retired.
     """
+    held = machines.held_back(conn, endpoint["id"])  # a look may be older than what was recorded meanwhile
     known = {row["backend_name"]: row for row in fleet.hosts_of(conn, endpoint["id"])}
     pools = fleet.pools(conn, {endpoint["pool_id"], *(row["pool_id"] for row in known.values())})
     taken = fleet.names_taken(conn, (found.name for found in inventory.hosts if found.name not in known))
@@ -144,6 +145,7 @@ def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) ->
         row = known.get(found.name)
         pool = pools[row["pool_id"] if row else endpoint["pool_id"]]
         record = translate.host_record(_alone(found, twice), pool["overcommit"], pool["reserved"], row)
+        record["closed"] = held or record["closed"]
         if row is None:
             name = found.name if found.name not in taken else f"{endpoint['name']}-{found.name}"
             id_ = env.new_id()

@@ -78,6 +78,8 @@ def rebuild(conn: Connection, env: Env, identity: Identity, instance_id: str, im
 def resize(conn: Connection, env: Env, identity: Identity, instance_id: str, flavor: str, generation: int | None) -> Row:
     """Make it another size where it is. Growth is counted and taken here; shrinking frees its part when the backend has done it."""
     row = _begun(conn, identity, instance_id, generation)
+    if row["kind"] == "bare_metal":
+        raise errors.InvalidState("machine_fixed", name=row["name"])
     terms.unpromised(conn, row)
     size = catalogue.get(conn, "flavors", flavor)
     if size is None:

@@ -45,7 +45,7 @@ def offers(conn: Connection, view: Fleet, draft: Draft, key: str, others: Sequen
 
 def _with(unit: Unit, flavor: Row) -> Item:
     wish: dict[str, Any] = devices.wish(flavor)
-    return replace(unit.wish, traits=frozenset(flavor["traits"]), **wish)
+    return replace(unit.wish, traits=devices.traits(unit.wish.kind, flavor), **wish)
 
 
 def _near(refused: Unit, flavors: Sequence[Row]) -> list[Row]:

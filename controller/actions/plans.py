@@ -164,7 +164,7 @@ def _flavor(conn: Connection, reference: str) -> Item:
     row = catalogue.find(conn, "flavors", [reference]).get(reference)
     if row is None:
         raise errors.NotFound("flavor_not_found", name=reference)
-    return Item(row["name"], row["kind"], arch=row["arch"], traits=frozenset(row["traits"]), **devices.wish(row))
+    return Item(row["name"], row["kind"], arch=row["arch"], traits=devices.traits(row["kind"], row), **devices.wish(row))
 
 
 def _gang(conn: Connection, number: int, wanted: Mapping[str, Any]) -> tuple[Item, ...]:

@@ -16,7 +16,20 @@ from controller.api import errors as api_errors
 from controller.api import examples, metrics, parameters
 from controller.api.call import Services, caller
 from controller.api.json import Json
-from controller.api.routes import catalogue, events, fleet, guests, health, instances, people, placements, plans, projects, requests
+from controller.api.routes import (
+    catalogue,
+    events,
+    fleet,
+    guests,
+    health,
+    instances,
+    machines,
+    people,
+    placements,
+    plans,
+    projects,
+    requests,
+)
 from controller.messages import render
 
 Scope = MutableMapping[str, Any]
@@ -36,6 +49,7 @@ _ROUTERS = tuple(
         people,
         catalogue,
         fleet,
+        machines,
         placements,
         plans,
         events,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller.messages.facts import FACTS
+from controller.messages.metal import METAL
 from controller.messages.reasons import REASONS
 from controller.messages.refusals import REFUSALS
 from controller.messages.rules import RULES
@@ -26,7 +27,7 @@ _RESOURCES = {
     "gpus": ("GPUs", "GPU"),
 }
 
-CATALOGUE: dict[str, tuple[str, str]] = {**REFUSALS, **REASONS, **FACTS, **RULES}
+CATALOGUE: dict[str, tuple[str, str]] = {**REFUSALS, **REASONS, **METAL, **FACTS, **RULES}
 
 
 class _Lenient(dict[str, Any]):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -173,6 +173,31 @@ def capacity(
     room = {name: max(0, math.floor((inventory[name] - reserved.get(name, 0)) * overcommit.get(name, 1.0))) for name in sizes}
     most = inventory.get("instances")
     return room if most is None else room | {"vcpus": min(room["vcpus"], most)}
+
+
+def whole(kinds: Collection[str]) -> bool:
+    """Whether a host is a bare machine, which is given out as a whole."""
+    return set(kinds) == {"bare_metal"}
+
+
+def shared_out(
+    kinds: Collection[str], overcommit: Mapping[str, Any], reserved: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """A pool's overcommit and reserve, as they hold for a host: a bare machine is given out as it is."""
+    return ({}, {}) if whole(kinds) else (overcommit, reserved)
+
+
+def exactly(vcpus: int) -> str:
+    """The trait of a bare machine with so many hardware threads."""
+    return f"exactly {vcpus} vCPUs"
+
+
+def traits(kind: str, flavor: Row) -> frozenset[str]:
+    """The traits that a flavor asks for. One of bare metal means machines with exactly its vCPUs: so who has one has all of it, in the
+    ledger as in his quota, and nobody is given a larger machine than he is charged for.
+    """
+    asked = frozenset(flavor["traits"] or ())
+    return asked | {exactly(flavor["vcpus"])} if kind == "bare_metal" else asked
 
 
 def cells_of(kept: Sequence[Row], overcommit: Mapping[str, float], reserved: Mapping[str, int]) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ _STATES = {Health.READY: "up", Health.SILENT: "unreachable", Health.FENCED: "fen
 def host(row: Mapping[str, Any]) -> scheduler.Host:
     """A host's row, for the scheduler. A retired or silent host is not `up`; one that is off is silent for a reason that is known."""
     licences, size = frozenset(row["licences"]), devices.resources(row)
+    metal = devices.whole(row["kinds"])
     return scheduler.Host(
         id=row["id"],
         name=row["name"],
@@ -31,7 +32,7 @@ def host(row: Mapping[str, Any]) -> scheduler.Host:
         zone=row["zone"],
         site=row["site"],
         arch=row["arch"],
-        traits=frozenset(row["traits"]) | licences,
+        traits=frozenset(row["traits"]) | licences | ({devices.exactly(row["vcpus"])} if metal else set()),
         kinds=frozenset(row["kinds"]),
         capacity=replace(size, gpus=len(row["devices"])),
         used=devices.resources(row, "used_"),
@@ -41,7 +42,7 @@ def host(row: Mapping[str, Any]) -> scheduler.Host:
         rack=row["rack"],
         level=row["level"],
         tenants=frozenset({row["dedicated_to"]} if row["dedicated_to"] else ()),
-        on=row["power"] != "off",
+        on=metal or row["power"] != "off",  # who provisions a machine switches it on
         wakes=row["may_wake"],
         order=row["fill_order"],
         licences=licences,
@@ -58,6 +59,7 @@ def host_record(
         inventory["instances"] = found.instances
     parts = devices.found_on(found, known)
     given, mixed = parts.pop("given"), parts.pop("mixed")
+    overcommit, reserved = devices.shared_out(found.kinds, overcommit, reserved)
     notes = (*found.notes, *((Reason("gpu_models_mixed", {"model": parts["gpu_model"]}),) if mixed else ()))
     return {
         **parts,
@@ -147,7 +149,7 @@ def resident(row: Mapping[str, Any], pools: Mapping[str, str], level: int, dedic
     item = replace(
         bare,
         arch=row["arch"] or None,
-        traits=frozenset(row["traits"] or ()),
+        traits=devices.traits(bare.kind, row),
         pools=(pools[row["pool"]],) if row["pool"] in pools else (),
         zones=(row["zone"],) if row["zone"] else (),
         sites=(row["site"],) if row["site"] else (),

@@ -177,7 +177,7 @@ def _why_host(row: Row) -> Row | None:
 
 def _to_wake(row: Row) -> list[Row]:
     """Somebody waits for the host to be switched on."""
-    waits = row["power"] == "off" and row["used_instances"] > 0
+    waits = row["power"] == "off" and row["used_instances"] > 0 and "bare_metal" not in row["kinds"]
     return [{"code": "host_to_wake", "params": {"count": row["used_instances"]}}] if waits else []
 
 
@@ -251,7 +251,7 @@ def _lost(row: Row) -> str:
     if row["state"] == "deleted":
         return "up"
     state: str = row["host_state"]
-    return "off" if row["host_power"] == "off" and state != "fenced" else state
+    return "off" if row["host_power"] == "off" and state != "fenced" and row["kind"] != "bare_metal" else state
 
 
 def _why(row: Row, lost: str) -> Row | None:

@@ -35,6 +35,7 @@ from controller.store.database import Database
 from drivers.base import Condition, Driver, Inventory, Observation, Prepare
 from drivers.container import Meddled
 from drivers.errors import DriverError, HostUnreachable, Timeout
+from drivers.journal import Tends
 
 log = structlog.get_logger()
 Row = Mapping[str, Any]
@@ -101,6 +102,8 @@ class EndpointLoop:
         try:
             driver = self._connections.driver(endpoint)
             self._prepare(endpoint["id"], driver)
+            if isinstance(driver, Tends):
+                driver.tend()
             inventory = self._fencing.judge(endpoint["id"], driver.inventory())
             seen = {one.instance_id: one for one in driver.observe_all()}
         except (HostUnreachable, Timeout) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection
 
 from controller.store import sql
@@ -273,15 +274,16 @@ def placed_in(conn: Connection, pool_id: str, more: Iterable[str]) -> Sequence[R
     )
 
 
-def page_hosts(conn: Connection, filters: Mapping[str, str | None], after: str, limit: int) -> Sequence[Row]:
-    """Hosts in order of name, by pool, zone and state."""
-    where = sql.narrowed({"pool": "p.name", "zone": _ZONE, "state": "h.state"})
+def page_hosts(conn: Connection, filters: Mapping[str, str | None], after: str, limit: int, kind: str = "") -> Sequence[Row]:
+    """Hosts in order of name, by pool, zone and state; `kind`: those alone that run it."""
+    where = sql.narrowed({"pool": "p.name", "zone": _ZONE, "state": "h.state"}) + (" AND :kind = ANY(h.kinds)" if kind else "")
     return sql.rows(
         conn,
         f"{HOST} WHERE h.name > :after AND e.state <> 'retired'{where} ORDER BY h.name LIMIT :limit",
         after=after,
         limit=limit,
         **filters,
+        **({"kind": kind} if kind else {}),
     )
 
 
@@ -347,6 +349,17 @@ def set_host(conn: Connection, host_id: str, generation: int | None, **changes: 
         **changes,
     )
     return host(conn, host_id) if touched else None
+
+
+def close_hosts(conn: Connection, ids: Sequence[str], closed: Mapping[str, Any] | None) -> None:
+    """Say why nobody is given these hosts, or (None) that somebody may be."""
+    sql.run(
+        conn,
+        "UPDATE hosts SET closed = CAST(:closed AS jsonb)"
+        " WHERE id = ANY(CAST(:ids AS uuid[])) AND closed IS DISTINCT FROM CAST(:closed AS jsonb)",
+        ids=list(ids),
+        closed=None if closed is None else orjson.dumps(closed).decode(),
+    )
 
 
 def set_hosts_state(conn: Connection, endpoint_id: str, old: str, new: str) -> Sequence[Row]:

@@ -129,7 +129,7 @@ WITH picked AS (
      WHERE i.id IN (
         SELECT d.id FROM instances d JOIN hosts h ON h.id = d.host_id
          WHERE d.due_at <= now() AND (d.leased_until IS NULL OR d.leased_until < now())
-           AND (h.state = 'up' AND h.power <> 'off' OR h.state = 'fenced' AND d.goal = 'gone')
+           AND (h.state = 'up' AND (h.power <> 'off' OR d.kind = 'bare_metal') OR h.state = 'fenced' AND d.goal = 'gone')
            AND NOT h.endpoint_id = ANY(CAST(:saturated AS uuid[]))
            AND NOT EXISTS (SELECT 1 FROM instances v WHERE v.preempted_for = d.request_id AND v.state <> 'deleted')
            AND (d.goal = 'gone' OR ((d.starts_at IS NULL OR d.starts_at <= now())

@@ -1,7 +1,7 @@
-"""The bare-metal driver, its first part: a machine behind a BMC is an endpoint with one host, which is looked at and not handed out yet.
+"""The bare-metal driver: a machine behind a BMC is an endpoint with one host, which holds one instance of the kind `bare_metal`.
 
-The host takes instances of the kind `bare_metal` alone, so that no VM and no container is placed there, and it is closed, so that nothing
-is: `ensure` would refuse it. Nothing of ours is on a machine that was never provisioned, so ABSENT is the truth about every instance.
+What takes minutes is a run of a playbook (`foreman`, `runs`); the driver begins it and looks. What is whose is in the machine's journal, as
+a BMC bears no marks (`record`). A run works on the machine alone: while one does, nobody else asks its BMC for anything.
 
 A look costs one request, which says whether the machine is on and which machine it is: so OFF is said of this very machine, at this very
 look, and others may go by it. The rest of what the BMC says is read again when either has changed, as that is when somebody may have opened
@@ -12,82 +12,193 @@ credentials open a new connection, which tries them at once.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
 
-from drivers.bare_metal.bmc import Bmc, open_bmc
-from drivers.bare_metal.machine import Machine
-from drivers.base import Condition, Driver, HostInventory, InstanceSpec, Inventory, Observation, Reason
+from drivers.bare_metal import options as settings
+from drivers.bare_metal.bmc import OFF, Bmc, open_bmc
+from drivers.bare_metal.foreman import Foreman, Job, foreman_at
+from drivers.bare_metal.host import host_of
+from drivers.bare_metal.machine import Act, Machine
+from drivers.bare_metal.orders import order_for
+from drivers.bare_metal.record import (
+    Do,
+    Record,
+    Stage,
+    Step,
+    Tenant,
+    Work,
+    begun,
+    busy,
+    claimed,
+    closed,
+    given_back,
+    observed,
+    powered,
+    to_ensure,
+    to_remove,
+    to_tend,
+)
+from drivers.base import Driver, HostPower, InstanceSpec, Inventory, Observation, Power
 from drivers.errors import NotSupported, PasswordRefused
+from drivers.journal import Entry, Journal, Workplace
 
-GIB: Final = 1 << 30
 LEFT_ALONE_S: Final = 300.0
 
 
 class BareMetalDriver:
-    """Implements Driver. Open one with `open_bare_metal`."""
+    """Implements Driver, Events, `journal.Journaled` and `journal.Tends`. Open one with `open_bare_metal`."""
 
-    def __init__(self, bmc: Bmc) -> None:
-        self._bmc = bmc
+    def __init__(self, bmc: Bmc, uri: str, options: Mapping[str, str]) -> None:
+        self._bmc, self._uri, self._options = bmc, uri, options
         self._known: Machine | None = None
         self._refused: tuple[float, PasswordRefused] | None = None
+        self._journal: Journal | None = None
+        self._workplace: Workplace | None = None
+        self._wake: Callable[[str], None] = lambda _: None
+
+    def keep(self, journal: Journal, workplace: Workplace) -> None:
+        self._journal, self._workplace = journal, workplace
+
+    def watch(self, wake: Callable[[str], None]) -> None:
+        self._wake = wake
 
     def inventory(self) -> Inventory:
+        entry, record = self._read()
+        if self._busy(record, entry) and self._known is not None:
+            return Inventory((host_of(replace(self._known, power=HostPower.UNKNOWN), record, depot=self._depot),))
         if self._refused is not None and time.monotonic() - self._refused[0] < LEFT_ALONE_S:
             raise PasswordRefused(**self._refused[1].reason.params)
         try:
-            seen, known = self._bmc.glance(), self._known
-            if known is None or (known.power, known.uuid) != seen:
-                known = self._known = self._bmc.machine()
+            return Inventory((host_of(self._look(), record, depot=self._depot),))
         except PasswordRefused as error:
             self._refused = time.monotonic(), error
             raise
-        return Inventory((host_of(known),))
 
     def observe(self, instance_id: str) -> Observation:
-        return Observation(instance_id, Condition.ABSENT)
+        entry, record = self._read()
+        installed = record.tenant is not None and record.tenant.stage is Stage.INSTALLED and record.tenant.instance_id == instance_id
+        power = self._bmc.power() if installed and not self._busy(record, entry) else HostPower.UNKNOWN
+        return observed(record, instance_id, power, entry.progress)
 
     def observe_all(self) -> tuple[Observation, ...]:
-        return ()
+        _, record = self._read()
+        return (self.observe(record.tenant.instance_id),) if record.tenant is not None else ()
 
     def ensure(self, spec: InstanceSpec) -> None:
-        raise NotSupported(detail=f"{spec.host} is only looked at: bare metal is not provisioned yet")
+        entry, record = self._read()
+        do = to_ensure(record, spec, self._age(record, entry))
+        if do is Do.PROVISION:
+            self._begin(Step.PROVISION, entry, record, claimed(spec), spec)
+        elif do is Do.POWER and record.tenant is not None:
+            self._power(entry, record, record.tenant, spec)
 
     def remove(self, instance_id: str) -> None:
-        """Nothing is there to remove."""
+        entry, record = self._read()
+        do = to_remove(record, instance_id, self._age(record, entry))
+        if do is Do.NOTHING or record.tenant is None:
+            return
+        if do is Do.WIPE:
+            self._begin(Step.WIPE, entry, record, given_back(record.tenant))
+        else:
+            self._write(entry, replace(record, tenant=given_back(record.tenant)))
+
+    def tend(self) -> None:
+        entry, record = self._read()
+        step, served = to_tend(record, entry.asked, self._age(record, entry))
+        if step is not None and self._depot:
+            self._begin(step, entry, served)
+        elif served is not record:
+            self._write(entry, served)
 
     def close(self) -> None:
         self._bmc.close()
 
+    # -- the machine ---------------------------------------------------------------------------------------------------------------
 
-def open_bare_metal(uri: str, owner: str, options: Mapping[str, str]) -> Driver:  # noqa: ARG001  # no owner: nothing is marked as ours yet
+    def _look(self) -> Machine:
+        seen, known = self._bmc.glance(), self._known
+        if known is None or (known.power, known.uuid) != seen:
+            known = self._known = self._bmc.machine()
+        return known
+
+    def _power(self, entry: Entry, record: Record, tenant: Tenant, spec: InstanceSpec) -> None:
+        """Bring it to the power state asked for, and write down that the spec holds. A reboot that is due is off, then on."""
+        power = self._bmc.power()
+        if powered(tenant, spec, power):
+            held = replace(tenant, generation=spec.generation, reboots=spec.reboots)
+            if held != tenant:
+                self._write(entry, replace(record, tenant=held))
+        elif power is HostPower.ON:
+            self._bmc.switch(OFF[spec.force])
+        elif power is HostPower.OFF and spec.power is Power.RUNNING:
+            self._write(entry, replace(record, tenant=replace(tenant, reboots=spec.reboots)))
+            self._bmc.switch(Act.ON)
+
+    # -- runs ----------------------------------------------------------------------------------------------------------------------
+
+    def _begin(self, step: Step, entry: Entry, record: Record, tenant: Tenant | None = None, spec: InstanceSpec | None = None) -> None:
+        """Put the run on record, which only one controller can, and start it."""
+        journal, foreman = self._journal_of(), self._foreman()
+        work = Work(journal.new_id(), step)
+        order = order_for(work, self._uri, self._options, self._look(), foreman.depot_folder, self._workplace_of().depot_url, spec)
+        if not self._write(entry, begun(record, work, tenant)):
+            return
+        if record.work is not None:
+            journal.keep_run(_cut_off(record.work))
+        whose = tenant or record.tenant
+        instance = whose.instance_id if whose else ""
+        project = whose.project_id if whose else None
+        foreman.begin(Job(work.run_id, step, journal, lambda: self._tell(instance), instance or None, project), order)
+
+    def _tell(self, instance_id: str) -> None:
+        if instance_id:
+            self._wake(instance_id)
+        self._wake("")
+
+    def _busy(self, record: Record, entry: Entry) -> bool:
+        return busy(record, self._age(record, entry))
+
+    def _age(self, record: Record, entry: Entry) -> float:
+        """How long ago the run on record was confirmed; very long, where this controller knows that it has ended."""
+        over = record.work is not None and self._depot and self._foreman().over(record.work.run_id)
+        return float("inf") if over else entry.age_s
+
+    # -- what it was given ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def _depot(self) -> bool:
+        return self._workplace is not None and bool(self._workplace.depot_url)
+
+    def _foreman(self) -> Foreman:
+        return foreman_at(self._workplace_of())
+
+    def _workplace_of(self) -> Workplace:
+        if self._workplace is None or not self._depot:
+            raise NotSupported(detail="no address is set at which machines fetch what they start from (depot_listen)")
+        return self._workplace
+
+    def _journal_of(self) -> Journal:
+        if self._journal is None:
+            raise NotSupported(detail="this controller keeps no journals")
+        return self._journal
+
+    def _read(self) -> tuple[Entry, Record]:
+        entry = self._journal.read() if self._journal else Entry()
+        return entry, Record.of(entry.document)
+
+    def _write(self, entry: Entry, record: Record) -> bool:
+        """Whether nobody was quicker; else nothing is done, and it is looked at again."""
+        return self._journal_of().write(record.document, entry.version, closed(record, depot=self._depot))
+
+
+def _cut_off(work: Work) -> Mapping[str, Any]:
+    """A run that ended with its controller, which could not write that down."""
+    return {"id": work.run_id, "step": work.step.value, "playbook": f"{work.step}.yml", "state": "interrupted"}
+
+
+def open_bare_metal(uri: str, owner: str, options: Mapping[str, str]) -> Driver:  # noqa: ARG001  # marks are in the journal, which is the owner's
     """Connect to one machine's BMC. Raises InvalidSpec, and what looking at the machine raises."""
-    return BareMetalDriver(open_bmc(uri, options))
-
-
-def host_of(machine: Machine) -> HostInventory:
-    """The machine as a host, on its BMC's word. Raises NotSupported where that word isn't enough to place anything by (IPMI).
-
-    Its identity is that of the BMC's machine and not of what runs on it: a hypervisor that is installed there is a host of its own, whose
-    identity is the same UUID without the first word.
-    """
-    name = machine.uuid or machine.serial
-    lacking = [
-        what
-        for what, there in (("uuid", name), ("arch", machine.arch), ("cpus", machine.cpus), ("memory", machine.memory_mib))
-        if not there
-    ]
-    if machine.cpus is None or machine.memory_mib is None or lacking:
-        raise NotSupported(detail=f"the BMC doesn't tell what its machine is: {', '.join(lacking)}")
-    return HostInventory(
-        name=machine.serial or name,
-        arch=machine.arch,
-        vcpus=machine.cpus,
-        memory_mib=machine.memory_mib,
-        disk_gib=sum(disk.size_bytes or 0 for disk in machine.disks) // GIB,
-        kinds=frozenset({"bare_metal"}),
-        machine=f"bmc {name.lower()}",
-        closed=Reason("machine_only_seen"),
-        instances=1,
-        power=machine.power,
-    )
+    settings.parse(options)
+    return BareMetalDriver(open_bmc(uri, options), uri, options)

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Final
 
+from drivers.bare_metal.reading import mac_of
 from drivers.errors import InvalidSpec
 
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
+WIPES: Final = ("secure", "discard", "overwrite", "ends")
 SUITES: Final = ("3", "17")
 
 
@@ -25,6 +27,16 @@ class Options:
     ca_file: str = ""  # else: PEM file on the controller's machine with who may have signed it; empty: whom the machine trusts
     cipher_suite: str = "17"  # of IPMI: 17 is SHA-256, 3 the old SHA-1, which is never fallen back to unasked
     timeout_s: str = "10"  # seconds for one call
+    boot_by: str = (
+        "network"  # how the machine starts into the ramdisk: `network` (DHCP and iPXE lead it to the depot) or `cd` (virtual media)
+    )
+    boot_mac: str = ""  # the port that it starts by; empty: any that the BMC tells of
+    root_disk: str = ""  # serial number or name of the disk to install on; empty: the smallest that the image fits on
+    wipe: str = (
+        "secure discard overwrite"  # how disks are cleared: the first that works and reads back as zeros; `ends`: head and tail alone
+    )
+    provision_s: str = "3600"  # seconds that setting the machine up may take
+    wipe_s: str = "86400"  # seconds that clearing its disks may take
 
     @property
     def call_s(self) -> float:
@@ -61,6 +73,19 @@ def parse(given: Mapping[str, str]) -> Options:
         raise InvalidSpec(detail=f"ca_file {options.ca_file!r} is not an absolute path")
     if options.cipher_suite not in SUITES:
         raise InvalidSpec(detail=f"cipher_suite is {options.cipher_suite!r}, not one of {', '.join(SUITES)}")
-    if not options.timeout_s.isdecimal() or not 1 <= int(options.timeout_s) <= 300:
-        raise InvalidSpec(detail=f"timeout_s is {options.timeout_s!r}, not a whole number of seconds from 1 to 300")
+    for name, most in (("timeout_s", 300), ("provision_s", 86_400), ("wipe_s", 30 * 86_400)):
+        given_s = getattr(options, name)
+        if not given_s.isdecimal() or not 1 <= int(given_s) <= most:
+            raise InvalidSpec(detail=f"{name} is {given_s!r}, not a whole number of seconds from 1 to {most}")
+    _check_setting_up(options)
     return options
+
+
+def _check_setting_up(options: Options) -> None:
+    if options.boot_by not in ("network", "cd"):
+        raise InvalidSpec(detail=f"boot_by is {options.boot_by!r}, not network or cd")
+    if options.boot_mac and not mac_of(options.boot_mac):
+        raise InvalidSpec(detail=f"boot_mac is {options.boot_mac!r}, not six pairs of hexadecimal digits")
+    methods = options.wipe.split()
+    if not methods or not set(methods) <= set(WIPES):
+        raise InvalidSpec(detail=f"wipe is {options.wipe!r}, not some of {', '.join(WIPES)}")

@@ -49,7 +49,7 @@ def test_a_bmc_is_trusted_by_the_fingerprint_that_its_refusal_names(
     (host,) = operator.walk("GET /v1/hosts", pool=body["pool"])
     assert enrolled["hosts"] == [host["name"]] == [service.resources[SYSTEM]["SerialNumber"]]
     assert (host["kinds"], host["power"], host["state"], host["cordoned"]) == (["bare_metal"], "on", "up", False)
-    assert host["inventory"] == {"vcpus": 64, "memory_mib": 381470, "disk_gib": 8346, "gpus": 0, "instances": 1}
+    assert host["inventory"] == {"vcpus": 64, "memory_mib": 381470, "disk_gib": 8346, "gpus": 0}
     assert host["reason"]["code"] == "machine_only_seen"
     assert WORD not in json.dumps([refusal, enrolled, host, operator.ask("GET /v1/events", limit=100)])
     assert WORD not in cloud.log.read_text()

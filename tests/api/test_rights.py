@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from controller.api.app import build
-from tests.api.outside import PLENTY, Caller, Cloud, fresh
+from tests.api.outside import PLENTY, Caller, Cloud, fresh, keep_run
 
 ROLES = ("member", "approver", "operator", "admin", "auditor")
 CALLERS = ("stranger", *ROLES, *(f"root {role}" for role in ROLES))
@@ -89,6 +89,15 @@ TABLE: dict[str, Row] = {
     "POST /v1/hosts/{host}/cordon": Row(OPERATORS),
     "POST /v1/hosts/{host}/uncordon": Row(OPERATORS),
     "POST /v1/hosts/{host}/retire": Row(OPERATORS),
+    "GET /v1/machines": Row(FLEET),
+    "GET /v1/machines/{machine}": Row(FLEET),
+    "POST /v1/machines/{machine}/inspect": Row(OPERATORS),
+    "POST /v1/machines/{machine}/wipe": Row(OPERATORS),
+    "POST /v1/machines/{machine}/trust": Row(OPERATORS),
+    "GET /v1/runs": Row(FLEET),
+    "GET /v1/runs/{run}": Row(FLEET),
+    "GET /v1/certificates": Row(EVERYBODY),
+    "GET /v1/certificates/{certificate}": Row(READERS),
     "POST /v1/plans": Row(OPERATORS, lambda at: {"kind": "drain", "host": at["host"]}),
     "POST /v1/what-if": Row(OPERATORS, lambda _: {}),
     "GET /v1/requests": Row(EVERYBODY),
@@ -150,6 +159,9 @@ def where(cloud: Cloud) -> dict[str, str]:
         "token": token,
         "endpoint": endpoint["name"],
         "host": endpoint["hosts"][0],
+        "machine": endpoint["hosts"][0],
+        "run": (run := keep_run(cloud, endpoint["name"], project)),
+        "certificate": run,
         "driver": "kubernetes",
         "instance_id": instance["id"],
         "request_id": instance["request_id"],

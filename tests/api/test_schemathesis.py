@@ -18,7 +18,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
 from controller.api.app import build
-from tests.api.outside import PLENTY, Cloud, fresh
+from tests.api.outside import PLENTY, Cloud, fresh, keep_run
 from tests.api.server import controller, furnish, new_database
 
 DOCUMENT: dict[str, Any] = build(None, 1 << 20).openapi()  # type: ignore[arg-type]  # the document needs no services
@@ -43,9 +43,10 @@ def _request(cloud: Cloud) -> str:
     return str(cloud.admin.ask("POST /v1/requests", body)["id"])
 
 
-def _endpoint(cloud: Cloud, hosts: int = 0) -> str:
+def _endpoint(cloud: Cloud, hosts: int = 0, kinds: str = "vm") -> str:
     name = fresh("endpoint")
-    cloud.admin.ask("POST /v1/endpoints", {"name": name, "driver": "fake", "uri": f"fake:{name}?hosts={hosts}", "pool": "spare"})
+    uri = f"fake:{name}?hosts={hosts}&kinds={kinds}"
+    cloud.admin.ask("POST /v1/endpoints", {"name": name, "driver": "fake", "uri": uri, "pool": "spare"})
     return name
 
 
@@ -68,12 +69,19 @@ FRESH: dict[str, Callable[[Cloud], str]] = {
     "endpoint": _endpoint,
     "driver": lambda _: "kubernetes",
     "host": lambda cloud: f"{_endpoint(cloud, hosts=1)}-host-0001",
+    "machine": lambda cloud: f"{_endpoint(cloud, hosts=1, kinds='bare_metal')}-host-0001",
+    "run": lambda cloud: keep_run(cloud, _endpoint(cloud)),
+    "certificate": lambda cloud: keep_run(cloud, _endpoint(cloud)),
 }
 """What a parameter of an address may name: made anew for each call, since calls change it."""
 
 
-POWERLESS = {("get", "/v1/instances/{instance_id}/log"), ("post", "/v1/instances/{instance_id}/exec")}
-"""What the fake driver can't do: refused at best here, and done on a real cluster in `tests.stories`."""
+POWERLESS = {
+    ("get", "/v1/instances/{instance_id}/log"),
+    ("post", "/v1/instances/{instance_id}/exec"),
+    ("post", "/v1/machines/{machine}/trust"),
+}
+"""What the fake driver can't do: refused at best here, and done on a real cluster, and with real machines, in `tests.stories`."""
 
 SENT: set[tuple[str, str]] = set()
 """Operations that were tried in this process: workers share them out."""

@@ -26,7 +26,7 @@ from drivers import errors as driver_errors
 from scheduler.constraints import RULES
 
 ROOT = Path(__file__).parents[2]
-EVENT = re.compile(r"(project|limit|role|user|token|flavor|image|pool|endpoint|host|request|instance)\.[a-z_]+")
+EVENT = re.compile(r"(project|limit|role|user|token|flavor|image|pool|endpoint|host|request|instance|machine|run)\.(?!json)[a-z_]+")
 GIVEN_TO_ALL = {"name", "why", "detail"}  # an event's object has a name; the others may be left out, for there is nothing to say or to show
 
 

@@ -10,9 +10,10 @@ from drivers import errors
 from drivers.bare_metal import address, failures, options
 from drivers.bare_metal.address import Address, Speaks
 from drivers.bare_metal.bmc import open_bmc
-from drivers.bare_metal.driver import host_of
+from drivers.bare_metal.host import host_of
 from drivers.bare_metal.ipmi import arguments
 from drivers.bare_metal.machine import Disk, Machine
+from drivers.bare_metal.record import Record
 from drivers.base import HostPower
 from drivers.errors import DriverError, InvalidSpec, NotSupported
 
@@ -144,18 +145,33 @@ def test_what_ipmitool_means(said: str, kind: str) -> None:
 KNOWN: dict[str, Any] = {"power": HostPower.OFF, "uuid": "4C4C", "arch": "x86_64", "cpus": 64, "memory_mib": 1024}
 
 
-def test_a_machine_is_a_host_for_bare_metal_alone_and_closed() -> None:
-    found = host_of(Machine(**KNOWN, serial="ABC1234", disks=(Disk("a", 3 << 29), Disk("b", 1 << 29), Disk("c", None))))
+def test_a_machine_is_a_host_for_bare_metal_alone_and_closed_until_it_was_inspected() -> None:
+    machine = Machine(**KNOWN, serial="ABC1234", disks=(Disk("a", 3 << 29), Disk("b", 1 << 29), Disk("c", None)))
+    found = host_of(machine, Record(), depot=True)
     assert (found.name, found.vcpus, found.memory_mib, found.disk_gib, found.power) == ("ABC1234", 64, 1024, 2, HostPower.OFF)
-    assert (found.kinds, found.instances, found.machine) == ({"bare_metal"}, 1, "bmc 4c4c")
+    assert (found.kinds, found.machine) == ({"bare_metal"}, "bmc 4c4c")
     assert found.closed is not None
-    assert found.closed.code == "machine_only_seen"
+    assert found.closed.code == "machine_uninspected"
 
 
-@pytest.mark.parametrize("lacking", ["uuid", "arch", "cpus", "memory_mib"])
-def test_a_machine_of_which_too_little_is_said_is_no_host(lacking: str) -> None:
-    with pytest.raises(NotSupported, match=lacking.removesuffix("_mib")):
-        host_of(Machine(**{**KNOWN, lacking: "" if lacking in ("uuid", "arch") else None}))
+def test_what_the_machine_said_of_itself_is_believed_and_differences_are_noted() -> None:
+    seen = {"cpus": 32, "installed_mib": 2048, "memory_kib": 1 << 20, "architecture": "aarch64", "disks": [{"bytes": 5 << 30}, {}]}
+    differs = [{"what": "cpus", "bmc": "64", "machine": "32"}]
+    found = host_of(Machine(**KNOWN), Record(seen | {"differences": differs}), depot=True)
+    assert (found.vcpus, found.memory_mib, found.disk_gib, found.arch, found.closed) == (32, 2048, 5, "aarch64", None)
+    assert [note.params for note in found.notes] == [{"what": "cpus", "bmc": "64", "machine": "32"}]
+
+
+def test_a_bmc_that_tells_next_to_nothing_has_a_host_that_can_hold_nothing_before_it_is_inspected() -> None:
+    silent = Machine(HostPower.OFF, serial="X1")
+    found = host_of(silent, Record(), depot=True)
+    assert (found.name, found.vcpus, found.memory_mib, found.arch) == ("X1", 0, 0, "unknown")
+    assert host_of(silent, Record({"cpus": 4, "memory_kib": 1 << 20, "architecture": "x86_64"}), depot=True).memory_mib == 1024
+
+
+def test_a_bmc_that_does_not_say_which_machine_it_has_is_refused() -> None:
+    with pytest.raises(NotSupported, match="which machine"):
+        host_of(Machine(HostPower.OFF, cpus=4), Record(), depot=True)
 
 
 def test_who_can_not_be_trusted_or_reached_is_unreachable_to_the_controller() -> None:

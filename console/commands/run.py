@@ -1,0 +1,63 @@
+"""`chutian run`: playbooks that work, or worked, on machines."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from console import listing, lookup, progress, render
+from console.app import App, tell
+from console.cells import cell
+from console.client import Body, at
+from console.exits import FAILED, OK
+from console.verbs import LISTING, Verb, arg, flag, opt
+
+COLUMNS = ("id", "host", "step", "state", "progress", "began_at", "ended_at", "reason", "+project", "+instance_id", "+digest")
+STATES = ("waiting", "running", "done", "failed", "cancelled", "interrupted")
+_PATIENCE_S = 86400
+
+
+def list_(app: App, limit: int | None, cursor: str | None, everything: bool, **filters: str | None) -> None:
+    """Runs, the newest first."""
+    listing.show(app, at("runs"), COLUMNS, limit, cursor, everything, **filters)
+
+
+def show(app: App, run: str, follow: bool) -> int:
+    """One run, task by task."""
+    found = lookup.newest(app, "runs", run)
+    if follow:
+        code, body = progress.run(app, lambda: found, "", time.monotonic() + _PATIENCE_S)
+    else:
+        code, body = OK, app.client().get(at("runs", found))
+    if body is None:
+        return FAILED
+    _print(app, body)
+    return code
+
+
+def _print(app: App, body: Body) -> None:
+    tasks = body.get("tasks") or []
+    if not app.for_people:
+        render.programs(app, body)
+        return
+    render.detail(app, {name: value for name, value in body.items() if name != "tasks"})
+    tell("")
+    columns = ("name", "state", "seconds", "text")
+    render.table(
+        [render.header(app, f"task.{name}") for name in columns], [[cell(app.say, name, task[name]) for name in columns] for task in tasks]
+    )
+
+
+VERBS = {
+    "list": Verb(
+        list_,
+        (
+            opt("--host", text="on-host"),
+            opt("--instance", text="about-instance"),
+            opt("--state", text="in-state", type=click.Choice(STATES)),
+            *LISTING,
+        ),
+    ),
+    "show": Verb(show, (arg("run"), flag("--follow", "-f", text="follow-run"))),
+}

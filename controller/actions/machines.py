@@ -1,0 +1,102 @@
+"""Bare machines: what their operators ask of them, and what is known of each.
+
+Nothing is done here: what is asked for is counted in the machine's journal, and its driver does it when it looks at the machine next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from controller import errors
+from controller.actions import fleet as hosts
+from controller.actions import guard
+from controller.model.identity import Identity, Right
+from controller.store import events, fleet, machines
+from controller.store.sql import Row
+from drivers.bare_metal.record import Record, State, state
+
+
+def find(conn: Connection, identity: Identity, reference: str) -> Row:
+    """A machine: its host's row with `record`, `progress` and its `work`'s run, for those who may see the fleet."""
+    return _with_record(conn, hosts.find_host(conn, identity, reference))
+
+
+def page(conn: Connection, filters: Mapping[str, str | None], after: str, limit: int) -> Sequence[Row]:
+    """Machines in order of name, as `find` gives them."""
+    found = fleet.page_hosts(conn, {**filters, "zone": None, "state": None}, after, limit, kind="bare_metal")
+    kept = machines.journals(conn, [host["endpoint_id"] for host in found])
+    return [_recorded(host, kept.get(host["endpoint_id"])) for host in found]
+
+
+def _with_record(conn: Connection, host: Row) -> Row:
+    if "bare_metal" not in host["kinds"]:
+        raise errors.InvalidState("not_a_machine", name=host["name"])
+    return _recorded(host, machines.journals(conn, [host["endpoint_id"]]).get(host["endpoint_id"]))
+
+
+def _recorded(host: Row, kept: Row | None) -> Row:
+    return {**host, "record": Record.of(kept["document"] if kept else {}), "progress": kept["progress"] if kept else {}}
+
+
+def ask(conn: Connection, identity: Identity, reference: str, generation: int | None, what: str) -> Row:
+    """Ask that the machine be inspected or wiped, or (`trust`) taken out of quarantine as it is.
+
+    Raises InvalidState where it is somebody's, or there is nothing to trust.
+    """
+    host = hosts.operable(conn, identity, reference, generation)
+    fleet.lock_hosts(conn, [host["id"]])  # nobody is placed there meanwhile
+    machine = _with_record(conn, hosts.find_host(conn, identity, host["id"]))
+    if machine["state"] == "retired":
+        raise errors.InvalidState("host_retired", name=host["name"])
+    if machine["used_instances"] or machine["record"].tenant is not None:
+        raise errors.InvalidState("machine_occupied", name=host["name"])
+    if what == "trust" and state(machine["record"]) is not State.QUARANTINED:
+        raise errors.InvalidState("machine_not_quarantined", name=host["name"])
+    machines.ask(conn, host["endpoint_id"], what)
+    fleet.look_now(conn, [host["endpoint_id"]])
+    events.add(conn, [events.event(f"machine.{what}_asked", "host", host["id"], host["name"], None, identity.name)])
+    return machine
+
+
+def find_run(conn: Connection, identity: Identity, run_id: str) -> Row:
+    """A run with its tasks, for those who may see the fleet."""
+    guard.overall(identity, Right.SEE_FLEET)
+    row = machines.run(conn, run_id)
+    if row is None:
+        raise errors.NotFound("run_not_found", name=run_id)
+    return row
+
+
+def find_certificate(conn: Connection, identity: Identity, certificate_id: str) -> Row:
+    """The proof that a disk was cleared, for the department that had it and for those who may see the fleet."""
+    row = machines.certificate(conn, certificate_id)
+    if row is None or not (identity.may_overall(Right.SEE_FLEET) or (row["project_id"] and identity.may(Right.READ, row["ancestors"]))):
+        raise errors.NotFound("certificate_not_found", name=certificate_id)
+    return {**row, "verify_key": machines.keys(conn)["verify_key"]}
+
+
+def endpoint_of(conn: Connection, identity: Identity, host: str | None) -> str | None:
+    """The endpoint of a host that a list is narrowed to."""
+    if host is None:
+        return None
+    found: str = hosts.find_host(conn, identity, host)["endpoint_id"]
+    return found
+
+
+def view_parameters(row: Row) -> dict[str, Any]:
+    """What a view of a machine is made of, without the driver's own types."""
+    record: Record = row["record"]
+    return {
+        "state": state(record).value,
+        "inspection": record.inspection,
+        "step": record.work.step.value if record.work else None,
+        "run_id": record.work.run_id if record.work else None,
+        "instance_id": record.tenant.instance_id if record.tenant else None,
+        "address": record.tenant.address or None if record.tenant else None,
+        "host_key": record.tenant.host_key or None if record.tenant else None,
+        "quarantine": {"code": record.quarantine.code, "params": dict(record.quarantine.params)} if record.quarantine else None,
+        "progress": row["progress"],
+    }

@@ -1,0 +1,171 @@
+"""What is told of bare machines: their BMCs, the runs of playbooks on them, their disks."""
+
+from __future__ import annotations
+
+METAL: dict[str, tuple[str, str]] = {
+    # why a machine is given to nobody
+    "machine_only_seen": (
+        "This machine is only looked at, through its BMC: no address is set at which machines fetch what they start from (depot_listen).",
+        "该服务器目前仅通过 BMC 纳入观测：尚未设置裸机启动所需的取件地址（depot_listen）。",
+    ),
+    "machine_uninspected": (
+        "Nobody knows yet what this machine really is: inspect it (chutian machine inspect).",
+        "该服务器尚未检测，实际配置未知：请先执行检测（chutian machine inspect）。",
+    ),
+    "machine_wiping": ("Its disks are being cleared.", "正在清除磁盘数据。"),
+    "machine_quarantined": (
+        "Its disks could not be cleared, so it is given to nobody. {why} See to the disk, then wipe it again, or trust it as it is.",
+        "磁盘未能清除，该服务器已隔离，不再分配。{why} 请处理磁盘后重新清除，或确认后解除隔离。",
+    ),
+    "depot_closed": (
+        "What machines start from can't be served at {address}: {detail} Look at the setting depot_listen and at who has that port.",
+        "无法在 {address} 提供裸机启动所需文件：{detail} 请检查 depot_listen 设置及端口占用。",
+    ),
+    "machine_taken": (
+        "The machine is another's, or not clean yet: {host}. It is tried again by itself.",
+        "该服务器仍被占用或尚未清除完毕：{host}。系统将自动重试。",
+    ),
+    "machine_differs": (
+        "The BMC says {what} {bmc}, the machine itself {machine}; the machine is believed.",
+        "{what}：BMC 报告为 {bmc}，服务器自检为 {machine}；以自检为准。",
+    ),
+    # what goes on
+    "machine_inspect": ("The machine says what it is made of: {task}", "正在检测服务器配置：{task}"),
+    "machine_provision": (
+        "The machine is being set up: {task} ({percent} %, {mb_s} MB/s)",
+        "正在部署服务器：{task}（{percent}%，{mb_s} MB/s）",
+    ),
+    "machine_wipe": ("The machine's disks are being cleared: {task} ({percent} %)", "正在清除磁盘数据：{task}（{percent}%）"),
+    # why a run failed
+    "depot_unreachable": (
+        "The machine can't get what it needs from the depot: {detail}. See that the depot runs, and that the machine reaches it.",
+        "服务器无法从装机仓库获取文件：{detail}。请确认装机仓库正在运行，且服务器可以访问。",
+    ),
+    "boot_device_ignored": (
+        "The machine did not boot from {source}: {detail}. Set its boot order by hand, update the BMC, or use the other way to boot.",
+        "服务器没有从 {source} 启动：{detail}。请手动设置启动顺序、升级 BMC 固件，或改用另一种启动方式。",
+    ),
+    "no_dhcp_answer": (
+        "The machine got no answer by DHCP that leads to the depot: {detail}. Look at the DHCP server of its network, and at its cable.",
+        "服务器没有得到指向装机仓库的 DHCP 应答：{detail}。请检查所在网络的 DHCP 服务与网线。",
+    ),
+    "ramdisk_silent": (
+        "The ramdisk did not call back within {seconds} s: {detail}. Read the machine's console; try the other way to boot.",
+        "内存系统在 {seconds} 秒内没有回报：{detail}。请查看服务器控制台，或改用另一种启动方式。",
+    ),
+    "wrong_machine": (
+        "The machine that came up is {seen}, not {expected}; nothing was written. The BMC or the boot port is another one's.",
+        "启动的服务器是 {seen}，而非 {expected}；未写入任何内容。BMC 地址或启动网口属于另一台服务器。",
+    ),
+    "checksum_mismatch": (
+        "The image is not what its digest says: {detail}. Nothing starts from it. Import the image again; look at the store's disk.",
+        "镜像与其摘要不符：{detail}。不会从中启动。请重新导入镜像，并检查存储盘。",
+    ),
+    "disk_too_small": (
+        "No disk of the machine has room for the image: {detail}. Choose a smaller image or another machine.",
+        "服务器没有容得下该镜像的磁盘：{detail}。请选择更小的镜像或其他服务器。",
+    ),
+    "write_error": (
+        "Disk {disk} can't be written: {detail}. Replace it, or choose another as the root disk.",
+        "磁盘 {disk} 无法写入：{detail}。请更换磁盘，或另选系统盘。",
+    ),
+    "readback_mismatch": (
+        "Disk {disk} doesn't hold what was written to it: {detail}. Replace it.",
+        "磁盘 {disk} 读回的内容与写入不符：{detail}。请更换磁盘。",
+    ),
+    "wipe_failed": (
+        "Disks {disks} could not be wiped: {detail}. Take them out, or wipe them by hand; until then the machine is for nobody.",
+        "磁盘 {disks} 擦除失败：{detail}。请取出或手动擦除；在此之前该服务器不可分配。",
+    ),
+    "ssh_unreachable": (
+        "The machine doesn't answer by ssh as it should: {detail}. Read its console: is it up, with the address and the key given to it?",
+        "服务器没有正确响应 SSH：{detail}。请查看其控制台：是否已启动，地址与主机密钥是否一致。",
+    ),
+    "playbook_task_failed": (
+        "The playbook's task '{task}' failed: {detail} Mend what it says, then ask anew: the playbook begins again from its start.",
+        "playbook 任务“{task}”失败：{detail} 请按提示排除故障后重试，playbook 将从头执行。",
+    ),
+    "playbook_unusable": (
+        "The playbook {playbook} can't be run: {detail} Mend the controller's folder of playbooks, then ask anew.",
+        "无法运行 playbook {playbook}：{detail} 请修复控制器的 playbook 目录后重试。",
+    ),
+    "result_unreadable": (
+        "The playbook ended well, but its result can't be read: {detail} Ask anew; if it stays, the playbook is to be mended.",
+        "playbook 已正常结束，但结果无法读取：{detail} 请重试；若问题依旧，需修复该 playbook。",
+    ),
+    "run_cancelled": ("The playbook was cancelled.", "playbook 已被取消。"),
+    "run_interrupted": (
+        "The playbook was interrupted: {detail} It is begun again from its start.",
+        "playbook 执行被中断：{detail} 系统将从头重新执行。",
+    ),
+    "run_too_large": (
+        "The playbook was ended because it left more than {bytes} bytes in its temporary folder. Look at what its last task was given.",
+        "playbook 的临时目录超过 {bytes} 字节，已被终止。请检查其最后一个任务处理的数据。",
+    ),
+    "not_zero": ("A disk that was cleared still holds data: {detail}", "已清除的磁盘上仍有数据：{detail}"),
+    # its BMC
+    "bmc_unreachable": (
+        "The machine's BMC does not answer: {detail} Check its address, its cable and its power; the machine itself may run on.",
+        "服务器的带外管理控制器（BMC）没有响应：{detail} 请检查其地址、网线与供电；服务器本身可能仍在运行。",
+    ),
+    "bmc_certificate_changed": (
+        "The BMC's TLS certificate is {seen}, not {expected}; nothing was sent. Give the new one if it was renewed; else see who answers.",
+        "BMC 的 TLS 证书为 {seen}，而非 {expected}；未发送任何内容。若属正常换证，请更新指纹；否则请查明是谁在应答。",
+    ),
+    "bmc_certificate_untrusted": (
+        "The BMC's TLS certificate is not trusted: {detail} Nothing was sent. Check the fingerprint {seen} and give it, or give ca_file.",
+        "BMC 的 TLS 证书不受信任：{detail} 未发送任何内容。请核对指纹 {seen} 后设置 fingerprint，或设置 ca_file。",
+    ),
+    "bmc_password_refused": (
+        "The BMC refuses the user name or the password: {detail} Give the endpoint new credentials; too many tries may lock the account.",
+        "BMC 拒绝了用户名或密码：{detail} 请更新接入点凭据；尝试次数过多可能导致账户被锁定。",
+    ),
+    "bmc_system_unknown": (
+        "The BMC has no machine {system}; there are: {systems}. Name one of these in the endpoint's address.",
+        "BMC 中没有服务器 {system}；现有：{systems}。请在接入点地址中指定其中之一。",
+    ),
+    "bmc_busy": (
+        "The BMC takes no requests just now; it is tried again: {detail}",
+        "BMC 暂时无法受理请求，正在重试：{detail}",
+    ),
+    "ipmi_cipher_refused": (
+        "The BMC does not speak IPMI cipher suite {suite}. Update its firmware, or set the option cipher_suite (3: the old one, SHA-1).",
+        "BMC 不支持 IPMI 加密套件 {suite}。请升级其固件，或设置 cipher_suite 选项（3 为旧套件，使用 SHA-1）。",
+    ),
+    "power_refused": (
+        "The BMC refuses the power action: {detail} Look at the machine's state in the BMC, then ask anew.",
+        "BMC 拒绝了该电源操作：{detail} 请在 BMC 中查看服务器状态后重新操作。",
+    ),
+    "power_unchanged": (
+        "The power action didn't take: asked for {wanted}, after {seconds} s it is {seen}. Ask anew, by force; else look at the machine.",
+        "电源操作未生效：要求 {wanted}，{seconds} 秒后为 {seen}。请强制重试；仍无效时请现场检查服务器。",
+    ),
+    # what happened
+    "machine.inspect_asked": ("Machine {name} is to be inspected.", "已要求检测服务器 {name}。"),
+    "machine.wipe_asked": ("The disks of machine {name} are to be cleared.", "已要求清除服务器 {name} 的磁盘。"),
+    "machine.trust_asked": (
+        "Machine {name} is taken out of quarantine as it is.",
+        "已按现状解除服务器 {name} 的隔离。",
+    ),
+    "machine.quarantined": ("Machine {name} is in quarantine. {why}", "服务器 {name} 已隔离。{why}"),
+    "run.done": ("{name}: {step} is done.", "{name}：{step} 已完成。"),
+    "run.failed": ("{name}: {step} failed. {why}", "{name}：{step} 失败。{why}"),
+    "run.cancelled": ("{name}: {step} was cancelled.", "{name}：{step} 已取消。"),
+    "run.interrupted": (
+        "{name}: {step} was cut off with the controller that ran it; it is begun anew.",
+        "{name}：{step} 随所在控制器中断，将重新开始。",
+    ),
+    # what can't be asked for
+    "not_a_machine": ("{name} is no bare machine.", "{name} 不是裸金属服务器。"),
+    "machine_occupied": (
+        "{name} is somebody's, or about to be: its instance has to be deleted first.",
+        "{name} 正在使用或即将交付，请先删除其实例。",
+    ),
+    "machine_not_quarantined": ("{name} is not in quarantine.", "{name} 未被隔离。"),
+    "machine_fixed": (
+        "{name} is a whole machine and has the size it has; ask for another one, and delete it then.",
+        "{name} 为整机，规格不可更改；请另行申请后删除。",
+    ),
+    "run_not_found": ("There is no run {name}.", "没有运行记录 {name}。"),
+    "certificate_not_found": ("There is no certificate {name}.", "没有清除证明 {name}。"),
+}

@@ -1,0 +1,186 @@
+"""Bare machines: their journals, the runs of playbooks on them, and the proofs that their disks were cleared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection
+
+from controller.store import sql
+from controller.store.sql import Row
+
+LIVE = ("waiting", "running")
+"""States of runs that have not ended."""
+
+_RUN = (
+    "SELECT r.id, e.name AS endpoint, h.name AS host, r.instance_id, p.path AS project, r.step, r.playbook, r.digest, r.state, r.reason,"
+    " r.progress, r.began_at, r.ended_at{more} FROM runs r JOIN endpoints e ON e.id = r.endpoint_id"
+    " LEFT JOIN hosts h ON h.endpoint_id = r.endpoint_id LEFT JOIN projects p ON p.id = r.project_id"
+)
+_CERTIFICATE = (
+    "SELECT c.id, h.name AS host, c.run_id, c.instance_id, p.path AS project, c.disk_serial, c.document, c.signature, c.created_at"
+    " FROM certificates c LEFT JOIN hosts h ON h.endpoint_id = c.endpoint_id LEFT JOIN projects p ON p.id = c.project_id"
+)
+
+# -- journals --------------------------------------------------------------------------------------------------------------------
+
+
+def journal(conn: Connection, endpoint_id: str) -> Row | None:
+    """What is remembered of a machine: document, version, age_s, progress, asked."""
+    return sql.one(
+        conn,
+        "SELECT document, version, extract(epoch FROM clock_timestamp() - confirmed_at)::float8 AS age_s, progress, asked"
+        " FROM machines WHERE endpoint_id = CAST(:id AS uuid)",
+        id=endpoint_id,
+    )
+
+
+def journals(conn: Connection, endpoint_ids: Sequence[str]) -> dict[str, Row]:
+    """Documents and progress, by endpoint."""
+    found = sql.rows(
+        conn,
+        "SELECT endpoint_id, document, progress FROM machines WHERE endpoint_id = ANY(CAST(:ids AS uuid[]))",
+        ids=list(endpoint_ids),
+    )
+    return {row["endpoint_id"]: row for row in found}
+
+
+def held_back(conn: Connection, endpoint_id: str) -> Row | None:
+    """Why nobody is given a machine by what is on record, for who is about to write what a look saw before; its host is locked for that.
+
+    None where there is no record, or no reason.
+    """
+    if sql.scalar(conn, "SELECT 1 FROM machines WHERE endpoint_id = CAST(:id AS uuid)", id=endpoint_id) is None:
+        return None
+    sql.run(conn, "SELECT 1 FROM hosts WHERE endpoint_id = CAST(:id AS uuid) ORDER BY id FOR NO KEY UPDATE", id=endpoint_id)
+    found: Row | None = sql.scalar(conn, "SELECT closed FROM machines WHERE endpoint_id = CAST(:id AS uuid)", id=endpoint_id)
+    return found
+
+
+def write(conn: Connection, endpoint_id: str, document: Mapping[str, Any], version: int, closed: Mapping[str, Any] | None) -> bool:
+    """Put a document in place of the one of that version, with why nobody is given the machine; False where there is another by now."""
+    written = sql.run(
+        conn,
+        "INSERT INTO machines AS m (endpoint_id, document, closed, version)"
+        " SELECT CAST(:id AS uuid), CAST(:document AS jsonb), CAST(:closed AS jsonb), 1"
+        " WHERE :version = 0 OR EXISTS (SELECT 1 FROM machines WHERE endpoint_id = CAST(:id AS uuid))"
+        " ON CONFLICT (endpoint_id) DO UPDATE SET document = excluded.document, closed = excluded.closed,"
+        " version = m.version + 1, confirmed_at = clock_timestamp(), progress = '{}' WHERE m.version = :version",
+        id=endpoint_id,
+        document=orjson.dumps(document).decode(),
+        closed=None if closed is None else orjson.dumps(closed).decode(),
+        version=version,
+    )
+    return written == 1
+
+
+def confirm(conn: Connection, endpoint_id: str, run_id: str, progress: Mapping[str, Any]) -> bool:
+    """Say that the run on record goes on; False where it isn't that one."""
+    touched = sql.run(
+        conn,
+        "UPDATE machines SET confirmed_at = clock_timestamp(), progress = CAST(:progress AS jsonb)"
+        " WHERE endpoint_id = CAST(:id AS uuid) AND document->'work'->>'run_id' = :run",
+        id=endpoint_id,
+        run=run_id,
+        progress=orjson.dumps(progress).decode(),
+    )
+    return touched == 1
+
+
+def ask(conn: Connection, endpoint_id: str, what: str) -> None:
+    """Count one more time that its operators asked for that."""
+    sql.run(
+        conn,
+        "INSERT INTO machines AS m (endpoint_id, asked) VALUES (CAST(:id AS uuid), jsonb_build_object(CAST(:what AS text), 1))"
+        " ON CONFLICT (endpoint_id) DO UPDATE SET"
+        " asked = m.asked || jsonb_build_object(CAST(:what AS text), coalesce((m.asked->>:what)::int, 0) + 1)",
+        id=endpoint_id,
+        what=what,
+    )
+
+
+# -- runs ------------------------------------------------------------------------------------------------------------------------
+
+
+def keep_run(conn: Connection, record: Mapping[str, Any]) -> bool:
+    """Enter a run, or how far it is; whether it had not ended before."""
+    kept = sql.run(
+        conn,
+        "INSERT INTO runs AS o (id, endpoint_id, instance_id, project_id, step, playbook, digest, state, reason, tasks, progress, ended_at)"
+        " SELECT id, endpoint_id, instance_id, project_id, step, playbook, coalesce(digest, ''), state, reason, coalesce(tasks, '[]'),"
+        " coalesce(progress, '{}'), CASE WHEN state IN ('waiting', 'running') THEN NULL ELSE now() END"
+        " FROM json_populate_recordset(NULL::runs, CAST(:records AS json))"
+        " ON CONFLICT (id) DO UPDATE SET digest = CASE WHEN excluded.digest = '' THEN o.digest ELSE excluded.digest END,"
+        " state = excluded.state, reason = excluded.reason,"
+        " tasks = CASE WHEN excluded.tasks = '[]' THEN o.tasks ELSE excluded.tasks END,"
+        " progress = excluded.progress, ended_at = excluded.ended_at WHERE o.ended_at IS NULL",
+        records=sql.document([record]),
+    )
+    return kept == 1
+
+
+def run(conn: Connection, run_id: str) -> Row | None:
+    """One, with its tasks."""
+    return sql.one(conn, f"{_RUN.format(more=', r.tasks')} WHERE r.id::text = :id", id=run_id)
+
+
+def page_runs(conn: Connection, filters: Mapping[str, str | None], before: str, limit: int) -> Sequence[Row]:
+    """Newest first, by endpoint, instance and state."""
+    where = sql.narrowed({"endpoint": "r.endpoint_id", "instance": "r.instance_id", "state": "r.state"})
+    return sql.rows(
+        conn,
+        f"{_RUN.format(more='')} WHERE r.id < CAST(:before AS uuid){where} ORDER BY r.id DESC LIMIT :limit",
+        before=before,
+        limit=limit,
+        **filters,
+    )
+
+
+def keys(conn: Connection) -> Row:
+    """The keys that certificates are signed with: signing_key (sealed) and verify_key, or nulls; locked."""
+    return sql.rows(conn, "SELECT signing_key, verify_key FROM cloud FOR UPDATE")[0]
+
+
+def keep_keys(conn: Connection, signing_key: str, verify_key: str) -> None:
+    """Keep the first pair."""
+    sql.run(conn, "UPDATE cloud SET signing_key = :signing, verify_key = :verify", signing=signing_key, verify=verify_key)
+
+
+# -- certificates ----------------------------------------------------------------------------------------------------------------
+
+
+def keep_certificate(conn: Connection, record: Mapping[str, Any]) -> None:
+    """Keep one for good; one of that id is there already: nothing happens."""
+    sql.run(
+        conn,
+        "INSERT INTO certificates (id, endpoint_id, run_id, instance_id, project_id, disk_serial, document, signature)"
+        " SELECT id, endpoint_id, run_id, instance_id, project_id, disk_serial, document, signature"
+        " FROM json_populate_recordset(NULL::certificates, CAST(:records AS json)) ON CONFLICT (id) DO NOTHING",
+        records=sql.document([record]),
+    )
+
+
+def certificate(conn: Connection, certificate_id: str) -> Row | None:
+    """One."""
+    return sql.one(
+        conn, f"{_CERTIFICATE.replace(' FROM ', ', c.project_id, p.ancestors FROM ', 1)} WHERE c.id::text = :id", id=certificate_id
+    )
+
+
+def page_certificates(
+    conn: Connection, scope: Sequence[str] | None, filters: Mapping[str, str | None], before: str, limit: int
+) -> Sequence[Row]:
+    """Newest first, by endpoint and instance; of those projects, or (None) all, those that were nobody's included."""
+    where = sql.narrowed({"endpoint": "c.endpoint_id", "instance": "c.instance_id"})
+    return sql.rows(
+        conn,
+        f"{_CERTIFICATE} WHERE c.id < CAST(:before AS uuid)"
+        f" AND (:everybody OR c.project_id = ANY(CAST(:scope AS uuid[]))){where} ORDER BY c.id DESC LIMIT :limit",
+        everybody=scope is None,
+        scope=list(scope or ()),
+        before=before,
+        limit=limit,
+        **filters,
+    )

@@ -1,0 +1,217 @@
+"""This controller's runs on machines: begun, confirmed in their journals while they go on, and recorded when they have ended.
+
+One for each controller, shared by the drivers of all its machines, so that runs outlive a driver that is opened anew. A run may go on for
+as long as its journal says that it is the one on record, and no longer: `_may_go_on` keeps the heartbeats of `runs.workshop` going for a
+few seconds after the last confirmation, and `record.LEASE_S` is longer than those, the workshop's patience and the ending together.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from drivers.bare_metal import attempt as attempts
+from drivers.bare_metal.depot import Depot
+from drivers.bare_metal.record import Record, Stage, Step, closed, ended
+from drivers.bare_metal.runs import reading
+from drivers.bare_metal.runs.order import Order, RunView, State
+from drivers.bare_metal.runs.workshop import Workshop
+from drivers.errors import DepotClosed
+from drivers.journal import Journal, Workplace
+
+_EVERY_S: Final = 1.0
+_GRACE_S: Final = 5.0  # for so long after it was last confirmed a run may go on
+_MIB: Final = 1 << 20
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is known of a run beside its order. `tell` wakes who waits for it."""
+
+    run_id: str
+    step: Step
+    journal: Journal
+    tell: Callable[[], None]
+    instance_id: str | None = None
+    project_id: str | None = None
+
+
+class Foreman:
+    """Runs of one controller. Safe to use from several threads at once."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        """Raises DepotClosed where the depot can't listen."""
+        self.depot_folder = workplace.folder / "depot"
+        self._depot = _opened(self.depot_folder, workplace.depot_listen) if workplace.depot_listen else None
+        self._jobs: dict[str, Job] = {}
+        self._confirmed: dict[str, float] = {}
+        self._told: dict[str, tuple[Any, ...]] = {}
+        self._news = threading.Event()
+        self._workshop = Workshop(
+            workplace.folder / "runs", workplace.playbooks, workplace.at_once, lambda _: self._news.set(), self._may_go_on
+        )
+        self._workshop.sweep()
+        threading.Thread(target=self._forever, name="foreman", daemon=True).start()
+
+    def begin(self, job: Job, order: Order) -> None:
+        """Have the run made; it is on record already."""
+        self._confirmed[job.run_id] = time.monotonic()
+        self._jobs[job.run_id] = job
+        self._workshop.start(order)
+        self._news.set()
+
+    def over(self, run_id: str) -> bool:
+        """Whether this run was this controller's, and has ended with what the controller was before it was started again."""
+        if run_id in self._jobs:
+            return False
+        view = self._workshop.look(run_id)
+        return view is not None and view.state.ended
+
+    def _may_go_on(self, run_id: str) -> bool:
+        return time.monotonic() - self._confirmed.get(run_id, 0.0) < _GRACE_S
+
+    def _forever(self) -> None:
+        while True:
+            self._news.wait(_EVERY_S)
+            self._news.clear()
+            for job in list(self._jobs.values()):
+                try:
+                    self._attend(job)
+                except Exception:  # noqa: BLE001  # the database is away: the run ends by itself, unless it comes back soon
+                    _log.exception("a run could not be attended to", extra={"run": job.run_id})
+
+    def _attend(self, job: Job) -> None:
+        view = self._workshop.look(job.run_id)
+        if view is None or view.state.ended:
+            self._record(job, view)
+            del self._jobs[job.run_id]
+            self._confirmed.pop(job.run_id, None)
+            self._told.pop(job.run_id, None)
+            attempts.end(self.depot_folder, job.run_id)
+            self._workshop.forget(job.run_id)
+            job.tell()
+            return
+        record = Record.of(job.journal.read().document)
+        given_back = record.tenant is not None and record.tenant.stage is Stage.WIPING and job.step is not Step.WIPE
+        progress = progress_of(view, attempts.found(self.depot_folder, job.run_id))
+        if given_back or not job.journal.confirm(job.run_id, progress):
+            self._workshop.cancel(job.run_id)
+            return
+        self._confirmed[job.run_id] = time.monotonic()
+        if self._told.get(job.run_id) != view.tasks:
+            self._told[job.run_id] = view.tasks
+            job.journal.keep_run(kept(job, view, progress))
+            job.tell()
+
+    def _record(self, job: Job, view: RunView | None) -> None:
+        """Write down how a run ended: first the evidence, then what follows from it."""
+        view = view or RunView(job.run_id, f"{job.step}.yml", "", "", State.INTERRUPTED)
+        job.journal.keep_run(kept(job, view, {}))
+        whole, reason = view.state is State.DONE, view.reason if view.state is State.FAILED else None
+        while True:
+            entry = job.journal.read()
+            old = Record.of(entry.document)
+            new = ended(old, job.run_id, reason, view.result or {}, whole=whole)
+            if new is old:  # another has taken over
+                return
+            for certificate in certificates(job, view) if job.step is Step.WIPE else ():
+                job.journal.keep_certificate(certificate)
+            if job.journal.write(new.document, entry.version, closed(new, depot=True)):
+                break
+        if new.quarantine is not None and new.quarantine != old.quarantine:
+            job.journal.say("machine.quarantined", why=new.quarantine.code, **new.quarantine.params)
+
+
+def foreman_at(workplace: Workplace) -> Foreman:
+    """This controller's. Raises DepotClosed, and is tried again then."""
+    with _lock:
+        return _made(workplace)
+
+
+_made, _lock = functools.cache(Foreman), threading.Lock()
+
+
+def _opened(folder: Path, listen: str) -> Depot:
+    address, _, port = listen.rpartition(":")
+    try:
+        depot = Depot(folder, address.strip("[]"), int(port))
+    except OSError as error:
+        raise DepotClosed(address=listen, detail=f"{error.strerror or error}.") from error
+    depot.start()
+    return depot
+
+
+def progress_of(view: RunView, attempt: attempts.Attempt | None) -> dict[str, Any]:
+    """How far a run is: `task`, and of what takes long `percent` and `mb_s` (10^6 bytes a second)."""
+    said: dict[str, Any] = {"task": reading.running(view.tasks)}
+    news = (attempt.progress if attempt else None) or {}
+    done, total, seconds = (news.get(name) for name in ("bytes", "of", "seconds"))
+    if isinstance(done, int) and isinstance(total, int) and total > 0:
+        said["percent"] = min(100, done * 100 // total)
+    if isinstance(done, int) and isinstance(seconds, int | float) and seconds > 0:
+        said["mb_s"] = round(done / seconds / 1e6)
+    return said
+
+
+def kept(job: Job, view: RunView, progress: Mapping[str, Any]) -> dict[str, Any]:
+    """A run as it is kept: what `Journal.keep_run` takes."""
+    began = view.started or 0.0
+    return {
+        "id": job.run_id,
+        "instance_id": job.instance_id,
+        "project_id": job.project_id,
+        "step": job.step.value,
+        "playbook": view.playbook,
+        "digest": view.digest,
+        "state": view.state.value,
+        "reason": asdict(view.reason) if view.reason else None,
+        "tasks": [
+            {
+                "name": task.name,
+                "state": task.state.value,
+                "started_s": round(max(task.started - began, 0.0), 3),
+                "seconds": task.seconds,
+                "detail": task.detail,
+                "reason": asdict(task.reason) if task.reason else None,
+            }
+            for task in view.tasks
+        ],
+        "progress": dict(progress),
+    }
+
+
+def certificates(job: Job, view: RunView) -> list[dict[str, Any]]:
+    """One for each disk that a wipe cleared, whatever became of the others: what `Journal.keep_certificate` takes. The same run gives the
+    same ids."""
+    cleared_at = datetime.fromtimestamp(view.ended or 0.0, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    made = []
+    for disk in (one for one in (view.result or {}).get("disks", []) if one.get("verified") is True):
+        serial = str(disk.get("serial") or disk.get("disk"))
+        document = {
+            "disk": {name: disk.get(name) for name in ("disk", "serial", "model", "bytes")},
+            "method": disk.get("method"),
+            "verified": True,
+            "cleared_at": cleared_at,
+            "playbook": view.playbook,
+            "playbooks": view.digest,
+            "machine": view.machine,
+            "run_id": job.run_id,
+            "instance_id": job.instance_id,
+        }
+        identity = {"id": _derived(job.run_id, serial), "run_id": job.run_id, "instance_id": job.instance_id, "project_id": job.project_id}
+        made.append({**identity, "disk_serial": serial, "document": document})
+    return made
+
+
+def _derived(run_id: str, serial: str) -> str:
+    """An id with the time of the run's, and else the disk's own."""
+    return f"{run_id[:24]}{sha256(f'{run_id} {serial}'.encode()).hexdigest()[:12]}"

@@ -1,0 +1,48 @@
+"""A machine as a host: what its BMC says, corrected by what it said of itself when it was inspected. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from drivers.bare_metal.machine import Machine
+from drivers.bare_metal.record import Record, closed
+from drivers.base import HostInventory, Reason
+from drivers.errors import NotSupported
+
+GIB: Final = 1 << 30
+
+
+def host_of(machine: Machine, record: Record, *, depot: bool) -> HostInventory:
+    """The machine as a host. Of one that was never inspected the BMC's word is taken; what it doesn't tell is none (IPMI: nearly all).
+
+    Its identity is that of the BMC's machine and not of what runs on it: a hypervisor that is installed there is a host of its own.
+    Raises NotSupported where the BMC doesn't even tell which machine it is.
+    """
+    name = machine.uuid or machine.serial
+    if not name:
+        raise NotSupported(detail="the BMC doesn't tell which machine it has: neither a UUID nor a serial number")
+    seen = record.inspection or {}
+    disks = seen.get("disks")
+    size = sum(int(disk.get("bytes") or 0) for disk in disks) if disks else sum(disk.size_bytes or 0 for disk in machine.disks)
+    return HostInventory(
+        name=machine.serial or name,
+        arch=str(seen.get("architecture") or machine.arch or "unknown"),
+        vcpus=int(seen.get("cpus") or machine.cpus or 0),
+        memory_mib=_memory_mib(seen) or machine.memory_mib or 0,
+        disk_gib=size // GIB,
+        kinds=frozenset({"bare_metal"}),
+        notes=tuple(_differs(one) for one in seen.get("differences", ())),
+        machine=f"bmc {name.lower()}",
+        closed=closed(record, depot=depot),
+        power=machine.power,
+    )
+
+
+def _memory_mib(seen: Mapping[str, Any]) -> int:
+    """What is plugged in, by the firmware's tables; else what the kernel can use."""
+    return int(seen.get("installed_mib") or 0) or int(seen.get("memory_kib") or 0) >> 10
+
+
+def _differs(one: Mapping[str, Any]) -> Reason:
+    return Reason("machine_differs", {name: str(one.get(name, "")) for name in ("what", "bmc", "machine")})

@@ -1,0 +1,288 @@
+"""What is on record of one machine, and what follows from it: pure. The document of its journal in, values and decisions out.
+
+A machine is free, or somebody's (`Tenant`), or in quarantine. At most one run of a playbook works on it (`Work`): who begins one writes it
+into the record first, which only one controller can, and starts it then. A run that nobody confirms any more has ended with its controller
+(`drivers.bare_metal.runs` sees to that within `LEASE_S`), and whoever comes next begins the same step anew: every step can be repeated from
+its beginning. Decisions never look at why they are asked, so that a first try, a retry, and a controller's restart are one path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from drivers.base import Condition, HostPower, InstanceSpec, Observation, Power, Reason
+from drivers.errors import DiskMissing, MachineQuarantined, MachineTaken
+
+LEASE_S: Final = 20.0
+"""A run that was not confirmed for so long is no longer running anywhere."""
+WIPES: Final = 3
+"""So often a wipe is begun that fails for another reason than the disk, before the machine goes into quarantine."""
+
+
+class Step(StrEnum):
+    """What a run does to a machine; each is the playbook of that name."""
+
+    INSPECT = "inspect"
+    PROVISION = "provision"
+    WIPE = "wipe"
+
+
+class Stage(StrEnum):
+    """How far a tenant's machine is."""
+
+    PROVISIONING = "provisioning"
+    INSTALLED = "installed"
+    FAILED = "failed"
+    WIPING = "wiping"  # given back, and not clean yet
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Whose the machine is. `generation`, `build`, `reboots`: the last that hold, or of the try that failed. `tries`: wipes that failed."""
+
+    instance_id: str
+    project_id: str
+    stage: Stage
+    generation: int
+    build: int
+    reboots: int
+    reason: Reason | None = None
+    address: str = ""
+    host_key: str = ""
+    disk: str = ""
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The run that is on record."""
+
+    run_id: str
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All of it. `inspection`: what the machine said of itself. `served`: how often what its operators asked for was done, by its name."""
+
+    inspection: Mapping[str, Any] | None = None
+    tenant: Tenant | None = None
+    work: Work | None = None
+    quarantine: Reason | None = None
+    served: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Record:
+        """From its document, which `document` made."""
+        tenant, work = document.get("tenant"), document.get("work")
+        return cls(
+            document.get("inspection"),
+            Tenant(**{**tenant, "stage": Stage(tenant["stage"]), "reason": _reason(tenant["reason"])}) if tenant else None,
+            Work(work["run_id"], Step(work["step"])) if work else None,
+            _reason(document.get("quarantine")),
+            document.get("served", {}),
+        )
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """As it is kept."""
+        return asdict(self)
+
+
+def _reason(kept: Mapping[str, Any] | None) -> Reason | None:
+    return Reason(kept["code"], kept["params"]) if kept else None
+
+
+def busy(record: Record, age_s: float) -> bool:
+    """Whether a run works on the machine, here or elsewhere."""
+    return record.work is not None and age_s < LEASE_S
+
+
+# -- an instance -----------------------------------------------------------------------------------------------------------------
+
+
+class Do(StrEnum):
+    """What `ensure` or `remove` comes to."""
+
+    NOTHING = "nothing"
+    PROVISION = "provision"
+    WIPE = "wipe"
+    POWER = "power"  # bring it to the power state asked for; then the spec holds
+    GIVE_BACK = "give_back"  # record that it is given back, so that whoever works on it stops
+
+
+def to_ensure(record: Record, spec: InstanceSpec, age_s: float) -> Do:
+    """What brings the machine towards the spec.
+
+    Raises MachineQuarantined, MachineTaken while it is another's (or not clean yet), and DiskMissing where it was built before and the
+    record knows nothing of it: nobody's data is ever written over because a record was lost.
+    """
+    tenant = record.tenant
+    if tenant is not None and (tenant.instance_id != spec.instance_id or tenant.stage is Stage.WIPING):
+        raise MachineTaken(host=spec.host)
+    if tenant is None and spec.built:
+        raise DiskMissing(detail=f"nothing on record says that {spec.host} holds it; look at the machine before it is given away")
+    if record.quarantine is not None:
+        raise MachineQuarantined(**quarantined(record.quarantine).params)
+    if busy(record, age_s):
+        return Do.NOTHING
+    if tenant is None or tenant.stage is not Stage.INSTALLED or tenant.build != spec.build:
+        return Do.PROVISION
+    return Do.POWER
+
+
+def to_remove(record: Record, instance_id: str, age_s: float) -> Do:
+    """What makes the instance absent and the machine clean."""
+    if record.tenant is None or record.tenant.instance_id != instance_id:
+        return Do.NOTHING
+    if not busy(record, age_s):
+        return Do.WIPE
+    return Do.NOTHING if record.tenant.stage is Stage.WIPING else Do.GIVE_BACK
+
+
+def observed(record: Record, instance_id: str, power: HostPower, progress: Mapping[str, Any]) -> Observation:
+    """How the instance is. `power` counts where the system is installed alone."""
+    tenant = record.tenant
+    if tenant is None or tenant.instance_id != instance_id:
+        return Observation(instance_id, Condition.ABSENT)
+    if tenant.stage is Stage.FAILED:
+        return Observation(instance_id, Condition.FAILED, tenant.generation, reason=tenant.reason)
+    if tenant.stage is not Stage.INSTALLED and record.work is not None:
+        return Observation(instance_id, Condition.BUSY, reason=under_way(record.work, progress), told=True)
+    if tenant.stage is not Stage.INSTALLED:  # cut off: to be begun anew
+        return Observation(instance_id, Condition.STOPPED)
+    conditions = {HostPower.ON: Condition.RUNNING, HostPower.OFF: Condition.STOPPED}
+    addresses = (tenant.address,) if tenant.address else ()
+    return Observation(instance_id, conditions.get(power, Condition.BUSY), tenant.generation, addresses=addresses)
+
+
+def under_way(work: Work, progress: Mapping[str, Any]) -> Reason:
+    """What a run is about, as far as it is."""
+    shown = {name: value for name in ("task", "percent", "mb_s") if isinstance(value := progress.get(name), (str, int))}
+    return Reason(f"machine_{work.step}", {"task": "", "percent": 0, "mb_s": 0, **shown})
+
+
+def powered(tenant: Tenant, spec: InstanceSpec, power: HostPower) -> bool:
+    """Whether the machine's power is as the spec asks, and no reboot is due."""
+    on = power is HostPower.ON
+    return on is (spec.power is Power.RUNNING) and power is not HostPower.UNKNOWN and (spec.reboots <= tenant.reboots or not on)
+
+
+# -- what changes the record -----------------------------------------------------------------------------------------------------
+
+
+def begun(record: Record, work: Work, tenant: Tenant | None = None) -> Record:
+    """A run begins: for that tenant, where it is about one."""
+    return replace(record, work=work, tenant=tenant or record.tenant)
+
+
+def claimed(spec: InstanceSpec) -> Tenant:
+    """The tenant that a run of `provision` is for."""
+    return Tenant(spec.instance_id, spec.project_id, Stage.PROVISIONING, spec.generation, spec.build, spec.reboots)
+
+
+def given_back(tenant: Tenant) -> Tenant:
+    """The tenant who leaves."""
+    return replace(tenant, stage=Stage.WIPING, reason=None)
+
+
+def ended(record: Record, run_id: str, reason: Reason | None, result: Mapping[str, Any], *, whole: bool) -> Record:
+    """A run came to its end: `whole`: it did what it should; else `reason` tells why not, and None that it was cut off.
+
+    The record is unchanged where the run isn't the one on it.
+    """
+    work = record.work
+    if work is None or work.run_id != run_id:
+        return record
+    idle = replace(record, work=None)
+    if work.step is Step.INSPECT:
+        return replace(idle, inspection=result) if whole else idle
+    if work.step is Step.WIPE:
+        return _wiped(idle, reason, whole)
+    return _provisioned(idle, reason, result, whole)
+
+
+def _wiped(record: Record, reason: Reason | None, whole: bool) -> Record:
+    if whole:
+        return replace(record, tenant=None, quarantine=None)
+    if reason is None:
+        return record  # cut off: begun anew by whoever comes next
+    tries = record.tenant.tries + 1 if record.tenant else WIPES
+    if record.tenant is None or tries >= WIPES or reason.code in ("wipe_failed", "write_error"):
+        return replace(record, tenant=None, quarantine=reason)
+    return replace(record, tenant=replace(record.tenant, tries=tries))
+
+
+def _provisioned(record: Record, reason: Reason | None, result: Mapping[str, Any], whole: bool) -> Record:
+    tenant = record.tenant
+    if tenant is None or tenant.stage is Stage.WIPING:  # given back meanwhile
+        return record
+    if whole:
+        address, host_key, disk = (str(result.get(name, "")) for name in ("address", "host_key", "disk"))
+        installed = replace(tenant, stage=Stage.INSTALLED, reason=None, address=address, host_key=host_key, disk=disk)
+        return replace(record, tenant=installed)
+    return record if reason is None else replace(record, tenant=replace(tenant, stage=Stage.FAILED, reason=reason))
+
+
+# -- the machine itself ----------------------------------------------------------------------------------------------------------
+
+
+def to_tend(record: Record, asked: Mapping[str, int], age_s: float) -> tuple[Step | None, Record]:
+    """What its operators asked for and was not done yet: the step to begin, if any, and the record that says that they were served.
+
+    A machine that is somebody's is left alone; what was asked then is served when it is free.
+    """
+    due = {name for name, times in asked.items() if times > record.served.get(name, 0)}
+    if record.tenant is not None or busy(record, age_s):
+        return None, record
+    if record.work is not None:  # cut off, with its controller
+        return record.work.step, record
+    if "trust" in due:
+        return None, replace(record, quarantine=None, served={**record.served, "trust": asked["trust"]})
+    for step in (Step.INSPECT, Step.WIPE):
+        if step in due:
+            return step, replace(record, served={**record.served, step.value: asked[step]})
+    return None, record
+
+
+def closed(record: Record, *, depot: bool) -> Reason | None:
+    """Why nobody is given this machine."""
+    if record.quarantine is not None:
+        return quarantined(record.quarantine)
+    if not depot:
+        return Reason("machine_only_seen")
+    if record.tenant is None and record.work is not None and record.work.step is Step.WIPE:
+        return Reason("machine_wiping")
+    return None if record.inspection is not None else Reason("machine_uninspected")
+
+
+def quarantined(cause: Reason) -> Reason:
+    """That it could not be cleared, and why."""
+    return Reason("machine_quarantined", {**cause.params, "why": cause.code})
+
+
+class State(StrEnum):
+    """A machine, in one word, for its operators."""
+
+    UNINSPECTED = "uninspected"
+    INSPECTING = "inspecting"
+    FREE = "free"
+    PROVISIONING = "provisioning"
+    OCCUPIED = "occupied"
+    WIPING = "wiping"
+    QUARANTINED = "quarantined"
+
+
+def state(record: Record) -> State:
+    """In which of them it is."""
+    tenant, work = record.tenant, record.work
+    if tenant is not None:
+        return {Stage.INSTALLED: State.OCCUPIED, Stage.WIPING: State.WIPING}.get(tenant.stage, State.PROVISIONING)
+    if work is not None:
+        return State.WIPING if work.step is Step.WIPE else State.INSPECTING
+    if record.quarantine is not None:
+        return State.QUARANTINED
+    return State.FREE if record.inspection is not None else State.UNINSPECTED

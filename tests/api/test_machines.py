@@ -1,0 +1,237 @@
+"""A bare machine from its BMC to a department and back, from the outside: playbooks that touch nothing, behind a BMC that does nothing.
+
+The same with real machines is in tests/stories.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.outside import PLENTY, Caller, Cloud, Department, fresh
+from tests.api.server import controller, free_port, furnish, new_database
+from tests.drivers.bare_metal.served import Service, serving
+
+SYSTEM = "/redfish/v1/Systems/System.Board.1"
+PLAYBOOKS = Path(__file__).parent / "playbooks"
+
+
+@pytest.fixture(scope="module")
+def metal(folder: Path, postgres: str) -> Iterator[Cloud]:
+    """A controller that may hand out machines."""
+    home = folder / "metal"
+    home.mkdir()
+    more = {"depot_listen": f"127.0.0.1:{free_port()}", "playbooks_dir": str(PLAYBOOKS), "observe_interval_s": 1.0}
+    with controller(home, new_database(postgres, "metal"), **more) as cloud:
+        furnish(cloud, "general", "debian", {"tiny": (1, 512, 1)}, hosts=1)
+        cloud.admin.ask("POST /v1/flavors", {"name": "whole", "kind": "bare_metal", "vcpus": 64, "memory_mib": 131072, "disk_gib": 400})
+        yield cloud
+
+
+@dataclass
+class Machine:
+    """One machine, in a pool of its own."""
+
+    service: Service
+    pool: str
+    name: str
+    operator: Caller
+
+    def turn(self, state: str) -> None:
+        self.service.resources[SYSTEM]["PowerState"] = state
+
+    def show(self) -> dict[str, Any]:
+        return self.operator.ask(f"GET /v1/machines/{self.name}")
+
+    def until(self, state: str) -> dict[str, Any]:
+        return self.operator.until(f"GET /v1/machines/{self.name}", lambda one: one["state"] == state, within_s=60)
+
+    def inspect(self) -> dict[str, Any]:
+        self.operator.ask(f"POST /v1/machines/{self.name}/inspect")
+        runs = self.operator.until(
+            f"GET /v1/runs?host={self.name}", lambda page: page["items"] and page["items"][0]["ended_at"], within_s=60
+        )
+        assert runs["items"][0]["state"] == "done", runs["items"][0]["reason"]
+        self.operator.until(f"GET /v1/hosts/{self.name}", lambda one: one["reason"] is None)
+        return self.until("free")
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    with serving(tmp_path) as made:
+        identity = uuid.uuid4()
+        made.resources[SYSTEM] |= {"UUID": str(identity), "SerialNumber": f"SN-{identity.hex[:8]}"}
+        yield made
+
+
+def enrol(cloud: Cloud, service: Service, **options: str) -> Machine:
+    operator, name = cloud.user((cloud.root, "operator")), fresh("metal")
+    operator.ask("POST /v1/pools", {"name": name, "zone": fresh("zone")})
+    given = {"ca_file": service.authority, **options}
+    body = {"name": name, "driver": "bare_metal", "uri": service.url, "pool": name, "credentials": "ops:word\n", "options": given}
+    operator.ask("POST /v1/endpoints", body)
+    return Machine(service, name, service.resources[SYSTEM]["SerialNumber"], operator)
+
+
+@pytest.fixture
+def machine(metal: Cloud, service: Service) -> Machine:
+    return enrol(metal, service)
+
+
+@pytest.fixture
+def department(metal: Cloud) -> Department:
+    return metal.department(PLENTY)
+
+
+def apply(department: Department, machine: Machine, name: str, **more: Any) -> dict[str, Any]:
+    item = {"kind": "bare_metal", "name": name, "flavor": "whole", "image": "debian", "pool": machine.pool, **more}
+    request = department.member.ask("POST /v1/requests", {"project": department.path, "items": [item]})
+    return department.member.ask(f"GET /v1/instances/{request['instances'][0]}")
+
+
+def until(department: Department, instance: dict[str, Any], state: str) -> dict[str, Any]:
+    return department.member.until(f"GET /v1/instances/{instance['id']}", lambda one: one["state"] == state, within_s=60)
+
+
+def test_a_machine_is_inspected_given_out_and_taken_back_clean(metal: Cloud, machine: Machine, department: Department) -> None:
+    member = department.member
+    host = machine.operator.ask(f"GET /v1/hosts/{machine.name}")
+    assert (machine.show()["state"], host["reason"]["code"]) == ("uninspected", "machine_uninspected")
+    refusal = member.refused(409, "no_capacity", "POST /v1/requests", {"project": department.path, "items": [_item(machine)]})
+    assert machine.name not in json.dumps(refusal)
+
+    seen = machine.inspect()
+    assert seen["differences"] == [{"what": "memory_mib", "bmc": "381470", "machine": "391168"}]
+    itself = {"vcpus": 64, "memory_mib": 391168, "disk_gib": 894, "gpus": 0}
+    host = machine.operator.until(f"GET /v1/hosts/{machine.name}", lambda one: one["inventory"] == itself)
+    assert "391168" in host["notes"][0]
+
+    instance = apply(department, machine, "db-1", user_data="#cloud-config\n# secret-of-db-1\n")
+    machine.turn("On")
+    active = until(department, instance, "active")
+    assert active["addresses"] == ["192.0.2.7"]
+    assert machine.show()["state"] == "occupied"
+    member.refused(409, "no_capacity", "POST /v1/requests", {"project": department.path, "items": [_item(machine)]})
+
+    member.ask(f"DELETE /v1/instances/{instance['id']}")
+    until(department, instance, "deleted")
+    assert machine.until("free")["instance_id"] is None
+    _check_certificate(metal, machine, department, instance)
+    runs = machine.operator.walk("GET /v1/runs", host=machine.name)
+    assert [(run["step"], run["state"]) for run in runs] == [("wipe", "done"), ("provision", "done"), ("inspect", "done")]
+    one = machine.operator.ask(f"GET /v1/runs/{runs[1]['id']}")
+    assert [task["state"] for task in one["tasks"]] == ["ok", "ok", "skipped", "changed"]
+    assert len(one["digest"]) == 64
+    for where in (metal.log.read_text(), json.dumps(one)):
+        assert "secret-of-db-1" not in where
+
+
+def _item(machine: Machine) -> dict[str, Any]:
+    return {"kind": "bare_metal", "name": fresh("one"), "flavor": "whole", "image": "debian", "pool": machine.pool}
+
+
+def _check_certificate(metal: Cloud, machine: Machine, department: Department, instance: dict[str, Any]) -> None:
+    """The department has it, no other does, and anybody can verify it with openssl."""
+    (listed,) = department.member.walk("GET /v1/certificates")
+    assert (listed["host"], listed["instance_id"], listed["disk_serial"]) == (None, instance["id"], "DISK-1")
+    found = department.member.ask(f"GET /v1/certificates/{listed['id']}")
+    assert (found["document"]["method"], found["document"]["verified"]) == ("discard", True)
+    stranger = metal.department(PLENTY).member
+    assert stranger.walk("GET /v1/certificates") == []
+    stranger.refused(404, "not_found", f"GET /v1/certificates/{listed['id']}")
+    document = json.dumps(found["document"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    files = [metal.data_dir / name for name in ("document", "signature", "key")]
+    for path, content in zip(files, (document.encode(), base64.b64decode(found["signature"]), found["verify_key"].encode()), strict=True):
+        path.write_bytes(content)
+    line = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", files[2], "-rawin", "-in", files[0], "-sigfile", files[1]]
+    assert subprocess.run(line, capture_output=True, check=False).returncode == 0
+    files[0].write_text(document.replace("discard", "nothing"))
+    assert subprocess.run(line, capture_output=True, check=False).returncode != 0
+
+
+def test_a_machine_larger_than_the_flavor_is_not_given_for_it(machine: Machine, department: Department) -> None:
+    machine.inspect()
+    flavor = fresh("half")
+    machine.operator.ask("POST /v1/flavors", {"name": flavor, "kind": "bare_metal", "vcpus": 32, "memory_mib": 1024, "disk_gib": 10})
+    asked = {"project": department.path, "items": [_item(machine) | {"flavor": flavor}]}
+    department.member.refused(409, "no_capacity", "POST /v1/requests", asked)
+
+
+def test_a_machine_that_can_not_be_set_up_says_why_and_is_tried_again_when_asked(machine: Machine, department: Department) -> None:
+    machine.inspect()
+    instance = apply(department, machine, "broken-1")
+    failed = until(department, instance, "error")
+    assert failed["reason"]["code"] == "playbook_task_failed"
+    department.member.ask(f"POST /v1/instances/{instance['id']}/start")
+    runs = f"GET /v1/runs?instance={instance['id']}"
+    machine.operator.until(runs, lambda page: [one["state"] for one in page["items"]] == ["failed", "failed"], within_s=60)
+
+
+def test_what_is_deleted_while_it_is_set_up_is_given_up_and_wiped(machine: Machine, department: Department) -> None:
+    machine.inspect()
+    instance = apply(department, machine, "slow-1")
+    machine.operator.until(f"GET /v1/machines/{machine.name}", lambda one: one["progress"].get("task") == "Write the image", within_s=60)
+    department.member.ask(f"DELETE /v1/instances/{instance['id']}")
+    until(department, instance, "deleted")
+    runs = machine.operator.walk("GET /v1/runs", host=machine.name)
+    assert [(run["step"], run["state"]) for run in runs[:2]] == [("wipe", "done"), ("provision", "cancelled")]
+
+
+def test_a_machine_that_can_not_be_cleared_stays_in_quarantine_until_somebody_decides(
+    metal: Cloud, service: Service, department: Department
+) -> None:
+    machine = enrol(metal, service, wipe="ends", wipe_s="600")
+    machine.inspect()
+    instance = apply(department, machine, "db-2")
+    machine.turn("On")
+    until(department, instance, "active")
+    department.member.ask(f"DELETE /v1/instances/{instance['id']}")
+    until(department, instance, "deleted")
+    held = machine.until("quarantined")
+    assert "sda does not take it" in held["reason"]["text"]
+    department.member.refused(409, "no_capacity", "POST /v1/requests", {"project": department.path, "items": [_item(machine)]})
+    machine.operator.ask(f"POST /v1/machines/{machine.name}/wipe")
+    machine.operator.until("GET /v1/runs?limit=1", lambda page: page["items"][0]["step"] == "wipe" and page["items"][0]["ended_at"])
+    machine.until("quarantined")
+    machine.operator.ask(f"POST /v1/machines/{machine.name}/trust")
+    machine.until("free")
+    kinds = [event["kind"] for event in machine.operator.ask("GET /v1/events", object=machine.show()["id"], limit=500)["items"]]
+    assert {"machine.quarantined", "machine.trust_asked", "run.failed"} <= set(kinds)
+
+
+def test_what_may_not_be_asked_of_a_machine(metal: Cloud, machine: Machine, department: Department) -> None:
+    machine.inspect()
+    machine.operator.refused(409, "invalid_state", f"POST /v1/machines/{machine.name}/trust")
+    department.member.refused(403, "forbidden", f"POST /v1/machines/{machine.name}/wipe")
+    department.member.refused(403, "forbidden", "GET /v1/machines")
+    department.member.refused(403, "forbidden", "GET /v1/runs")
+    vms = metal.admin.ask("GET /v1/hosts", pool="general")["items"][0]["name"]
+    metal.admin.refused(409, "invalid_state", f"POST /v1/machines/{vms}/inspect")
+    instance = apply(department, machine, "db-3")
+    machine.operator.refused(409, "invalid_state", f"POST /v1/machines/{machine.name}/inspect")
+    department.member.refused(409, "invalid_state", f"POST /v1/instances/{instance['id']}/resize", {"flavor": "whole"})
+
+
+def test_power_is_the_bmcs_to_switch(machine: Machine, department: Department) -> None:
+    machine.inspect()
+    instance = apply(department, machine, "db-4")
+    machine.turn("On")
+    until(department, instance, "active")
+    reset = f"{SYSTEM}/Actions/ComputerSystem.Reset"
+    department.member.ask(f"POST /v1/instances/{instance['id']}/stop")
+    machine.operator.until("GET /v1/runs", lambda _: ("POST", reset, {"ResetType": "GracefulShutdown"}) in machine.service.acts())
+    machine.turn("Off")
+    until(department, instance, "stopped")
+    assert department.member.ask(f"GET /v1/instances/{instance['id']}")["condition"] == "stopped"
+    department.member.ask(f"POST /v1/instances/{instance['id']}/start")
+    machine.operator.until("GET /v1/runs", lambda _: ("POST", reset, {"ResetType": "On"}) in machine.service.acts())
+    machine.turn("On")
+    until(department, instance, "active")

@@ -1,0 +1,146 @@
+"""Journals of machines in the database: two controllers, one record; evidence that nobody changes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from controller import signing
+from controller.actions import fleet as actions
+from controller.actions.env import fresh_id
+from controller.journals import DatabaseJournal
+from controller.sealing import Seal
+from controller.store import fleet, machines, sql
+from drivers.base import HostInventory, Inventory, Reason
+from tests.controller.fixtures import Cloud
+
+SEAL = Seal("a", {"a": bytes(16)})
+
+
+@pytest.fixture
+def endpoint(cloud: Cloud) -> str:
+    return str(cloud.run(lambda conn: sql.scalar(conn, "SELECT id FROM endpoints LIMIT 1")))
+
+
+@pytest.fixture
+def journal(cloud: Cloud, endpoint: str) -> DatabaseJournal:
+    return DatabaseJournal(cloud.database, SEAL, endpoint)
+
+
+def work(run_id: str) -> dict[str, Any]:
+    return {"work": {"run_id": run_id, "step": "inspect"}}
+
+
+def run(state: str, run_id: str, **more: Any) -> Mapping[str, Any]:
+    return {"id": run_id, "step": "inspect", "playbook": "inspect.yml", "state": state, **more}
+
+
+def test_a_document_is_written_by_who_saw_the_newest_alone(journal: DatabaseJournal) -> None:
+    assert (journal.read().document, journal.read().version) == ({}, 0)
+    assert journal.write({"a": 1}, 0, None)
+    assert not journal.write({"a": 2}, 0, None)
+    first = journal.read()
+    assert journal.write({"a": 3}, first.version, None)
+    assert not journal.write({"a": 4}, first.version, None)
+    assert journal.read().document == {"a": 3}
+
+
+def test_a_host_is_closed_in_the_moment_in_which_its_document_says_so(cloud: Cloud, endpoint: str, journal: DatabaseJournal) -> None:
+    def hosts(conn: Connection) -> Any:
+        return fleet.hosts_of(conn, endpoint)
+
+    def told() -> list[Any]:
+        return [host["closed"] for host in cloud.run(hosts)]
+
+    free = told()
+    assert not journal.write({"a": 1}, 7, Reason("machine_wiping"))
+    assert told() == free, "another was quicker"
+    assert journal.write({"a": 1}, 0, Reason("machine_wiping"))
+    assert all(closed["code"] == "machine_wiping" for closed in told())
+    seen = Inventory(tuple(HostInventory(host["backend_name"], "x86_64", 8, 16384, 200) for host in cloud.run(hosts)))
+    row = cloud.run(lambda conn: fleet.endpoint(conn, endpoint))
+    cloud.run(lambda conn: actions.discover(conn, cloud.env, row, seen))
+    assert all(closed["code"] == "machine_wiping" for closed in told()), "a look that began before says otherwise"
+    assert journal.write({"a": 2}, 1, None)
+    assert told() == [None] * len(free)
+
+
+def test_of_many_that_begin_at_once_one_does(cloud: Cloud, endpoint: str) -> None:
+    won: list[int] = []
+
+    def begin(number: int) -> None:
+        if DatabaseJournal(cloud.database, SEAL, endpoint).write({"number": number}, 0, None):
+            won.append(number)
+
+    threads = [threading.Thread(target=begin, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert DatabaseJournal(cloud.database, SEAL, endpoint).read().document == {"number": won[0]}
+
+
+def test_a_run_is_confirmed_as_long_as_it_is_the_one_on_record(cloud: Cloud, journal: DatabaseJournal) -> None:
+    assert not journal.confirm("run-1", {})
+    journal.write(work("run-1"), 0, None)
+    cloud.run(lambda conn: sql.run(conn, "UPDATE machines SET confirmed_at = now() - interval '1 hour'"))
+    assert journal.read().age_s > 3599
+    assert journal.confirm("run-1", {"percent": 7})
+    entry = journal.read()
+    assert entry.age_s < 60
+    assert entry.progress == {"percent": 7}
+    journal.write(work("run-2"), entry.version, None)
+    assert not journal.confirm("run-1", {})
+    assert journal.read().progress == {}, "of the run before"
+
+
+def test_what_operators_ask_for_is_counted_beside_the_document(cloud: Cloud, endpoint: str, journal: DatabaseJournal) -> None:
+    for what in ("inspect", "wipe", "inspect"):
+        cloud.run(lambda conn, what=what: machines.ask(conn, endpoint, what))
+    assert journal.read().asked == {"inspect": 2, "wipe": 1}
+    assert journal.write({"a": 1}, 0, None)
+    cloud.run(lambda conn: machines.ask(conn, endpoint, "wipe"))
+    assert (journal.read().asked, journal.read().document) == ({"inspect": 2, "wipe": 2}, {"a": 1})
+
+
+def test_a_run_is_written_until_it_has_ended_and_told_of_once(cloud: Cloud, endpoint: str, journal: DatabaseJournal) -> None:
+    id_ = fresh_id()
+    journal.keep_run(run("waiting", id_))
+    journal.keep_run(run("running", id_, digest="d", tasks=[{"name": "Look"}]))
+    for _ in range(2):
+        journal.keep_run(run("failed", id_, reason={"code": "ramdisk_silent", "params": {"seconds": 9}}))
+    journal.keep_run(run("interrupted", id_))
+    kept = cloud.run(lambda conn: machines.run(conn, id_))
+    assert kept is not None
+    assert (kept["state"], kept["digest"], kept["tasks"], kept["reason"]["code"]) == ("failed", "d", [{"name": "Look"}], "ramdisk_silent")
+    hosts = {host["id"] for host in cloud.run(lambda conn: fleet.hosts_of(conn, endpoint))}
+    told = cloud.run(lambda conn: sql.rows(conn, "SELECT object_id, params FROM events WHERE kind = 'run.failed'"))
+    assert {fact["object_id"] for fact in told} == hosts
+    assert len(told) == len(hosts)
+    with pytest.raises(DBAPIError, match="facts"):
+        cloud.run(lambda conn: sql.run(conn, "UPDATE runs SET state = 'done'"))
+
+
+def test_certificates_are_signed_kept_once_and_never_changed(cloud: Cloud, journal: DatabaseJournal) -> None:
+    run_id, id_ = fresh_id(), fresh_id()
+    journal.keep_run(run("done", run_id))
+    document = {"disk": {"serial": "磁盘-1"}, "method": "discard", "verified": True}
+    made = {"id": id_, "run_id": run_id, "instance_id": None, "project_id": None, "disk_serial": "磁盘-1", "document": document}
+    for _ in range(2):
+        journal.keep_certificate(made)
+    kept = cloud.run(lambda conn: machines.certificate(conn, id_))
+    keys = cloud.run(machines.keys)
+    assert kept is not None
+    assert signing.verified(kept["document"], kept["signature"], keys["verify_key"])
+    assert not signing.verified({**document, "method": "ends"}, kept["signature"], keys["verify_key"])
+    assert not signing.verified(document, "AAAA", keys["verify_key"])
+    assert keys["signing_key"].startswith("sm4gcm."), "in clear in the database"
+    for statement in ("UPDATE certificates SET signature = ''", "DELETE FROM certificates", "TRUNCATE certificates"):
+        with pytest.raises(DBAPIError, match="facts"):
+            cloud.run(lambda conn, statement=statement: sql.run(conn, statement))

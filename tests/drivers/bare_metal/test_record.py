@@ -1,0 +1,256 @@
+"""What follows from a machine's record, for every state that it can be in."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from drivers.bare_metal.record import (
+    LEASE_S,
+    WIPES,
+    Do,
+    Record,
+    Stage,
+    State,
+    Step,
+    Tenant,
+    Work,
+    begun,
+    claimed,
+    closed,
+    ended,
+    given_back,
+    observed,
+    powered,
+    state,
+    to_ensure,
+    to_remove,
+    to_tend,
+)
+from drivers.base import Condition, HostPower, InstanceSpec, Power, Reason
+from drivers.errors import DiskMissing, MachineQuarantined, MachineTaken
+
+MINE, OTHERS, RUN = "mine", "others", "run-1"
+WHY = Reason("wipe_failed", {"detail": "sda: input/output error"})
+SPEC = InstanceSpec(MINE, "project", "db-1", "bare_metal", "m1", 4, 1024, 8, 0, "x86_64", None, Power.RUNNING, generation=3, build=2)
+
+
+def tenant(stage: Stage, instance: str = MINE, build: int = 2) -> Tenant:
+    return Tenant(instance, "project", stage, 2, build, 0, WHY if stage is Stage.FAILED else None, address="10.0.0.5")
+
+
+def records() -> Iterator[Record]:
+    tenants = [None, *(tenant(stage, who) for stage in Stage for who in (MINE, OTHERS)), tenant(Stage.INSTALLED, build=1)]
+    works = [None, *(Work(RUN, step) for step in Step)]
+    for whose, work, quarantine, inspection in itertools.product(tenants, works, (None, WHY), (None, {"cpus": 4})):
+        yield Record(inspection, whose, work, quarantine, {"inspect": 1})
+
+
+RECORDS = list(records())
+AGES = (0.0, LEASE_S - 1, LEASE_S, float("inf"))
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_a_record_is_the_same_when_it_is_read_again(record: Record) -> None:
+    assert Record.of(json.loads(json.dumps(record.document))) == record
+
+
+def test_an_empty_document_is_a_machine_of_which_nothing_is_known() -> None:
+    assert Record.of({}) == Record()
+    assert state(Record()) is State.UNINSPECTED
+
+
+@pytest.mark.parametrize("age_s", AGES)
+def test_what_ensure_comes_to(age_s: float) -> None:
+    for record in RECORDS:
+        for built in (False, True):
+            _check_ensure(record, replace(SPEC, built=built), age_s)
+
+
+def _check_ensure(record: Record, spec: InstanceSpec, age_s: float) -> None:
+    whose = record.tenant
+    if whose is not None and (whose.instance_id == OTHERS or whose.stage is Stage.WIPING):
+        with pytest.raises(MachineTaken):
+            to_ensure(record, spec, age_s)
+    elif whose is None and spec.built:
+        with pytest.raises(DiskMissing):
+            to_ensure(record, spec, age_s)
+    elif record.quarantine is not None:
+        with pytest.raises(MachineQuarantined) as raised:
+            to_ensure(record, spec, age_s)
+        assert raised.value.reason.params["why"] == "wipe_failed"
+    elif record.work is not None and age_s < LEASE_S:
+        assert to_ensure(record, spec, age_s) is Do.NOTHING
+    elif whose is not None and whose.stage is Stage.INSTALLED and whose.build == spec.build:
+        assert to_ensure(record, spec, age_s) is Do.POWER
+    else:
+        assert to_ensure(record, spec, age_s) is Do.PROVISION
+
+
+@pytest.mark.parametrize("age_s", AGES)
+def test_what_remove_comes_to(age_s: float) -> None:
+    for record in RECORDS:
+        do = to_remove(record, MINE, age_s)
+        if record.tenant is None or record.tenant.instance_id != MINE:
+            assert do is Do.NOTHING
+        elif record.work is None or age_s >= LEASE_S:
+            assert do is Do.WIPE
+        else:
+            assert do is (Do.NOTHING if record.tenant.stage is Stage.WIPING else Do.GIVE_BACK)
+
+
+def test_an_instance_is_absent_only_where_the_machine_is_not_its() -> None:
+    for record in RECORDS:
+        for power in HostPower:
+            seen = observed(record, MINE, power, {"task": "Write", "percent": 7})
+            assert (seen.condition is Condition.ABSENT) == (record.tenant is None or record.tenant.instance_id != MINE)
+
+
+def test_how_an_instance_looks() -> None:
+    running = Record(tenant=tenant(Stage.INSTALLED))
+    assert observed(running, MINE, HostPower.ON, {}).condition is Condition.RUNNING
+    assert observed(running, MINE, HostPower.ON, {}).addresses == ("10.0.0.5",)
+    assert observed(running, MINE, HostPower.OFF, {}).condition is Condition.STOPPED
+    assert observed(running, MINE, HostPower.UNKNOWN, {}).condition is Condition.BUSY
+    failed = observed(Record(tenant=tenant(Stage.FAILED)), MINE, HostPower.ON, {})
+    assert (failed.condition, failed.reason, failed.generation) == (Condition.FAILED, WHY, 2)
+    writing = observed(Record(tenant=tenant(Stage.PROVISIONING), work=Work(RUN, Step.PROVISION)), MINE, HostPower.ON, {"percent": 7})
+    assert (writing.condition, writing.told) == (Condition.BUSY, True)
+    assert writing.reason == Reason("machine_provision", {"task": "", "percent": 7, "mb_s": 0})
+
+
+@pytest.mark.parametrize("stage", [Stage.PROVISIONING, Stage.WIPING])
+def test_what_was_cut_off_looks_as_if_something_were_to_be_done(stage: Stage) -> None:
+    seen = observed(Record(tenant=tenant(stage)), MINE, HostPower.ON, {})
+    assert (seen.condition, seen.generation, seen.reason) == (Condition.STOPPED, None, None)
+
+
+@pytest.mark.parametrize(("power", "wanted", "reboots", "holds"), [
+    (HostPower.ON, Power.RUNNING, 0, True),
+    (HostPower.ON, Power.RUNNING, 1, False),
+    (HostPower.OFF, Power.RUNNING, 0, False),
+    (HostPower.OFF, Power.RUNNING, 1, False),
+    (HostPower.ON, Power.STOPPED, 0, False),
+    (HostPower.OFF, Power.STOPPED, 0, True),
+    (HostPower.OFF, Power.STOPPED, 1, True),
+    (HostPower.UNKNOWN, Power.RUNNING, 0, False),
+    (HostPower.UNKNOWN, Power.STOPPED, 0, False),
+])  # fmt: skip
+def test_when_the_power_is_as_asked_for(power: HostPower, wanted: Power, reboots: int, holds: bool) -> None:
+    assert powered(tenant(Stage.INSTALLED), replace(SPEC, power=wanted, reboots=reboots), power) is holds
+
+
+def test_the_end_of_another_run_changes_nothing() -> None:
+    for record in RECORDS:
+        assert ended(record, "run-2", WHY, {}, whole=False) is record
+        assert ended(record, "run-2", None, {"cpus": 9}, whole=True) is record
+
+
+def test_every_end_of_a_run_leaves_the_machine_without_work_and_never_loses_whose_it_is() -> None:
+    for record in (one for one in RECORDS if one.work is not None):
+        for reason, whole in ((None, True), (None, False), (WHY, False), (Reason("bmc_unreachable"), False)):
+            after = ended(record, RUN, reason, {"address": "10.0.0.9"}, whole=whole)
+            assert after.work is None
+            assert record.work is not None
+            if record.work.step is not Step.WIPE:
+                assert (after.tenant is None) == (record.tenant is None)
+                assert after.quarantine == record.quarantine
+            if after.tenant is None and record.tenant is not None:
+                assert whole or after.quarantine is not None, "a machine that is not clean is free"
+
+
+def test_a_machine_that_was_given_back_while_it_was_set_up_is_wiped() -> None:
+    record = begun(Record(), Work(RUN, Step.PROVISION), claimed(SPEC))
+    assert to_remove(record, MINE, 0.0) is Do.GIVE_BACK
+    leaving = replace(record, tenant=given_back(claimed(SPEC)))
+    assert to_remove(leaving, MINE, 0.0) is Do.NOTHING
+    after = ended(leaving, RUN, None, {"address": "10.0.0.9"}, whole=True)
+    assert to_remove(after, MINE, 0.0) is Do.WIPE
+
+
+def test_what_a_run_of_provision_leaves() -> None:
+    record = begun(Record(), Work(RUN, Step.PROVISION), claimed(SPEC))
+    good = ended(record, RUN, None, {"address": "10.0.0.9", "host_key": "ssh-ed25519 AA", "disk": "sda"}, whole=True).tenant
+    assert good is not None
+    assert (good.stage, good.address, good.host_key, good.disk, good.generation) == (
+        Stage.INSTALLED,
+        "10.0.0.9",
+        "ssh-ed25519 AA",
+        "sda",
+        3,
+    )
+    bad = ended(record, RUN, WHY, {}, whole=False).tenant
+    assert bad is not None
+    assert (bad.stage, bad.reason) == (Stage.FAILED, WHY)
+    cut = ended(record, RUN, None, {}, whole=False)
+    assert to_ensure(cut, SPEC, 0.0) is Do.PROVISION
+
+
+def test_a_disk_that_can_not_be_cleared_is_quarantine_at_once_and_other_trouble_only_after_several_tries() -> None:
+    record = Record({"cpus": 4}, tenant(Stage.WIPING), Work(RUN, Step.WIPE))
+    assert ended(record, RUN, WHY, {}, whole=False) == Record({"cpus": 4}, quarantine=WHY)
+    silent = Reason("bmc_unreachable")
+    for number in range(1, WIPES):
+        record = replace(ended(record, RUN, silent, {}, whole=False), work=Work(RUN, Step.WIPE))
+        assert record.tenant is not None
+        assert (record.tenant.tries, record.quarantine) == (number, None)
+    assert ended(record, RUN, silent, {}, whole=False) == Record({"cpus": 4}, quarantine=silent)
+
+
+def test_a_machine_in_quarantine_is_given_to_nobody_until_it_is_clean_or_trusted() -> None:
+    held = Record({"cpus": 4}, quarantine=WHY)
+    why = closed(held, depot=True)
+    assert why is not None
+    assert (why.code, why.params["why"]) == ("machine_quarantined", "wipe_failed")
+    _, trusted = to_tend(held, {"trust": 1}, 0.0)
+    assert trusted == Record({"cpus": 4}, served={"trust": 1})
+    step, served = to_tend(held, {"wipe": 1}, 0.0)
+    assert step is Step.WIPE
+    clean = ended(begun(served, Work(RUN, Step.WIPE)), RUN, None, {"disks": []}, whole=True)
+    assert (clean.quarantine, closed(clean, depot=True)) == (None, None)
+    again = ended(begun(served, Work(RUN, Step.WIPE)), RUN, WHY, {}, whole=False)
+    assert again.quarantine == WHY
+
+
+def test_what_its_operators_ask_for_is_served_once_and_never_while_it_is_somebodys_or_at_work() -> None:
+    for record, age_s in itertools.product(RECORDS, AGES):
+        step, served = to_tend(record, {"inspect": 2, "wipe": 0}, age_s)
+        if record.tenant is not None or (record.work is not None and age_s < LEASE_S):
+            assert (step, served) == (None, record)
+        elif record.work is not None:
+            assert (step, served) == (record.work.step, record), "what was cut off is begun again"
+        else:
+            assert step is Step.INSPECT
+            assert to_tend(served, {"inspect": 2, "wipe": 0}, age_s) == (None, served)
+
+
+@pytest.mark.parametrize(("record", "code"), [
+    (Record(), "machine_uninspected"),
+    (Record({"cpus": 4}), None),
+    (Record({"cpus": 4}, work=Work(RUN, Step.WIPE)), "machine_wiping"),
+    (Record({"cpus": 4}, tenant(Stage.WIPING), Work(RUN, Step.WIPE)), None),  # its allocation keeps others off
+])  # fmt: skip
+def test_why_nobody_is_given_a_machine(record: Record, code: str | None) -> None:
+    why = closed(record, depot=True)
+    assert (why.code if why else None) == code
+    without = closed(record, depot=False)
+    assert without is not None
+    assert without.code == "machine_only_seen"
+
+
+@pytest.mark.parametrize(("record", "named"), [
+    (Record({"cpus": 4}), State.FREE),
+    (Record(work=Work(RUN, Step.INSPECT)), State.INSPECTING),
+    (Record(work=Work(RUN, Step.WIPE)), State.WIPING),
+    (Record({"cpus": 4}, quarantine=WHY), State.QUARANTINED),
+    (Record({"cpus": 4}, tenant(Stage.PROVISIONING)), State.PROVISIONING),
+    (Record({"cpus": 4}, tenant(Stage.FAILED)), State.PROVISIONING),
+    (Record({"cpus": 4}, tenant(Stage.INSTALLED)), State.OCCUPIED),
+    (Record({"cpus": 4}, tenant(Stage.WIPING)), State.WIPING),
+])  # fmt: skip
+def test_a_machine_in_one_word(record: Record, named: State) -> None:
+    assert state(record) is named
