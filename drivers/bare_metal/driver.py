@@ -147,6 +147,7 @@ class BareMetalDriver:
             return
         if record.work is not None:
             journal.keep_run(_cut_off(record.work))
+            foreman.clear(record.work.run_id)
         whose = tenant or record.tenant
         instance = whose.instance_id if whose else ""
         project = whose.project_id if whose else None

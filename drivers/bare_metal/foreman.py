@@ -76,6 +76,11 @@ class Foreman:
         view = self._workshop.look(run_id)
         return view is not None and view.state.ended
 
+    def clear(self, run_id: str) -> None:
+        """Remove what is left of a run that was cut off, where it was this controller's."""
+        attempts.end(self.depot_folder, run_id)
+        self._workshop.forget(run_id)
+
     def _may_go_on(self, run_id: str) -> bool:
         return time.monotonic() - self._confirmed.get(run_id, 0.0) < _GRACE_S
 
@@ -96,8 +101,7 @@ class Foreman:
             del self._jobs[job.run_id]
             self._confirmed.pop(job.run_id, None)
             self._told.pop(job.run_id, None)
-            attempts.end(self.depot_folder, job.run_id)
-            self._workshop.forget(job.run_id)
+            self.clear(job.run_id)
             job.tell()
             return
         record = Record.of(job.journal.read().document)
