@@ -76,7 +76,7 @@ def running(settings: Mapping[str, object] | None = None, project: str = "hubei"
     home = Path(tempfile.mkdtemp(prefix="chb", dir="/tmp"))  # short, as a Unix socket's path must be, and open to PostgreSQL's account
     home.chmod(0o755)
     data, config, log = home / "data", home / "controller.toml", home / "controller.log"
-    port = _free_port()
+    port = free_port()
     given: dict[str, object] = {
         "data_dir": str(data),
         "listen": f"127.0.0.1:{port}",
@@ -124,7 +124,8 @@ def _bootstrap(config: Path, project: str) -> str:
     return token
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One on loopback that nobody has just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

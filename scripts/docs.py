@@ -22,7 +22,7 @@ from console import cli as command_line
 from console import texts, verbs
 from controller import messages
 from controller.config import Settings
-from controller.messages import facts, reasons, refusals, rules
+from controller.messages import facts, metal, reasons, refusals, rules
 from controller.model import identity
 from controller.model.identity import Right
 from drivers.bare_metal.options import Options as BmcOptions
@@ -332,7 +332,7 @@ def sections() -> dict[str, list[str]]:
     """The codes of the catalogue under the comments that head them in its sources."""
     found: dict[str, list[str]] = {}
     title = ""
-    for line in "".join(map(inspect.getsource, (refusals, reasons, facts, rules))).splitlines():
+    for line in "".join(map(inspect.getsource, (refusals, reasons, metal, facts, rules))).splitlines():
         if heading := re.fullmatch(r"    # (.+)", line):
             title = heading[1]
         elif (code := re.match(r'    "([\w.]+)": \(', line)) and code[1] in messages.CATALOGUE:

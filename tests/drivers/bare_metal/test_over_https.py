@@ -51,7 +51,7 @@ def test_looking_again_costs_one_request(service: Service, bmc: Bmc) -> None:
 
 
 def test_a_look_costs_one_request_and_names_the_machine_that_is_there_now(service: Service) -> None:
-    driver = BareMetalDriver(open_bmc(service.url, options(service)))
+    driver = BareMetalDriver(open_bmc(service.url, options(service)), service.url, options(service))
     (first,) = driver.inventory().hosts
     service.sent.clear()
     (again,) = driver.inventory().hosts
