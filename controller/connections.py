@@ -6,13 +6,17 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from controller.sealing import Broken, Seal
 from drivers.base import Driver, Events, Prepare
 from drivers.errors import DriverError
 from drivers.journal import Journal, Journaled, Workplace
 from drivers.registry import open_driver
+
+OWN: Final = "own"
+"""As the option `certificates`: the controller's own."""
 
 Endpoint = Mapping[str, Any]
 """A row of `endpoints`: id, driver, uri, options, credentials (sealed, bound to the id)."""
@@ -33,7 +37,7 @@ class _Slot:
 
 class Connections:
     """All drivers of this process. `wake(instance_id)` is called when a backend says that something changed, `look(endpoint_id)` where that
-    was hosts.
+    was hosts; `certificates()` tells the folder of the controller's own.
     """
 
     def __init__(
@@ -41,12 +45,13 @@ class Connections:
         owner: str,
         wake: Callable[[str], None],
         seal: Seal,
+        certificates: Callable[[], Path],
         look: Callable[[str], None] = lambda _: None,
         *,
         journal: Callable[[str], Journal] | None = None,
         workplace: Workplace | None = None,
     ) -> None:
-        self._owner, self._wake, self._seal, self._look = owner, wake, seal, look
+        self._owner, self._wake, self._seal, self._certificates, self._look = owner, wake, seal, certificates, look
         self._journal, self._workplace = journal, workplace
         self._lock = threading.Lock()
         self._slots: dict[str, _Slot] = {}
@@ -79,6 +84,11 @@ class Connections:
     def open(self, endpoint: Endpoint, credentials: str) -> Driver:
         """A connection of its own, prepared for instances; the caller closes it. `credentials`: in clear, empty for none."""
         options = {**endpoint["options"], **({"credentials": credentials} if credentials else {})}
+        if options.get("certificates") == OWN:
+            try:
+                options["certificates"] = str(self._certificates())
+            except Broken as error:
+                raise CredentialsSealed(detail=str(error)) from error
         driver = open_driver(endpoint["driver"], endpoint["uri"], self._owner, options)
         if isinstance(driver, Journaled) and self._journal and self._workplace:
             driver.keep(self._journal(endpoint["id"]), self._workplace)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,7 +13,7 @@ import structlog
 from fastapi import FastAPI
 
 from controller import images, sealing
-from controller.actions import keys
+from controller.actions import keys, trust
 from controller.actions.draft import Accepted, Admission
 from controller.actions.env import Env, fresh_id
 from controller.actions.fleet_view import FleetView
@@ -66,11 +68,12 @@ class Controller:
         self.settings, self.database = settings, database
         self.env = Env(settings, fresh_id)
         owner = database.run(lambda conn: str(sql.scalar(conn, "SELECT owner FROM cloud")))
-        seal = sealing.load(settings.seal_path)
+        self.seal = seal = sealing.load(settings.seal_path)
         self.connections = Connections(
             owner,
             self._wake,
             seal,
+            self._certificates,
             self._look_soon,
             journal=lambda endpoint_id: DatabaseJournal(database, seal, endpoint_id),
             workplace=Workplace(settings.data_dir, settings.depot_listen or "", settings.depot_at, settings.playbooks, settings.metal_runs),
@@ -78,7 +81,7 @@ class Controller:
         database.run(lambda conn: keys.check(conn, seal))
         self.instances = InstanceLoop(database, self.connections, settings, seal)
         self.endpoints = EndpointLoop(database, self.connections, self.env)
-        self.housekeeping = HousekeepingLoop(database, settings)
+        self.housekeeping = HousekeepingLoop(database, settings, self._renew)
         admission = Admission(FleetView(), fresh_id, settings.request_ttl_s, settings.build_deadline_s, answer, seal)
         self.admitter = Admitter(database, admission, self.instances.wake)
         self._ending = threading.Event()
@@ -90,10 +93,22 @@ class Controller:
     def _look_soon(self, endpoint_id: str) -> None:
         self.endpoints.look_soon(endpoint_id)
 
+    def _certificates(self) -> Path:
+        """The folder of those for hypervisors, up to date."""
+        folder = self.settings.data_dir / "tls" / "hypervisors"
+        return self.database.run(lambda conn: trust.hand_out(conn, self.seal, folder, dt.datetime.now(dt.UTC)))
+
+    def _renew(self) -> None:
+        """Connections that are open for long make new ones with what lies in that folder."""
+        if self.database.run(trust.in_use):
+            self._certificates()
+
     def application(self) -> FastAPI:
         """The API of this controller."""
         identities = Identities(self.database)
-        services = Services(self.database, self.env, self.admitter, self.connections, identities, self.instances.wake, self._ending.is_set)
+        services = Services(
+            self.database, self.env, self.admitter, self.connections, self.seal, identities, self.instances.wake, self._ending.is_set
+        )
         return build(services, self.settings.max_body_bytes)
 
     def start(self) -> None:

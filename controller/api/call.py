@@ -28,6 +28,7 @@ from controller.api.json import Json, dumps
 from controller.connections import Connections
 from controller.model.identity import Identity, Right
 from controller.model.views import Reader
+from controller.sealing import Seal
 from controller.store import answers, people, projects
 from controller.store.database import Database
 
@@ -77,6 +78,7 @@ class Services:
     env: Env
     admitter: Admitter
     connections: Connections
+    seal: Seal
     identities: Identities
     wake: Callable[[], None]
     ending: Callable[[], bool]

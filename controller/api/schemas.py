@@ -239,6 +239,18 @@ class EndpointChange(In):
     credentials: Credentials | None = Field(None, description=_CREDENTIALS, examples=[None])
 
 
+class HypervisorIn(In):
+    """A hypervisor that wants a certificate."""
+
+    name: Name = Field(examples=["kvm-01"])
+    addresses: list[Line] = Field(
+        description="The addresses and host names that it is reached by.", min_length=1, max_length=32, examples=[["10.0.0.11", "kvm-01"]]
+    )
+    request: str = Field(
+        description="PKCS #10 in PEM. Only the key in it counts.", max_length=8192, examples=["-----BEGIN CERTIFICATE REQUEST-----"]
+    )
+
+
 class SpreadIn(In):
     """How the instances of one item lie to each other."""
 

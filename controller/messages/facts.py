@@ -49,6 +49,10 @@ FACTS: dict[str, tuple[str, str]] = {
         "接入点 {name}：项目 {path} 的资源中出现非本系统创建的 {what}，未作处理。",
     ),
     "host.enrolled": ("Host {name} was enrolled.", "主机 {name} 已纳管。"),
+    "hypervisor.certified": (
+        "A certificate was made for the hypervisor {name} (serial {serial}).",
+        "已为虚拟化主机 {name} 签发证书（序列号 {serial}）。",
+    ),
     "host.changed": ("Host {name} has other facts than before.", "主机 {name} 的配置信息有变化。"),
     "host.reachable": ("Host {name} answers again.", "主机 {name} 恢复响应。"),
     "host.fenced": (

@@ -302,6 +302,10 @@ REFUSALS: dict[str, tuple[str, str]] = {
         "The database's schema ({have}) is newer than this controller knows ({want}). Run a newer controller.",
         "数据库结构（{have}）新于控制器所知（{want}）。请使用更新版本的控制器。",
     ),
+    "certificate_request_invalid": (
+        "That can't be signed: {detail}. Make one with 'openssl req -new' and a key on the curve P-256.",
+        "无法签发该证书请求：{detail}。请使用 openssl req -new 及 P-256 曲线密钥生成。",
+    ),
     "seal_keys_unreadable": (
         "{path} is not a file of keys (NAME and 32 hexadecimal digits on each line). Restore it from its backup.",
         "{path} 不是密钥文件（每行为名称与 32 位十六进制数）。请从备份恢复。",

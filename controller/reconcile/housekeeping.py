@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import structlog
 from sqlalchemy import Connection
@@ -20,10 +21,12 @@ _RARELY = 3600  # rounds between two sweeps of old answers
 
 
 class HousekeepingLoop:
-    """One thread; every controller has one, and they don't get in each other's way (rows are taken with SKIP LOCKED)."""
+    """One thread; every controller has one, and they don't get in each other's way (rows are taken with SKIP LOCKED). `renew`: what of this
+    process's own grows old.
+    """
 
-    def __init__(self, database: Database, settings: Settings) -> None:
-        self._database, self._settings = database, settings
+    def __init__(self, database: Database, settings: Settings, renew: Callable[[], None] = lambda: None) -> None:
+        self._database, self._settings, self._renew = database, settings, renew
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
@@ -46,7 +49,7 @@ class HousekeepingLoop:
                 log.exception("loop_broke", loop="housekeeping")
 
     def round(self, sweep: bool) -> None:
-        """All that is due by now, each in a transaction of its own; `sweep`: old answers and refusals, too."""
+        """All that is due by now, each in a transaction of its own; `sweep`: old answers, refusals and certificates, too."""
         self._database.run(requests.expire)
         self._database.run(lambda conn: terms.fall_due(conn, self._settings))
         self._database.run(terms.tell_waiting)
@@ -54,6 +57,7 @@ class HousekeepingLoop:
         if sweep:
             self._database.run(lambda conn: answers.forget(conn, _ANSWERS_DAYS))
             self._database.run(lambda conn: placements.forget_refused(conn, _REFUSALS_DAYS))
+            self._renew()
 
     def report_overdue(self) -> int:
         """Say which instances are past their deadline; how many. Nothing is ever stuck in silence."""

@@ -42,8 +42,8 @@ PORTS: Final = {"tcp": 16509, "tls": 16514}
 class Connection:
     """See the module's docstring. Safe to use from several threads at once."""
 
-    def __init__(self, uri: str, on_open: Callable[[libvirt.virConnect], int]) -> None:
-        self._uri = _complete(uri)
+    def __init__(self, uri: str, on_open: Callable[[libvirt.virConnect], int], certificates: str = "") -> None:
+        self._uri = _complete(uri, certificates)
         self._on_open = on_open
         self._lock = threading.Lock()
         self._stuck = threading.BoundedSemaphore(STUCK_ATTEMPTS)
@@ -174,13 +174,17 @@ def _alive(connection: libvirt.virConnect) -> bool:
         return False
 
 
-def _complete(uri: str) -> str:
-    """The URI as we open it: ssh must never ask a question on a terminal."""
+def _complete(uri: str, certificates: str) -> str:
+    """The URI as we open it: with the folder of our certificates, where there is one; and ssh must never ask a question on a terminal."""
     parts = urlsplit(uri)
     driver, _, transport = parts.scheme.partition("+")
     if driver not in DRIVERS:
         raise InvalidSpec(detail=f"{uri!r} is no libvirt URI of a driver in {', '.join(DRIVERS)}")
     asked = dict(parse_qsl(parts.query))
+    if certificates:
+        if transport != "tls" or "pkipath" in asked:
+            raise InvalidSpec(detail="the option certificates is for qemu+tls alone, where the URI has no pkipath")
+        return parts._replace(query=urlencode({**asked, "pkipath": certificates})).geturl()
     if transport != "ssh" or "no_tty" in asked:
         return uri
     return parts._replace(query=urlencode({**asked, "no_tty": "1"})).geturl()

@@ -54,7 +54,7 @@ class LibvirtDriver:
         self._virt_lock = threading.Lock()
         self._identity: tuple[int, str, str] | None = None  # with the epoch it was found in, as below
         self._virt: tuple[int, str, tuple[Reason, ...]] | None = None
-        self._connection = Connection(uri, self._listen)
+        self._connection = Connection(uri, self._listen, options.certificates)
 
     def connect(self) -> None:
         """Find out whether anybody answers."""

@@ -26,6 +26,7 @@ class Options:
     network_cidr: str = "192.168.150.0/24"
     bridge: str = "chutian0"
     virt_type: str = "auto"  # auto: KVM where a probe proves that it works
+    certificates: str = ""  # for `qemu+tls`: `own`, the controller's own, or a folder as libvirt's `pkipath`; empty: what the URI says
 
 
 def parse(given: Mapping[str, str]) -> Options:
@@ -37,6 +38,8 @@ def parse(given: Mapping[str, str]) -> Options:
     options = Options(**given)
     if options.virt_type not in VIRT_TYPES:
         raise InvalidSpec(detail=f"virt_type is {options.virt_type!r}, not one of {', '.join(VIRT_TYPES)}")
+    if options.certificates and not options.certificates.startswith("/"):  # the controller puts a folder in the place of `own`
+        raise InvalidSpec(detail=f"certificates {options.certificates!r} is neither 'own' nor an absolute path")
     if not options.pool_path.startswith("/"):
         raise InvalidSpec(detail=f"pool_path {options.pool_path!r} is not an absolute path")
     try:

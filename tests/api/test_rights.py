@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from controller.api.app import build
 from tests.api.outside import PLENTY, Caller, Cloud, fresh, keep_run
@@ -38,6 +41,12 @@ class Row:
 
 def _item(at: Where) -> dict[str, Any]:
     return {"flavor": "tiny", "image": "debian"}
+
+
+def _request() -> str:
+    """A certificate signing request with a new key."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    return builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
 OPEN = {"GET /healthz", "GET /readyz"}
@@ -75,6 +84,8 @@ TABLE: dict[str, Row] = {
     "PATCH /v1/pools/{pool}": Row(OPERATORS, lambda _: {"site": "x"}),
     "DELETE /v1/pools/{pool}": Row(OPERATORS),
     "GET /v1/endpoints": Row(FLEET),
+    "GET /v1/hypervisors/trust": Row(FLEET),
+    "POST /v1/hypervisors/certificates": Row(OPERATORS, lambda _: {"name": "kvm-01", "addresses": ["10.0.0.11"], "request": _request()}),
     "POST /v1/endpoints": Row(
         OPERATORS, lambda at: {"name": (name := fresh("e")), "driver": "fake", "uri": f"fake:{name}?hosts=0", "pool": at["pool"]}
     ),

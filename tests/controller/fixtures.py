@@ -211,7 +211,10 @@ class Cloud:
     def connections(self) -> Connections:
         """Connections to endpoints as one controller has them; hints go nowhere."""
         return Connections(
-            self.run(lambda conn: str(sql.scalar(conn, "SELECT owner FROM cloud"))), lambda _: None, sealing.load(self.settings.seal_path)
+            self.run(lambda conn: str(sql.scalar(conn, "SELECT owner FROM cloud"))),
+            lambda _: None,
+            sealing.load(self.settings.seal_path),
+            lambda: self.settings.data_dir,
         )
 
     def admission(self) -> Admission:

@@ -39,6 +39,20 @@ class EndpointOut(Identified):
     since: datetime = Field(examples=[AT])
 
 
+class TrustOut(Out):
+    """By what hypervisors and the controller know each other."""
+
+    authorities: str = Field(description="Whom both sides trust, PEM.", examples=["-----BEGIN CERTIFICATE-----"])
+    controller: str = Field(description="Who alone may connect, as libvirtd's `tls_allowed_dn_list` has it.", examples=["CN=controller"])
+
+
+class CertificateOut(Out):
+    """A hypervisor's certificate."""
+
+    certificate: str = Field(description="PEM.", examples=["-----BEGIN CERTIFICATE-----"])
+    ends: datetime = Field(examples=[AT])
+
+
 class NodeOut(Out):
     """A NUMA node of a host: what it may promise, and has promised to instances that ask for their place in nodes."""
 
