@@ -53,17 +53,26 @@ class Authority:
     key: Key
 
     def issue(
-        self, public_key: PublicKey, name: str, usage: x509.ObjectIdentifier, hosts: Sequence[str], now: dt.datetime, *, unit: str = ""
+        self,
+        public_key: PublicKey,
+        name: str,
+        end: x509.ObjectIdentifier,
+        hosts: Sequence[str],
+        now: dt.datetime,
+        *,
+        unit: str = "",
+        usages: Sequence[str] = ("digital_signature",),
     ) -> x509.Certificate:
-        """A certificate for that key: `hosts` are the names and addresses it is for, `unit` stands before the name in its subject.
+        """A certificate for that key: `end` is SERVER or CLIENT, `hosts` are the names and addresses it is for, `unit` stands before the name
+        in its subject, `usages` are what its key does.
 
         It ends no later than the authority does.
         """
         ends = min(now + dt.timedelta(days=CERT_DAYS), self.certificate.not_valid_after_utc)
         builder = _builder(_named(name, unit), self.certificate.subject, public_key, self.key.public_key(), now, ends)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        builder = builder.add_extension(_usage("digital_signature"), critical=True)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        builder = builder.add_extension(_usage(*usages), critical=True)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([end]), critical=False)
         if hosts:
             builder = builder.add_extension(x509.SubjectAlternativeName([general_name(host) for host in hosts]), critical=False)
         return builder.sign(self.key, hashes.SHA256())

@@ -35,6 +35,8 @@ CONTROLLER: Final = "CN=chutian-controller"
 """The controller's name, as libvirtd lists who may connect. No hypervisor can have it: those bear a unit before their name."""
 UNIT: Final = "hypervisor"
 
+LIBVIRTS: Final = ("digital_signature", "key_encipherment")  # it insists on both, of keys that can't encipher, too
+
 SIGNS_DAYS: Final = x.CERT_DAYS + x.RENEW_DAYS  # an authority with less left signs nothing more
 SUCCEEDED_DAYS: Final = SIGNS_DAYS + x.CERT_DAYS  # one with less left gets a successor
 
@@ -79,7 +81,7 @@ def certify(
         public_key = x.requested(csr)
         signing = signer(current(conn, seal, now).authorities, now)
         assert signing is not None  # noqa: S101 - `current` made one
-        made = signing.issue(public_key, name, x.SERVER, hosts, now, unit=UNIT)
+        made = signing.issue(public_key, name, x.SERVER, hosts, now, unit=UNIT, usages=LIBVIRTS)
     except ValueError as error:
         raise errors.InvalidRequest("certificate_request_invalid", detail=str(error)) from error
     serial = f"{made.serial_number:x}"
@@ -141,7 +143,7 @@ def _renewed(conn: Connection, seal: Seal, now: dt.datetime) -> Trust:
     signing = signer(authorities, now)
     assert signing is not None  # noqa: S101 - the last one is fresh
     key = x.new_key()
-    client = Authority(signing.issue(key.public_key(), CONTROLLER.removeprefix("CN="), x.CLIENT, (), now), key)
+    client = Authority(signing.issue(key.public_key(), CONTROLLER.removeprefix("CN="), x.CLIENT, (), now, usages=LIBVIRTS), key)
     _keep(conn, seal, "client", client)
     return Trust(tuple(authorities), client)
 
