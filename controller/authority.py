@@ -63,8 +63,8 @@ class Authority:
         unit: str = "",
         usages: Sequence[str] = ("digital_signature",),
     ) -> x509.Certificate:
-        """A certificate for that key: `end` is SERVER or CLIENT, `hosts` are the names and addresses it is for, `unit` stands before the name
-        in its subject, `usages` are what its key does.
+        """A certificate for that key: `end` is SERVER or CLIENT, `hosts` are the names and addresses it is for, `unit` stands before the
+        name in its subject, `usages` are what its key does.
 
         It ends no later than the authority does.
         """

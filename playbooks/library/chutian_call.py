@@ -1,7 +1,7 @@
 """Ansible module: one call to the controller's API, where the playbook runs.
 
-Its token shows in no output, and a refusal fails in the controller's own words, with `code` and `details` for programs. GET changes nothing;
-in check mode nothing else is sent.
+Its token shows in no output, and a refusal fails in the controller's own words, with `code` and `details` for programs.
+GET changes nothing; in check mode nothing else is sent.
 """
 
 from __future__ import annotations

@@ -115,6 +115,7 @@ def test_the_same_failure_of_qemu_reads_the_same_at_any_time() -> None:
         {"pool_path": "relative"},
         {"network_cidr": "10.0.0.1/24"},
         {"network_cidr": "10.0.0.0/30"},
+        {"certificates": "own"},  # in whose place the controller puts a folder
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused(given: dict[str, str]) -> None:
@@ -126,6 +127,13 @@ def test_an_option_that_makes_no_sense_is_refused(given: dict[str, str]) -> None
 def test_a_uri_of_something_else_is_refused(uri: str) -> None:
     with pytest.raises(InvalidSpec):
         open_libvirt(uri, "owner", {})
+
+
+@pytest.mark.parametrize("uri", ["qemu+tcp://host/system", "qemu:///system", "qemu+tls://host/system?pkipath=/elsewhere"])
+def test_certificates_are_for_tls_alone_and_named_once(uri: str) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        open_libvirt(uri, "owner", {"certificates": "/folder"})
+    assert "certificates" in caught.value.reason.params["detail"]
 
 
 def test_the_network_gives_out_all_addresses_but_its_own() -> None:

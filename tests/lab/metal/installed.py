@@ -26,6 +26,7 @@ ssh_deletekeys: false
 ssh_keys:
   ed25519_private: |
 {host_key}
+bootcmd: ["rm -f /etc/apt/sources.list.d/*"] # where this machine has no way to
 users: []
 ssh_authorized_keys: ["{public}"]
 write_files:
