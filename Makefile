@@ -1,7 +1,7 @@
 # `make help` lists what there is to make. The work is in scripts/, so that nothing depends on make's quoting.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup kubernetes demo demo-containers down test check static quick real lock clean
+.PHONY: help setup kubernetes demo demo-containers down test check static quick real long lock clean
 MAKEFLAGS += --keep-going
 
 help: ## list the targets
@@ -31,6 +31,9 @@ quick: setup ## the tests that need no hypervisor
 
 real: setup kubernetes ## those on real libvirt, QEMU and Kubernetes, which need root
 	@scripts/test real
+
+long: setup ## a quarter of an hour: a Debian machine becomes a hypervisor, runs a guest and is patched, all under emulation
+	@scripts/test long
 
 static: setup ## the part of `check` that runs nothing
 	.venv/bin/ruff format --check .

@@ -1,4 +1,4 @@
-"""The controller's own commands: `serve`, `migrate`, `bootstrap`, `stop-database`. `python -m controller COMMAND --help` tells more."""
+"""The controller's own commands: `serve`, `migrate`, `bootstrap`, `stop-database`, `replace-trust`. `python -m controller COMMAND --help` tells more."""
 
 from __future__ import annotations
 
@@ -41,6 +41,10 @@ def main(arguments: list[str] | None = None) -> int:
         ("migrate", "bring the database's schema up to date"),
         ("bootstrap", "make the first project and its administrator; prints a token once"),
         ("stop-database", "stop the embedded PostgreSQL"),
+        (
+            "replace-trust",
+            "forget the CA of hypervisors: a key is in strange hands; then restart the controllers and run hypervisor.yml for all",
+        ),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--config", type=Path, help="settings file (TOML); the environment (CHUTIAN_…) wins over it")
@@ -58,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     _log_as(settings.log_level)
     try:
-        return {"serve": serve, "migrate": migrate, "bootstrap": bootstrap, "stop-database": stop_database}[given.command](settings, given)
+        return _COMMANDS[given.command](settings, given)
     except ControllerError as error:
         lang = "zh" if os.environ.get("LC_ALL", os.environ.get("LANG", "")).startswith("zh") else "en"
         print(render(error.text, error.params, lang), file=sys.stderr)
@@ -172,6 +176,26 @@ def stop_database(settings: Settings, _given: argparse.Namespace) -> int:
 
     embedded.stop(settings.data_dir)
     return 0
+
+
+def replace_trust(settings: Settings, _given: argparse.Namespace) -> int:
+    """Forget by what hypervisors and the controller know each other; the next to ask makes it anew."""
+    from controller.actions import trust
+    from controller.wiring import check_or_migrate, open_database
+
+    database = open_database(settings)
+    check_or_migrate(database, settings)
+    database.run(trust.replace)
+    return 0
+
+
+_COMMANDS = {
+    "serve": serve,
+    "migrate": migrate,
+    "bootstrap": bootstrap,
+    "stop-database": stop_database,
+    "replace-trust": replace_trust,
+}
 
 
 def _log_as(level: str) -> None:

@@ -1,0 +1,181 @@
+"""A Debian machine becomes a hypervisor of a pool by its playbook, runs a guest for a department, and is patched.
+
+The machine is a guest of the bare-metal lab under emulation, and the department's guest runs within it: a quarter of an hour in all, so this
+is no part of `make real`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from controller.store import embedded
+from tests.api.outside import PLENTY, Cloud, Department
+from tests.api.server import controller
+from tests.lab import debs, tied
+from tests.lab.metal import installed, rig
+from tests.lab.metal.installed import Installed
+from tests.lab.metal.server import Hardware
+from tests.lab.needs import require_metal
+from tests.stories.conftest import GUESTS, upload
+from tests.stories.playing import Desk
+
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.long]
+
+GIB = 1 << 30
+NEEDS = ("libvirt-daemon-system", "libvirt-clients", "qemu-system-x86", "qemu-utils", "dnsmasq-base", "iptables", "nftables", "openssl")
+BOOTS_S = 400  # of a guest within a guest: two layers of emulation
+UPDATED = "netbase"
+
+
+@dataclass(frozen=True)
+class Office:
+    """A controller, a department, the machine, and the folder that its packages are served from."""
+
+    cloud: Cloud
+    department: Department
+    system: Installed
+    desk: Desk
+    packages: Path
+
+    @property
+    def host(self) -> dict[str, object]:
+        seen: dict[str, object] = self.cloud.admin.ask(f"GET /v1/hosts/{self.system.server.name}")
+        return seen
+
+    def guest(self, name: str) -> str:
+        body = {"project": self.department.path, "name": name, "flavor": "tiny", "image": "tiny"}
+        id_: str = self.department.member.ask("POST /v1/instances", body)["id"]
+        return id_
+
+    def delete(self, id_: str) -> None:
+        self.department.member.ask(f"DELETE /v1/instances/{id_}")
+        self.department.member.settled_within(id_, "deleted", 120)
+
+    def boot_id(self) -> str:
+        return self.system.run("cat /proc/sys/kernel/random/boot_id")
+
+
+@pytest.fixture(scope="module")
+def office() -> Iterator[Office]:
+    """The machine is a hypervisor by its playbook's first run."""
+    require_metal()
+    folder = Path(tempfile.mkdtemp(prefix="ct-hv-", dir="/tmp"))
+    folder.chmod(0o755)
+    (folder / "rack").mkdir()
+    tied.tie(folder / "rack", "tests.lab.metal", "metal.json")
+    packages = _packages(folder)
+    rack = rig.up(folder / "rack", [Hardware(memory_mib=2048, cpus=2, disk=8 * GIB)])
+    try:
+        url = embedded.start(folder)
+        with debs.serving(packages, rack.outside) as repository, controller(folder, url, observe_interval_s=3.0) as cloud:
+            system = installed.install(rack.servers[0], folder / "system", repository)
+            _furnish(cloud, folder)
+            made = Office(cloud, cloud.department(PLENTY), system, Desk(folder, cloud, system), packages)
+            system.await_login()
+            first = made.desk.play("hypervisor.yml", hypervisor_pool="general")
+            assert first.changed > 5
+            yield made
+    finally:
+        embedded.stop(folder)
+        rig.down(rack)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _packages(folder: Path) -> Path:
+    """What the playbook asks for, in a folder of our own."""
+    subprocess.run([GUESTS / "debian" / "build", folder / "debian.qcow2"], check=True, capture_output=True)
+    status = debs.status_of(folder / "debian.qcow2", folder)
+    shutil.copytree(debs.repository(status, [*NEEDS, "python3-apt"]), folder / "packages")
+    return folder / "packages"
+
+
+def _furnish(cloud: Cloud, folder: Path) -> None:
+    cloud.admin.ask("POST /v1/pools", {"name": "general", "zone": "wuhan-a", "overcommit": {"vcpus": 4.0}})
+    cloud.admin.ask("POST /v1/flavors", {"name": "tiny", "vcpus": 1, "memory_mib": 96, "disk_gib": 1})
+    subprocess.run([GUESTS / "tiny" / "build", folder / "tiny.qcow2"], check=True, capture_output=True)
+    upload(cloud, "tiny", folder / "tiny.qcow2")
+
+
+def test_the_same_playbook_again_changes_nothing(office: Office) -> None:
+    assert office.desk.play("hypervisor.yml", hypervisor_pool="general").changed == 0
+    assert office.desk.play("hypervisor.yml", "--check", hypervisor_pool="general").changed == 0
+    (endpoint,) = office.cloud.admin.ask("GET /v1/endpoints")["items"]
+    assert endpoint["uri"] == f"qemu+tls://{office.system.server.address}/system"
+    assert (endpoint["state"], endpoint["options"]) == ("connected", {"certificates": "own"})
+
+
+def test_a_certificate_for_another_address_is_replaced_and_used_at_once(office: Office) -> None:
+    other = [office.system.server.address, "kvm-01.example"]
+    certificate = "openssl x509 -in /etc/pki/libvirt/servercert.pem -noout -text"
+    listening = f"openssl s_client -connect {office.system.server.address}:16514 </dev/null 2>/dev/null | openssl x509 -noout -serial"
+    before = office.system.run(listening)
+    assert office.desk.play("hypervisor.yml", hypervisor_pool="general", hypervisor_addresses=other).changed >= 3
+    assert "DNS:kvm-01.example" in office.system.run(certificate)
+    assert office.system.run(listening) != before, "libvirtd goes on with the old one"
+    office.cloud.admin.ask(f"PATCH /v1/endpoints/{office.system.server.name}", {})
+
+
+def test_a_guest_runs_there_and_nothing_is_patched_under_it(office: Office) -> None:
+    guest = office.guest("within")
+    member = office.department.member
+    member.settled_within(guest, "active", BOOTS_S)
+    member.until(f"GET /v1/instances/{guest}/console", lambda one: "chutian-guest: ready" in one["text"], BOOTS_S)
+    member.until(f"GET /v1/instances/{guest}", lambda one: one["addresses"], BOOTS_S)
+    before, boot = office.host, office.boot_id()
+    played = office.desk.play("patch_host.yml")
+    assert played.code != 0
+    assert "can't be started elsewhere" in played.output
+    assert "within" in played.output, "it is said who is in the way"
+    assert "Update its packages" not in played.output
+    after = office.host
+    assert (after["cordoned"], after["draining"], after["generation"]) == (False, False, before["generation"])
+    assert office.boot_id() == boot
+    assert member.ask(f"GET /v1/instances/{guest}")["state"] == "active"
+    office.delete(guest)
+
+
+def test_a_host_is_drained_updated_started_anew_looked_at_and_opened(office: Office) -> None:
+    _publish_update(office.packages)
+    boot = office.boot_id()
+    office.desk.play("patch_host.yml").changed  # noqa: B018 - it asserts that all went well
+    assert office.boot_id() != boot
+    assert office.system.run(f"dpkg-query -W -f '${{Version}}' {UPDATED}") == "99:1"
+    host = office.host
+    assert (host["state"], host["cordoned"], host["draining"]) == ("up", False, False)
+    kinds = [one["kind"] for one in office.cloud.admin.ask("GET /v1/events", object=host["id"], limit=500)["items"]]
+    assert {"host.draining", "host.uncordoned"} <= set(kinds)
+    boot = office.boot_id()
+    assert office.desk.play("patch_host.yml").changed == 2, "draining and opening"
+    assert office.boot_id() == boot
+
+
+def test_a_host_that_somebody_closed_stays_closed(office: Office) -> None:
+    name = office.system.server.name
+    office.cloud.admin.ask(f"POST /v1/hosts/{name}/cordon")
+    assert office.desk.play("patch_host.yml").changed == 0
+    assert office.host["cordoned"]
+    office.cloud.admin.ask(f"POST /v1/hosts/{name}/uncordon")
+
+
+def _publish_update(folder: Path) -> None:
+    """A newer version of a package, which asks for a restart as a kernel does."""
+    work = folder / "newer"
+    subprocess.run(["apt-get", "-o", "APT::Sandbox::User=root", "download", "-qq", UPDATED], cwd=folder, check=True, capture_output=True)
+    (deb,) = folder.glob(f"{UPDATED}_*.deb")
+    subprocess.run(["dpkg-deb", "-R", deb, work], check=True)
+    control = work / "DEBIAN/control"
+    lines = control.read_text().splitlines()
+    control.write_text("".join(f"{'Version: 99:1' if line.startswith('Version:') else line}\n" for line in lines))
+    script = work / "DEBIAN/postinst"
+    script.write_text(f"#!/bin/sh\ntouch /run/reboot-required\necho {UPDATED} >>/run/reboot-required.pkgs\n")
+    script.chmod(0o755)
+    subprocess.run(["dpkg-deb", "-b", work, folder / f"{UPDATED}_99_all.deb"], check=True, capture_output=True)
+    shutil.rmtree(work)
+    debs.index(folder)
