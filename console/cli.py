@@ -35,6 +35,7 @@ SINGLES = {  # commands without a noun, and the module each is in
     "migrate": "local",
     "bootstrap": "local",
     "stop-database": "local",
+    "replace-trust": "local",
     "simulate": "local",
     "completion": "local",
     "version": "local",
@@ -43,7 +44,7 @@ SECTIONS = {  # how `chutian --help` groups them
     "ask": ("instance", "request", "explain", "events", "quota", "project", "certificate"),
     "operate": ("host", "pool", "endpoint", "machine", "run", "flavor", "image", "user", "plan", "simulate"),
     "self": ("login", "whoami", "completion", "version"),
-    "controller": ("serve", "migrate", "bootstrap", "stop-database"),
+    "controller": ("serve", "migrate", "bootstrap", "stop-database", "replace-trust"),
 }
 
 

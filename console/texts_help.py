@@ -62,6 +62,10 @@ COMMANDS: dict[str, Pair] = {
     "help.serve": ("运行控制器", "Run the controller"),
     "help.migrate": ("把数据库结构升级到当前版本", "Bring the database's schema up to date"),
     "help.stop-database": ("停止内置的 PostgreSQL", "Stop the embedded PostgreSQL"),
+    "help.replace-trust": (
+        "作废虚拟化主机所用的 CA（私钥可能泄露时）",
+        "Forget the CA of hypervisors, a key of which may be in strange hands",
+    ),
     "help.bootstrap": ("建立第一个管理员", "Make the first administrator"),
     "help.completion": (
         """打印命令行补全脚本

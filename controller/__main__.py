@@ -1,4 +1,4 @@
-"""The controller's own commands: `serve`, `migrate`, `bootstrap`, `stop-database`, `replace-trust`. `python -m controller COMMAND --help` tells more."""
+"""The controller's own commands, such as `serve`. `python -m controller COMMAND --help` tells more."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,7 +95,7 @@ class Controller:
     def _certificates(self) -> Path:
         """The folder of those for hypervisors, up to date."""
         folder = self.settings.data_dir / "tls" / "hypervisors"
-        return self.database.run(lambda conn: trust.hand_out(conn, self.seal, folder, dt.datetime.now(dt.UTC)))
+        return self.database.run(lambda conn: trust.hand_out(conn, self.seal, folder))
 
     def _renew(self) -> None:
         """Connections that are open for long make new ones with what lies in that folder."""

@@ -1,4 +1,4 @@
-"""Commands without a server: the controller's own (`serve`, `migrate`, `bootstrap`, `stop-database`), `simulate`, `completion`, `version`.
+"""Commands without a server: the controller's own (`serve` and the like), `simulate`, `completion`, `version`.
 
 The controller and the simulation are started as programs of their own in place of this one: the console speaks HTTP only and never
 imports them. Their arguments, `--help` included, are passed on as they are, so their options have one home.
@@ -70,5 +70,6 @@ RAW: dict[str, Callable[[str, Say], click.Command]] = {
     "migrate": _controller,
     "bootstrap": _controller,
     "stop-database": _controller,
+    "replace-trust": _controller,
     "simulate": _simulation,
 }

@@ -14,7 +14,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from cryptography import x509
 from sqlalchemy import Connection
@@ -28,7 +28,7 @@ from controller.certificates import write
 from controller.model.identity import Identity, Right
 from controller.sealing import Seal
 from controller.store import certificates as store
-from controller.store import events
+from controller.store import events, sql
 from controller.store.sql import Row
 
 CONTROLLER: Final = "CN=chutian-controller"
@@ -64,19 +64,24 @@ def wants_successor(authorities: Sequence[Authority], now: dt.datetime) -> bool:
     return all(_left(one.certificate, now) <= dt.timedelta(days=SUCCEEDED_DAYS) for one in authorities)
 
 
-def current(conn: Connection, seal: Seal, now: dt.datetime) -> Trust:
-    """What holds; where something is due, one of the controllers makes it. Raises Broken where the keys don't open with ours."""
+def current(conn: Connection, seal: Seal, at: dt.datetime | None = None) -> Trust:
+    """What holds (`at`: some other time than now); where something is due, one of the controllers makes it.
+
+    Raises Broken where the keys don't open with ours.
+    """
+    now = at or _now(conn)
     return _read(store.kept(conn), seal, now) or _renewed(conn, seal, now)
 
 
 def certify(
-    conn: Connection, identity: Identity, seal: Seal, name: str, hosts: Sequence[str], csr: str, now: dt.datetime
+    conn: Connection, identity: Identity, seal: Seal, name: str, hosts: Sequence[str], csr: str, at: dt.datetime | None = None
 ) -> x509.Certificate:
     """A hypervisor's certificate, for the key that signed the request and the names and addresses that operators say.
 
     Raises InvalidRequest for a request that is none.
     """
     guard.overall(identity, Right.OPERATE)
+    now = at or _now(conn)
     try:
         public_key = x.requested(csr)
         signing = signer(current(conn, seal, now).authorities, now)
@@ -89,9 +94,9 @@ def certify(
     return made
 
 
-def hand_out(conn: Connection, seal: Seal, folder: Path, now: dt.datetime) -> Path:
+def hand_out(conn: Connection, seal: Seal, folder: Path, at: dt.datetime | None = None) -> Path:
     """The folder, as libvirt's `pkipath`: whom to trust, and the controller's certificate and key. Files are written where they differ."""
-    trust = current(conn, seal, now)
+    trust = current(conn, seal, at)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     contents = {
         "cacert.pem": trust.bundle.encode(),
@@ -167,6 +172,10 @@ def _open(row: Row, seal: Seal) -> Authority:
 
 def _ended(row: Row, now: dt.datetime) -> bool:
     return _left(x.read(row["certificate"]), now) <= dt.timedelta(0)
+
+
+def _now(conn: Connection) -> dt.datetime:
+    return cast(dt.datetime, sql.scalar(conn, "SELECT now()"))
 
 
 def _left(certificate: x509.Certificate, now: dt.datetime) -> dt.timedelta:

@@ -60,8 +60,18 @@ class Desk:
         given = self.folder / "variables.json"
         with os.fdopen(os.open(given, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump({"chutian_url": self.cloud.url, "chutian_token": self.cloud.admin.token, **variables}, file)
-        program = Path(sys.executable).with_name("ansible-playbook")
-        line = [program, "-i", inventory, "-e", f"@{given}", CHECKOUT / "playbooks" / playbook, *arguments]
+        line = [
+            sys.executable,
+            "-m",
+            "ansible",
+            "playbook",
+            "-i",
+            inventory,
+            "-e",
+            f"@{given}",
+            CHECKOUT / "playbooks" / playbook,
+            *arguments,
+        ]
         environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOME": str(self.folder / "ansible"), "ANSIBLE_FORCE_COLOR": "0"}
         done = subprocess.run(line, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, check=False, timeout=RUN_S)
         assert str(self.cloud.admin.token) not in done.stdout + done.stderr, "the token was printed"

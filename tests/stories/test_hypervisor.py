@@ -1,7 +1,7 @@
 """A Debian machine becomes a hypervisor of a pool by its playbook, runs a guest for a department, and is patched.
 
-The machine is a guest of the bare-metal lab under emulation, and the department's guest runs within it: a quarter of an hour in all, so this
-is no part of `make real`.
+The machine is a guest of the bare-metal lab under emulation, and the department's guest runs within it: a quarter of an hour in all,
+so this is no part of `make real`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 from fastapi import APIRouter
@@ -26,7 +25,7 @@ def show_trust(call: TheCall) -> Json:
     guard.overall(call.identity, Right.SEE_FLEET)
 
     def work(conn: Connection) -> dict[str, Any]:
-        return {"authorities": trust.current(conn, call.services.seal, dt.datetime.now(dt.UTC)).bundle, "controller": trust.CONTROLLER}
+        return {"authorities": trust.current(conn, call.services.seal).bundle, "controller": trust.CONTROLLER}
 
     return call.read(work)
 
@@ -36,8 +35,7 @@ def certify(call: TheCall, given: HypervisorIn) -> Json:
     """Sign a certificate for a hypervisor's libvirt; its key stays there."""
 
     def work(conn: Connection) -> dict[str, Any]:
-        now = dt.datetime.now(dt.UTC)
-        made = trust.certify(conn, call.identity, call.services.seal, given.name, given.addresses, given.request, now)
+        made = trust.certify(conn, call.identity, call.services.seal, given.name, given.addresses, given.request)
         return {"certificate": pem_of(made).decode(), "ends": made.not_valid_after_utc}
 
     return call.change(work, 201)
