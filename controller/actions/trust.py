@@ -27,8 +27,8 @@ from controller.authority import Authority
 from controller.certificates import write
 from controller.model.identity import Identity, Right
 from controller.sealing import Seal
-from controller.store import certificates as store
 from controller.store import events, sql
+from controller.store import trust as store
 from controller.store.sql import Row
 
 CONTROLLER: Final = "CN=chutian-controller"

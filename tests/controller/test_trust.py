@@ -22,8 +22,8 @@ from controller.actions import trust
 from controller.errors import Forbidden, InvalidRequest
 from controller.model.identity import Grant, Identity, Role
 from controller.sealing import Broken, Seal
-from controller.store import certificates as store
 from controller.store import sql
+from controller.store import trust as store
 from controller.store.database import Database
 from tests.controller.fixtures import Cloud
 
@@ -97,7 +97,7 @@ def test_keys_lie_sealed_and_a_row_with_anothers_key_does_not_open(database: Dat
     current(database)
     rows = database.run(store.kept)
     assert "PRIVATE KEY" not in repr(rows)
-    database.run(lambda conn: sql.run(conn, "UPDATE certificates SET sealed_key = (SELECT min(sealed_key) FROM certificates)"))
+    database.run(lambda conn: sql.run(conn, "UPDATE trust SET sealed_key = (SELECT min(sealed_key) FROM trust)"))
     with pytest.raises(Broken):
         current(database)
 

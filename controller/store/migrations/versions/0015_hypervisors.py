@@ -9,7 +9,7 @@ revision = "0015"
 down_revision = "0014"
 
 CHANGES = """
-CREATE TABLE certificates (
+CREATE TABLE trust (
     id uuid PRIMARY KEY,
     kind text NOT NULL CHECK (kind IN ('authority', 'client')),
     certificate text NOT NULL,

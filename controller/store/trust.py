@@ -15,14 +15,14 @@ def kept(conn: Connection, *, alone: bool = False) -> Sequence[Row]:
     """All, oldest first; `alone`: until the transaction's end nobody else may ask for that."""
     if alone:
         sql.scalar(conn, "SELECT owner FROM cloud FOR UPDATE")
-    return sql.rows(conn, "SELECT id::text, kind, certificate, sealed_key FROM certificates ORDER BY begins, id")
+    return sql.rows(conn, "SELECT id::text, kind, certificate, sealed_key FROM trust ORDER BY begins, id")
 
 
 def keep(conn: Connection, record: Mapping[str, Any]) -> None:
     """One more."""
-    sql.insert(conn, "certificates", [record])
+    sql.insert(conn, "trust", [record])
 
 
 def forget(conn: Connection, ids: Sequence[str]) -> None:
     """Those no more."""
-    sql.run(conn, "DELETE FROM certificates WHERE id = ANY(CAST(:ids AS uuid[]))", ids=list(ids))
+    sql.run(conn, "DELETE FROM trust WHERE id = ANY(CAST(:ids AS uuid[]))", ids=list(ids))
