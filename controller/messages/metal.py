@@ -30,12 +30,9 @@ METAL: dict[str, tuple[str, str]] = {
         "{what}：BMC 报告为 {bmc}，服务器自检为 {machine}；以自检为准。",
     ),
     # what goes on
-    "machine_inspect": ("The machine says what it is made of: {task}", "正在检测服务器配置：{task}"),
-    "machine_provision": (
-        "The machine is being set up: {task} ({percent} %, {mb_s} MB/s)",
-        "正在部署服务器：{task}（{percent}%，{mb_s} MB/s）",
-    ),
-    "machine_wipe": ("The machine's disks are being cleared: {task} ({percent} %)", "正在清除磁盘数据：{task}（{percent}%）"),
+    "machine_inspect": ("The machine says what it is made of: {task}{far}", "正在检测服务器配置：{task}{far}"),
+    "machine_provision": ("The machine is being set up: {task}{far}", "正在部署服务器：{task}{far}"),
+    "machine_wipe": ("The machine's disks are being cleared: {task}{far}", "正在清除磁盘数据：{task}{far}"),
     # why a run failed
     "depot_unreachable": (
         "The machine can't get what it needs from the depot: {detail}. See that the depot runs, and that the machine reaches it.",

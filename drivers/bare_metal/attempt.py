@@ -87,6 +87,13 @@ class Attempt:
         return read(self.folder / "progress.json")
 
     @property
+    def progress_at(self) -> float:
+        """When it said that, in seconds since 1970; 0 where it said nothing."""
+        with suppress(FileNotFoundError):
+            return (self.folder / "progress.json").stat().st_mtime
+        return 0.0
+
+    @property
     def seen(self) -> frozenset[str]:
         """What it asked for so far."""
         with suppress(FileNotFoundError):

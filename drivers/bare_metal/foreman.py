@@ -28,6 +28,7 @@ from drivers.errors import DepotClosed
 from drivers.journal import Journal, Workplace
 
 _EVERY_S: Final = 1.0
+_A_PART: Final = 10  # percent of what takes long: so often it is told, though the task is the same
 _GRACE_S: Final = 5.0  # for so long after it was last confirmed a run may go on
 _MIB: Final = 1 << 20
 _log = logging.getLogger(__name__)
@@ -111,8 +112,9 @@ class Foreman:
             self._workshop.cancel(job.run_id)
             return
         self._confirmed[job.run_id] = time.monotonic()
-        if self._told.get(job.run_id) != view.tasks:
-            self._told[job.run_id] = view.tasks
+        news = (view.tasks, progress.get("percent", 0) // _A_PART)
+        if self._told.get(job.run_id) != news:
+            self._told[job.run_id] = news
             job.journal.keep_run(kept(job, view, progress))
             job.tell()
 
@@ -155,9 +157,12 @@ def _opened(folder: Path, listen: str) -> Depot:
 
 
 def progress_of(view: RunView, attempt: attempts.Attempt | None) -> dict[str, Any]:
-    """How far a run is: `task`, and of what takes long `percent` and `mb_s` (10^6 bytes a second)."""
-    said: dict[str, Any] = {"task": reading.running(view.tasks)}
-    news = (attempt.progress if attempt else None) or {}
+    """How far a run is: `task`, and of what takes long `percent` and `mb_s` (10^6 bytes a second). What the machine said before that task
+    began was about another one."""
+    task = reading.under_way(view.tasks)
+    said: dict[str, Any] = {"task": task.name if task else ""}
+    of_it = attempt is not None and task is not None and attempt.progress_at >= task.started
+    news = (attempt.progress if attempt and of_it else None) or {}
     done, total, seconds = (news.get(name) for name in ("bytes", "of", "seconds"))
     if isinstance(done, int) and isinstance(total, int) and total > 0:
         said["percent"] = min(100, done * 100 // total)

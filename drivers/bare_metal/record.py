@@ -160,9 +160,11 @@ def observed(record: Record, instance_id: str, power: HostPower, progress: Mappi
 
 
 def under_way(work: Work, progress: Mapping[str, Any]) -> Reason:
-    """What a run is about, as far as it is."""
-    shown = {name: value for name in ("task", "percent", "mb_s") if isinstance(value := progress.get(name), (str, int))}
-    return Reason(f"machine_{work.step}", {"task": "", "percent": 0, "mb_s": 0, **shown})
+    """What a run is about, as far as it is; `far` are its numbers in all languages, where there are any."""
+    numbers = {name: value for name in ("percent", "mb_s") if isinstance(value := progress.get(name), int)}
+    units = {"percent": "%", "mb_s": "MB/s"}
+    far = "".join(f", {value} {units[name]}" for name, value in numbers.items())
+    return Reason(f"machine_{work.step}", {"task": str(progress.get("task") or "…"), "far": far, **numbers})
 
 
 def powered(tenant: Tenant, spec: InstanceSpec, power: HostPower) -> bool:

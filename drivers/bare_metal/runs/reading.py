@@ -78,9 +78,15 @@ def why_failed(tasks: Sequence[Task], recovered: int = 0) -> Reason | None:
     return cause.reason or Reason("playbook_task_failed", {"task": cause.name, "detail": cause.detail})
 
 
+def under_way(tasks: Sequence[Task]) -> Task | None:
+    """The task that is under way; None between two."""
+    return next((task for task in reversed(tasks) if task.state is TaskState.RUNNING), None)
+
+
 def running(tasks: Sequence[Task]) -> str:
-    """The name of the task that is under way; empty between two."""
-    return next((task.name for task in reversed(tasks) if task.state is TaskState.RUNNING), "")
+    """Its name; empty between two."""
+    task = under_way(tasks)
+    return task.name if task else ""
 
 
 def told(value: object, longest: int = LONGEST) -> str:

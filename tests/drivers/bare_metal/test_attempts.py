@@ -8,6 +8,7 @@ import json
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from drivers.bare_metal.attempt import begin
 from drivers.bare_metal.attempt_silence import why_silent
 from drivers.bare_metal.attempt_start import await_served
 from drivers.bare_metal.depot_image import KEPT, NAME, forget, provide
+from drivers.bare_metal.foreman import progress_of
 from drivers.bare_metal.inspection import check_identity, differences, fixed_disks, root_disk
 from drivers.bare_metal.machine import Disk, Machine, Nic, Source
 from drivers.bare_metal.remote import Ramdisk, address_of, failure, prove
+from drivers.bare_metal.runs.order import RunView, State, Task, TaskState
 from drivers.base import HostPower
 from drivers.errors import (
     ChecksumMismatch,
@@ -252,3 +255,16 @@ def test_old_images_are_forgotten_but_not_those_in_use(tmp_path: Path) -> None:
         time.sleep(0.01)
     assert len(list((tmp_path / "images").glob("*.zst"))) == KEPT
     assert [_unpacked(one.folder / "files" / NAME) for one in attempts] == [b"%d" % number for number in range(KEPT + 2)]
+
+
+@pytest.mark.parametrize(("begun_before_s", "numbers"), [(5.0, {"percent": 42, "mb_s": 21}), (-5.0, {})])
+def test_what_a_machine_said_before_a_task_began_is_about_another_one(
+    tmp_path: Path, begun_before_s: float, numbers: dict[str, int]
+) -> None:
+    one = begin(tmp_path, "http://d", "m1", [])
+    assert one.progress_at == 0.0
+    (one.folder / "progress.json").write_text(json.dumps({"doing": "write", "bytes": 42 * MIB, "of": 100 * MIB, "seconds": 2.1}))
+    task = Task("Write", TaskState.RUNNING, one.progress_at - begun_before_s)
+    run = RunView("r", "provision.yml", "m1", "", State.RUNNING, (task,))
+    assert progress_of(run, one) == {"task": "Write", **numbers}
+    assert progress_of(replace(run, tasks=()), one) == {"task": ""}

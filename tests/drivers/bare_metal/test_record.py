@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -118,9 +119,22 @@ def test_how_an_instance_looks() -> None:
     assert observed(running, MINE, HostPower.UNKNOWN, {}).condition is Condition.BUSY
     failed = observed(Record(tenant=tenant(Stage.FAILED)), MINE, HostPower.ON, {})
     assert (failed.condition, failed.reason, failed.generation) == (Condition.FAILED, WHY, 2)
-    writing = observed(Record(tenant=tenant(Stage.PROVISIONING), work=Work(RUN, Step.PROVISION)), MINE, HostPower.ON, {"percent": 7})
+
+
+@pytest.mark.parametrize(
+    ("progress", "task", "far"),
+    [
+        ({}, "…", ""),
+        ({"task": "Switch on"}, "Switch on", ""),
+        ({"task": "Wipe", "percent": 7}, "Wipe", ", 7 %"),
+        ({"task": "Write", "percent": 42, "mb_s": 118}, "Write", ", 42 %, 118 MB/s"),
+    ],
+)
+def test_how_far_a_build_is_is_told(progress: dict[str, Any], task: str, far: str) -> None:
+    writing = observed(Record(tenant=tenant(Stage.PROVISIONING), work=Work(RUN, Step.PROVISION)), MINE, HostPower.ON, progress)
     assert (writing.condition, writing.told) == (Condition.BUSY, True)
-    assert writing.reason == Reason("machine_provision", {"task": "", "percent": 7, "mb_s": 0})
+    assert writing.reason is not None
+    assert (writing.reason.code, writing.reason.params["task"], writing.reason.params["far"]) == ("machine_provision", task, far)
 
 
 @pytest.mark.parametrize("stage", [Stage.PROVISIONING, Stage.WIPING])
