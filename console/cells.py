@@ -90,6 +90,19 @@ def local(value: Any) -> str:
         return clean(str(value))
 
 
+def seconds(value: Any) -> str:
+    """A duration, to a tenth."""
+    return f"{value:.1f}" if isinstance(value, int | float) else clean(str(value))
+
+
+def far(value: Any) -> str:
+    """How far a playbook is: the task and, of what takes long, its numbers."""
+    if not isinstance(value, Mapping):
+        return clean(str(value))
+    units = {"task": "", "percent": " %", "mb_s": " MB/s"}
+    return ", ".join(f"{clean(str(value[name]))}{unit}" for name, unit in units.items() if value.get(name) not in (None, "")) or NONE
+
+
 def _mapping(say: Say, value: Mapping[str, Any], wide: bool) -> str:
     for telling in ("text", "message", "name"):
         if isinstance(value.get(telling), str):
@@ -104,6 +117,7 @@ SHOWN: dict[str, Callable[[Any], str]] = {
     "min_memory_mib": mib,
     "disk_gib": gib,
     "min_disk_gib": gib,
+    "bytes": size,
     "size_bytes": size,
     "virtual_size_bytes": size,
     "created_at": local,
@@ -116,4 +130,6 @@ SHOWN: dict[str, Callable[[Any], str]] = {
     "began_at": local,
     "ended_at": local,
     "cleared_at": local,
+    "seconds": seconds,
+    "progress": far,
 }

@@ -65,10 +65,12 @@ def run(app: App, newest: Callable[[], str], before: str, deadline: float) -> tu
     told: dict[int, str] = {}
 
     def on_look(body: Body) -> None:
+        far = cell(app.say, "progress", body.get("progress"))
         for number, task in enumerate(body.get("tasks") or []):
-            if told.get(number) != task["state"]:
-                told[number] = task["state"]
-                note(f"{task['name']}: {task['state']}" + (f" ({cell(app.say, 'text', task['text'])})" if task.get("text") else ""))
+            line = _task(app, task, far)
+            if told.get(number) != line:
+                told[number] = line
+                note(line)
 
     try:
         body = waiting.run(app.client(), newest, before, deadline, on_look)
@@ -81,6 +83,15 @@ def run(app: App, newest: Callable[[], str], before: str, deadline: float) -> tu
         shown = body.get("host") or body["id"]
         note(app.say("wait.failed", name=shown, state=body["state"], reason=cell(app.say, "reason", body.get("reason"))))
     return (OK if body["state"] == "done" else FAILED), body
+
+
+def _task(app: App, task: Body, far: str) -> str:
+    """A line on a task; `far`: how far its run is."""
+    name = cell(app.say, "name", task["name"])
+    if task["state"] == "running":
+        return f"{far if far.startswith(name) else name} …"
+    line = app.say("run.task_ended", name=name, state=task["state"], seconds=cell(app.say, "seconds", task.get("seconds")))
+    return line + (f" ({cell(app.say, 'text', task['text'])})" if task.get("text") else "")
 
 
 @contextmanager

@@ -30,6 +30,14 @@ STYLES = {
     "waiting": "yellow",
     "deleting": "yellow",
     "migrating": "yellow",
+    "inspecting": "yellow",
+    "provisioning": "yellow",
+    "wiping": "yellow",
+    "running": "yellow",
+    "free": "green",
+    "done": "green",
+    "quarantined": "red",
+    "interrupted": "red",
     "error": "red",
     "failed": "red",
     "unreachable": "red",
@@ -71,10 +79,14 @@ def detail(app: App, body: Body) -> None:
         tell(f"{pad(name, width)}  {value}")
 
 
+def parts(app: App, those: Sequence[Body], columns: Sequence[str], of: str = "") -> None:
+    """What a thing is made of, a row for each; `of`: what the names of the columns begin with in the catalogue."""
+    table([header(app, of + name) for name in columns], [[cell(app.say, name, one.get(name), True) for name in columns] for one in those])
+
+
 def victims(app: App, those: Sequence[Body]) -> None:
     """Those who would be preempted, and what each frees."""
-    columns = ("name", "project", "priority", "host", "frees")
-    table([header(app, name) for name in columns], [[cell(app.say, name, one[name], True) for name in columns] for one in those])
+    parts(app, those, ("name", "project", "priority", "host", "frees"))
 
 
 def done(app: App, key: str, body: Body, **params: Any) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from console import texts_help, texts_messages
+from console import texts_help, texts_messages, texts_metal
 
 LANGUAGES = ("zh", "en")
 ENVIRONMENT = ("CHUTIAN_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
@@ -22,6 +22,8 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     **texts_help.OPTIONS,
     **texts_messages.COLUMNS,
     **texts_messages.MESSAGES,
+    **texts_metal.COLUMNS,
+    **texts_metal.MESSAGES,
 }
 
 

@@ -10,9 +10,11 @@ import click
 
 from console import listing, lookup, render
 from console.app import App, tell
+from console.cells import NONE, cell
 from console.client import Body, at
 from console.verbs import LISTING, Verb, arg, opt
 
+DOCUMENT = ("disk", "machine", "method", "verified", "cleared_at", "instance_id", "run_id", "playbook", "playbooks")
 COLUMNS = ("id", "disk_serial", "document.method", "document.cleared_at", "project", "host", "+instance_id", "+run_id")
 
 
@@ -27,7 +29,11 @@ def show(app: App, certificate: str) -> None:
     if not app.for_people:
         render.programs(app, body)
         return
-    render.detail(app, body["document"] | {"signature": body["signature"]})
+    document = body["document"]
+    disk = document.get("disk") or {}
+    shown = {name: document.get(name) for name in DOCUMENT} | document | {"signature": body["signature"]}
+    of_disk = (cell(app.say, name, disk.get(name)) for name in ("disk", "model", "serial", "bytes"))
+    render.detail(app, shown | {"disk": ", ".join(text for text in of_disk if text != NONE)})
 
 
 def save(app: App, certificate: str, folder: str) -> None:

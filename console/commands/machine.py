@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from console import listing, progress, render
-from console.app import App, sure
-from console.client import at
+from console.app import App, sure, tell
+from console.client import Body, at
 from console.exits import OK
 from console.verbs import LISTING, WAITING, YES, Verb, arg, opt
 
@@ -19,8 +19,43 @@ def list_(app: App, pool: str | None, limit: int | None, cursor: str | None, eve
 
 
 def show(app: App, machine: str) -> None:
-    """What a machine is made of."""
-    render.detail(app, app.client().get(at("machines", machine)))
+    """How far a machine is, and what it is made of."""
+    body = app.client().get(at("machines", machine))
+    if not app.for_people:
+        render.programs(app, body)
+        return
+    said, differences = body.pop("inspection") or {}, body.pop("differences")
+    render.detail(app, body | _said(said))
+    disks = [one | {"disk": one.get("name")} for one in said.get("disks", ())]
+    nics = [one | {"nic": one.get("name")} for one in said.get("nics", ())]
+    for those, columns, of in (
+        (disks, ("disk", "bytes", "serial", "model"), ""),
+        (nics, ("nic", "mac", "link", "driver"), ""),
+        (differences, ("what", "bmc", "machine"), "difference."),
+    ):
+        if those:
+            tell("")
+            render.parts(app, those, columns, of)
+
+
+def _said(said: Body) -> Body:
+    """What a machine said of itself, in lines; nothing where it was never asked."""
+    if not said:
+        return {}
+    firmware = said.get("firmware") or {}
+    return {
+        "model": _words(said.get("vendor"), said.get("product")),
+        "serial": said.get("serial"),
+        "uuid": said.get("uuid"),
+        "cpu": _words(said.get("cpus"), "×", said.get("cpu_model") or said.get("architecture")),
+        "memory_mib": said.get("installed_mib"),
+        "firmware": _words(firmware.get("vendor"), firmware.get("version"), firmware.get("date")),
+        "bmc_firmware": (said.get("bmc") or {}).get("firmware"),
+    }
+
+
+def _words(*those: str | int | None) -> str:
+    return " ".join(str(one) for one in those if one)
 
 
 def inspect(app: App, machine: str, wait: bool, timeout: int, yes: bool) -> int:

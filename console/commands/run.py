@@ -8,7 +8,6 @@ import click
 
 from console import listing, lookup, progress, render
 from console.app import App, tell
-from console.cells import cell
 from console.client import Body, at
 from console.exits import FAILED, OK
 from console.verbs import LISTING, Verb, arg, flag, opt
@@ -43,10 +42,7 @@ def _print(app: App, body: Body) -> None:
         return
     render.detail(app, {name: value for name, value in body.items() if name != "tasks"})
     tell("")
-    columns = ("name", "state", "seconds", "text")
-    render.table(
-        [render.header(app, f"task.{name}") for name in columns], [[cell(app.say, name, task[name]) for name in columns] for task in tasks]
-    )
+    render.parts(app, tasks, ("name", "state", "seconds", "text"), "task.")
 
 
 VERBS = {

@@ -1,0 +1,42 @@
+"""What `chutian machine`, `run` and `certificate` say: (Chinese, English)."""
+
+from __future__ import annotations
+
+Pair = tuple[str, str]
+
+COLUMNS: dict[str, Pair] = {
+    "col.document.method": ("方式", "METHOD"),
+    "col.document.cleared_at": ("清除时间", "CLEARED"),
+    "col.task.name": ("任务", "TASK"),
+    "col.task.state": ("状态", "STATE"),
+    "col.task.seconds": ("秒", "SECONDS"),
+    "col.task.text": ("说明", "TEXT"),
+    "col.model": ("型号", "MODEL"),
+    "col.serial": ("序列号", "SERIAL"),
+    "col.uuid": ("UUID", "UUID"),
+    "col.cpu": ("处理器", "CPU"),
+    "col.firmware": ("固件", "FIRMWARE"),
+    "col.bmc_firmware": ("BMC 固件", "BMC FIRMWARE"),
+    "col.disk": ("磁盘", "DISK"),
+    "col.bytes": ("容量", "SIZE"),
+    "col.nic": ("网口", "NIC"),
+    "col.mac": ("MAC", "MAC"),
+    "col.link": ("连通", "LINK"),
+    "col.difference.what": ("差异", "DIFFERENCE"),
+    "col.difference.bmc": ("BMC 报告", "THE BMC SAYS"),
+    "col.difference.machine": ("服务器自检", "THE MACHINE SAYS"),
+    "col.machine": ("服务器", "MACHINE"),
+    "col.method": ("方式", "METHOD"),
+    "col.verified": ("已读回核对", "READ BACK"),
+    "col.cleared_at": ("清除时间", "CLEARED"),
+    "col.playbooks": ("剧本摘要", "DIGEST"),
+    "col.signature": ("签名", "SIGNATURE"),
+}
+
+MESSAGES: dict[str, Pair] = {
+    "machine.inspect": ("{name} 将被检测；chutian run list --host {name}", "{name} is to be inspected; chutian run list --host {name}"),
+    "machine.wipe": ("{name} 的磁盘将被清除；chutian run list --host {name}", "{name} is to be wiped; chutian run list --host {name}"),
+    "machine.trust": ("{name} 将解除隔离", "{name} leaves quarantine"),
+    "certificate.saved": ("已保存到 {folder}，验证：", "Saved in {folder}; verify it with:"),
+    "run.task_ended": ("{name}：{state}，{seconds} 秒", "{name}: {state}, {seconds} s"),
+}

@@ -1,0 +1,88 @@
+"""Bare machines on the command line: what they are made of, how far a run is, what a certificate says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+ID = "019abf3c-1d20-7c3a-9f51-0c6b5f2f8a11"
+DISK = {"name": "sda", "bytes": 480_103_981_056, "model": "PM863a", "serial": "S4EVNX0N1", "discard": True}
+SAID = {
+    "cpus": 64,
+    "cpu_model": "Xeon Gold 6338",
+    "installed_mib": 393216,
+    "vendor": "Lab",
+    "product": "R7",
+    "firmware": {"kind": "bios", "vendor": "SeaBIOS", "version": "1.16", "date": "04/01/2014"},
+    "bmc": {"firmware": "1.00", "disks": [{"name": "disk0"}]},
+    "disks": [DISK],
+    "nics": [{"name": "eth0", "mac": "52:54:00:77:02:01", "link": True, "driver": "ixgbe"}],
+}
+
+
+def machine(**changed: Any) -> dict[str, Any]:
+    idle = {"instance_id": None, "address": None, "host_key": None, "run_id": None, "step": None, "progress": {}, "reason": None}
+    return {"id": ID, "host": "m1", "state": "free", "power": "off", **idle, "inspection": SAID, "differences": [], **changed}
+
+
+def test_a_machine_is_shown_as_what_it_is_made_of(chutian: Run, server: Any) -> None:
+    server.on("GET /v1/machines/m1", machine(differences=[{"what": "memory_mib", "bmc": "262144", "machine": "393216"}]))
+    out = chutian("machine", "show", "m1").out
+    assert "64 × Xeon Gold 6338" in out
+    assert "384 GiB" in out
+    assert "SeaBIOS 1.16 04/01/2014" in out
+    for row in (
+        ["sda", "447.1", "GiB", "S4EVNX0N1", "PM863a"],
+        ["eth0", "52:54:00:77:02:01", "yes", "ixgbe"],
+        ["memory_mib", "262144", "393216"],
+    ):
+        assert row in [line.split() for line in out.splitlines()]
+    assert "inspection" not in out.lower()
+    assert "{" not in out
+
+
+def test_a_machine_that_nobody_has_looked_at_is_made_of_nothing_yet(chutian: Run, server: Any) -> None:
+    server.on("GET /v1/machines/m1", machine(state="uninspected", inspection=None))
+    ran = chutian("machine", "show", "m1")
+    assert (ran.code, ran.out.splitlines()[-1].split()) == (0, ["REASON", "-"])
+
+
+def test_programs_get_the_inspection_as_it_is(chutian: Run, server: Any) -> None:
+    server.on("GET /v1/machines/m1", machine())
+    assert json.loads(chutian("machine", "show", "m1", "--output", "json").out) == machine()
+
+
+@pytest.mark.parametrize(("lang", "ended"), [("en", "Switch on: changed, 1.8 s"), ("zh", "Switch on：changed，1.8 秒")])
+def test_a_run_that_is_followed_tells_its_tasks_and_how_far_they_are(chutian: Run, server: Any, lang: str, ended: str) -> None:
+    on = {"name": "Switch on", "state": "changed", "started_s": 0.0, "seconds": 1.813, "text": None}
+    write = {"name": "Write", "state": "running", "started_s": 1.9, "seconds": None, "text": None}
+
+    def run(state: str, tasks: list[Any], **progress: Any) -> dict[str, Any]:
+        return {"id": ID, "host": "m1", "state": state, "reason": None, "progress": progress, "tasks": tasks}
+
+    server.on(
+        f"GET /v1/runs/{ID}",
+        run("running", [on, write], task="Write"),
+        run("running", [on, write], task="Write", percent=42, mb_s=118),
+        run("running", [on, write], task="Write", percent=42, mb_s=118),
+        run("done", [on, write | {"state": "ok", "seconds": 27.224}]),
+    )
+    ran = chutian("run", "show", ID, "--follow", "--lang", lang)
+    assert ran.code == 0
+    assert ran.err.splitlines()[:3] == [ended, "Write …", "Write, 42 %, 118 MB/s …"]
+    assert len(ran.err.splitlines()) == 4
+    assert ["Write", "ok", "27.2", "-"] in [line.split() for line in ran.out.splitlines()]
+
+
+def test_a_certificate_says_first_which_disk_it_is_about(chutian: Run, server: Any) -> None:
+    disk = {"disk": "sda", "bytes": DISK["bytes"], "model": "", "serial": DISK["serial"]}
+    document = {"run_id": ID, "method": "discard", "verified": True, "disk": disk, "machine": "m1", "cleared_at": "2026-11-23T08:30:00Z"}
+    server.on(f"GET /v1/certificates/{ID}", {"id": ID, "document": document, "signature": "mZ0="})
+    lines = chutian("certificate", "show", ID).out.splitlines()
+    assert lines[0].split(maxsplit=1) == ["DISK", "sda, S4EVNX0N1, 447.1 GiB"]
+    assert lines[1].split() == ["MACHINE", "m1"]
