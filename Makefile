@@ -1,7 +1,7 @@
 # `make help` lists what there is to make. The work is in scripts/, so that nothing depends on make's quoting.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup kubernetes demo demo-containers down test check static quick real long lock clean
+.PHONY: help setup kubernetes demo demo-containers demo-metal down test check static quick real long lock clean
 MAKEFLAGS += --keep-going
 
 help: ## list the targets
@@ -18,6 +18,9 @@ demo: setup ## a department applies for three virtual machines and gets them, he
 
 demo-containers: setup kubernetes ## a department applies for six containers on a real Kubernetes, here
 	@.venv/bin/python -m scripts.demo_containers
+
+demo-metal: setup ## a department applies for two bare machines of a rack behind BMCs, and gives them back wiped, here
+	@.venv/bin/python -m scripts.demo_metal
 
 down: ## take the demo away, with all it started
 	@if [ -x .venv/bin/python ]; then .venv/bin/python -m scripts.demo down; else echo "nothing is set up here"; fi

@@ -14,7 +14,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from scripts.demo_machine import CHUTIAN, CLONE, CONFIG, CONSOLE, LOG, STATE, TO
 
 PROJECT = "hubei/health"
 CLERK, APPROVER = "health-clerk", "province-approver"  # users, and profiles of the same names
+SSH_KEY = STATE / "ssh" / "id_ed25519"
 BOOT_S = 180
 
 Body = dict[str, Any]
@@ -40,12 +41,11 @@ def up() -> None:
     machine.controller_up()
     tell(f"the controller answers at {url}")
     administrator(url)
-    image = _build_image()
     say("The operator: what may be used, and where")
-    _catalogue(image)
+    _catalogue()
     say("The operator: who may use how much")
     people(url, PROJECT, "Provincial health commission", "instances=6 vcpus=8 memory_mib=2048 disk_gib=20", CLERK)
-    request = applied(PROJECT, CLERK, _form)
+    request = applied(PROJECT, CLERK, lambda: form("request.yaml"))
     _booted(request)
     _show(request)
     print(f"\nUp in {time.monotonic() - begun:.0f} s. Try next (`make down` takes all of it away):\n\n{_hints(request)}")
@@ -67,8 +67,7 @@ def _keep(file: Path, token: str | None) -> None:
     """Write a token that only its owner can read."""
     if not token:
         raise DemoError(f"there is no token for {file.name} and it isn't shown twice; `make down`, then `make demo` begins anew")
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-        out.write(token + "\n")
+    machine.private(file, token + "\n")
 
 
 def _login(name: str, url: str) -> None:
@@ -78,22 +77,26 @@ def _login(name: str, url: str) -> None:
         chutian("login", "--server", url, "--ca", str(ca), "--token-file", str(TOKENS / name), profile=name)
 
 
-def _build_image() -> Path:
-    """The tiny guest, from the cache or in seconds."""
-    image = STATE / "tiny.qcow2"
-    if not image.exists():
-        tell("$ guests/tiny/build tiny.qcow2")
-        done = machine.run([CLONE / "guests" / "tiny" / "build", image])
+def build(guest: str, to: Path) -> None:
+    """One of our guests, from the cache or in seconds."""
+    if not to.exists():
+        tell(f"$ guests/{guest}/build {to}")
+        done = machine.run([CLONE / "guests" / guest / "build", to])
         if done.returncode != 0:
-            raise DemoError(f"the tiny guest can't be built: {done.stderr.strip()}")
-    return image
+            raise DemoError(f"the guest {guest} can't be built: {done.stderr.strip()}")
 
 
-def _catalogue(image: Path) -> None:
+def tiny_image() -> None:
+    """The tiny guest is an image."""
+    image = STATE / "tiny.qcow2"
+    build("tiny", image)
+    how = ("--arch", "x86_64", "--format", "qcow2", "--os", "tiny", "--wait")
+    ensure("image", "tiny", "image", "import", "tiny", "--file", str(image), *how)
+
+
+def _catalogue() -> None:
     ensure("flavor", "tiny", "flavor", "create", "tiny", "--vcpus", "1", "--memory-mib", "128", "--disk-gib", "1")
-    ensure(
-        "image", "tiny", "image", "import", "tiny", "--file", str(image), "--arch", "x86_64", "--format", "qcow2", "--os", "tiny", "--wait"
-    )
+    tiny_image()
     ensure("pool", "wuhan", "pool", "create", "wuhan", "--zone", "wuhan-1", "--overcommit", "vcpus=4")
     ensure("endpoint", "here", "endpoint", "create", "here", "--driver", "libvirt", "--uri", "qemu:///system", "--pool", "wuhan")
     chutian("host", "list", show=True)
@@ -113,10 +116,11 @@ def people(url: str, project: str, description: str, limits: str, clerk: str) ->
         _login(name, url)
 
 
-def _form() -> Path:
-    form = STATE / "request.yaml"
-    form.write_text((CLONE / "examples" / "request.yaml").read_text().replace("ssh_keys: []", f"ssh_keys: [{json.dumps(_ssh_key())}]"))
-    return form
+def form(example: str) -> Path:
+    """One of the examples, with an ssh key made for the occasion: the private half is `SSH_KEY`."""
+    filled = STATE / example
+    filled.write_text((CLONE / "examples" / example).read_text().replace("ssh_keys: []", f"ssh_keys: [{json.dumps(_ssh_key())}]"))
+    return filled
 
 
 def applied(project: str, clerk: str, form: Callable[[], Path]) -> str:
@@ -142,18 +146,17 @@ def decided(body: Body, project: str, clerk: str) -> str:
         say("The province decides")
         chutian("request", "approve", request, "--reason", "in the annual plan", show=True, profile=APPROVER)
     say("Placed, built, booted")
-    chutian("request", "wait", request, "--timeout", "300", live=True, profile=clerk)
+    chutian("request", "wait", request, "--timeout", "600", live=True, profile=clerk)
     return request
 
 
 def _ssh_key() -> str:
-    key = STATE / "ssh" / "id_ed25519"
-    if not key.exists():
-        key.parent.mkdir(mode=0o700, exist_ok=True)
-        done = machine.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "chutian-demo", "-f", key])
+    if not SSH_KEY.exists():
+        SSH_KEY.parent.mkdir(mode=0o700, exist_ok=True)
+        done = machine.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "chutian-demo", "-f", SSH_KEY])
         if done.returncode != 0:
             raise DemoError(f"ssh-keygen: {done.stderr.strip()}")
-    return key.with_suffix(".pub").read_text().strip()
+    return SSH_KEY.with_suffix(".pub").read_text().strip()
 
 
 def instances(request: str, project: str = PROJECT, going: bool = False) -> list[Body]:
@@ -197,6 +200,11 @@ def _show(request: str) -> None:
     for one in instances(request):
         proof = next((line for line in _said(one).splitlines() if line.startswith("demo.")), "")
         rows.append((one["name"], one["state"], one.get("host") or "-", ", ".join(one["addresses"]) or "-", proof.removeprefix("demo. ")))
+    table(rows)
+
+
+def table(rows: Sequence[Sequence[str]]) -> None:
+    """Rows under each other, the first of them the header."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
@@ -214,7 +222,7 @@ def _hints(request: str) -> str:
             f"chutian instance console {name} --project {PROJECT}",
             f"chutian instance reboot {name} --project {PROJECT} --wait",
             f"chutian quota show {PROJECT}; chutian events",
-            f"ssh -i {STATE}/ssh/id_ed25519 {ssh} root@{address}",
+            f"ssh -i {SSH_KEY} {ssh} root@{address}",
         )
     )
 
@@ -232,6 +240,7 @@ def down() -> None:
     say("Controller, PostgreSQL, libvirt")
     machine.controller_down()
     machine.cluster_down()
+    machine.rack_down()
     machine.host_restore()
     machine.libvirtd("down")
     machine.forget()
@@ -248,7 +257,7 @@ def _clear() -> None:
         if one["state"] != "deleting":
             chutian("instance", "delete", one["id"], "--yes")
     for one in there:
-        chutian("instance", "wait", one["id"], "--for", "deleted", "--timeout", "120")
+        chutian("instance", "wait", one["id"], "--for", "deleted", "--timeout", "600")
     for host in chutian("host", "list", "--all", json_=True, quiet=True)["items"]:
         if host["state"] != "retired":
             chutian("host", "retire", host["id"], "--yes")

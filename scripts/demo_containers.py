@@ -65,8 +65,7 @@ def _let_in(kubectl: Path) -> str:
         raise DemoError("the cluster gave the account no token")
     config = json.loads(_kubectl(kubectl, "config", "view", "--raw", "-o", "json", quiet=True))
     config["users"][0]["user"] = {"token": base64.b64decode(data["token"]).decode()}
-    with os.fdopen(os.open(CREDENTIALS, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-        json.dump(config, out)
+    machine.private(CREDENTIALS, json.dumps(config))
     return str(config["clusters"][0]["cluster"]["server"])
 
 

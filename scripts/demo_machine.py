@@ -34,6 +34,7 @@ CONSOLE = STATE / "console"  # CHUTIAN_CONFIG_HOME: profiles of the demo's three
 TOKENS = STATE / "tokens"
 BEFORE = STATE / "before"  # which of the driver's things were on the host already
 CLUSTER = STATE / "cluster"
+RACK = STATE / "rack"
 VIRSH = ("virsh", "-q", "-c", "qemu:///system")
 READY_S = 90
 
@@ -100,6 +101,27 @@ def cluster_down() -> None:
     """Take it away, where there is one."""
     if CLUSTER.exists():
         run([sys.executable, "-m", "tests.lab.kubernetes", "down", CLUSTER])
+
+
+def rack_down() -> None:
+    """Take the rack of servers away, where there is one."""
+    if RACK.exists():
+        run([sys.executable, "-m", "tests.lab.metal", "down", RACK])
+
+
+def depot_at(listen: str) -> None:
+    """The controller gives machines what they start from at that address and port; it is stopped where it runs and doesn't yet."""
+    line = f'depot_listen = "{listen}"\n'
+    if line not in CONFIG.read_text():
+        controller_down()
+        with CONFIG.open("a") as out:
+            out.write(line)
+
+
+def private(file: Path, text: str) -> None:
+    """Write a file that only its owner can read."""
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        out.write(text)
 
 
 def _in_use() -> bool:
