@@ -46,7 +46,7 @@ def test_a_server_with_ipmi_alone_is_inspected(play: Play, other: Server) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("boot_by", ["network", "cd"])
+@pytest.mark.parametrize("boot_by", [pytest.param("network", marks=pytest.mark.long), "cd"])  # tests/stories has both, by a controller
 def test_a_server_is_provisioned_and_what_was_on_it_cannot_be_found_after_a_wipe(
     play: Play, server: Server, depot: Depot, tmp_path: Path, boot_by: str
 ) -> None:
@@ -79,7 +79,7 @@ def test_a_server_is_provisioned_and_what_was_on_it_cannot_be_found_after_a_wipe
     assert not server.on
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_servers_are_provisioned_at_once_from_one_packed_image(server: Server, other: Server, depot: Depot, tmp_path: Path) -> None:
     hosts = {one.name: variables(one, depot, tmp_path, **tiny(tmp_path)) for one in (server, other)}
     done = play_all("provision.yml", tmp_path, hosts)
