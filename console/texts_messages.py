@@ -104,7 +104,7 @@ COLUMNS: dict[str, Pair] = {
     "col.preemption": ("抢占", "PREEMPTION"),
     "col.protected": ("防误删", "PROTECTED"),
     "col.progress": ("进度", "PROGRESS"),
-    "col.instance_id": ("实例", "INSTANCE"),
+    "col.instance_id": ("实例 ID", "INSTANCE ID"),
     "col.address": ("地址", "ADDRESS"),
     "col.host_key": ("主机密钥", "HOST KEY"),
     "col.run_id": ("运行", "RUN"),

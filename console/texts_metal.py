@@ -11,6 +11,7 @@ COLUMNS: dict[str, Pair] = {
     "col.task.state": ("状态", "STATE"),
     "col.task.seconds": ("秒", "SECONDS"),
     "col.task.text": ("说明", "TEXT"),
+    "col.instance": ("实例", "INSTANCE"),
     "col.model": ("型号", "MODEL"),
     "col.serial": ("序列号", "SERIAL"),
     "col.uuid": ("UUID", "UUID"),

@@ -15,7 +15,7 @@ from console.client import Body, at
 from console.verbs import LISTING, Verb, arg, opt
 
 DOCUMENT = ("disk", "machine", "method", "verified", "cleared_at", "instance_id", "run_id", "playbook", "playbooks")
-COLUMNS = ("id", "disk_serial", "document.method", "document.cleared_at", "project", "host", "+instance_id", "+run_id")
+COLUMNS = ("id", "disk_serial", "document.method", "document.cleared_at", "project", "instance", "host", "+instance_id", "+run_id")
 
 
 def list_(app: App, limit: int | None, cursor: str | None, everything: bool, **filters: str | None) -> None:

@@ -10,7 +10,7 @@ from console.client import Body, at
 from console.exits import OK
 from console.verbs import LISTING, WAITING, YES, Verb, arg, opt
 
-COLUMNS = ("host", "state", "power", "step", "progress", "instance_id", "reason", "+run_id", "+id")
+COLUMNS = ("host", "state", "power", "step", "progress", "instance", "reason", "+run_id", "+instance_id", "+id")
 
 
 def list_(app: App, pool: str | None, limit: int | None, cursor: str | None, everything: bool) -> None:

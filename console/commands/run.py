@@ -12,7 +12,7 @@ from console.client import Body, at
 from console.exits import FAILED, OK
 from console.verbs import LISTING, Verb, arg, flag, opt
 
-COLUMNS = ("id", "host", "step", "state", "progress", "began_at", "ended_at", "reason", "+project", "+instance_id", "+digest")
+COLUMNS = ("id", "host", "step", "instance", "state", "progress", "began_at", "ended_at", "reason", "+project", "+instance_id", "+digest")
 STATES = ("waiting", "running", "done", "failed", "cancelled", "interrupted")
 _PATIENCE_S = 86400
 

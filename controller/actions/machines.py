@@ -20,7 +20,7 @@ from drivers.bare_metal.record import Record, State, state
 
 
 def find(conn: Connection, identity: Identity, reference: str) -> Row:
-    """A machine: its host's row with `record`, `progress` and its `work`'s run, for those who may see the fleet."""
+    """A machine: its host's row with `record`, `progress`, its `work`'s run and its `instance`, for those who may see the fleet."""
     return _with_record(conn, hosts.find_host(conn, identity, reference))
 
 
@@ -38,7 +38,8 @@ def _with_record(conn: Connection, host: Row) -> Row:
 
 
 def _recorded(host: Row, kept: Row | None) -> Row:
-    return {**host, "record": Record.of(kept["document"] if kept else {}), "progress": kept["progress"] if kept else {}}
+    kept = kept or {"document": {}, "progress": {}, "instance": None}
+    return {**host, "record": Record.of(kept["document"]), "progress": kept["progress"], "instance": kept["instance"]}
 
 
 def ask(conn: Connection, identity: Identity, reference: str, generation: int | None, what: str) -> Row:
@@ -95,6 +96,7 @@ def view_parameters(row: Row) -> dict[str, Any]:
         "step": record.work.step.value if record.work else None,
         "run_id": record.work.run_id if record.work else None,
         "instance_id": record.tenant.instance_id if record.tenant else None,
+        "instance": row["instance"],
         "address": record.tenant.address or None if record.tenant else None,
         "host_key": record.tenant.host_key or None if record.tenant else None,
         "quarantine": {"code": record.quarantine.code, "params": dict(record.quarantine.params)} if record.quarantine else None,

@@ -18,6 +18,7 @@ def machine(row: Row, reader: Reader) -> dict[str, Any]:
         "state": row["state"],
         "power": row["power"],
         "instance_id": row["instance_id"],
+        "instance": row["instance"],
         "address": row["address"],
         "host_key": row["host_key"],
         "run_id": row["run_id"],
@@ -31,7 +32,7 @@ def machine(row: Row, reader: Reader) -> dict[str, Any]:
 
 def run(row: Row, reader: Reader) -> dict[str, Any]:
     """A run; with its tasks where the row has them."""
-    fields = ("id", "host", "endpoint", "instance_id", "project", "step", "playbook", "digest", "state", "progress")
+    fields = ("id", "host", "endpoint", "instance_id", "instance", "project", "step", "playbook", "digest", "state", "progress")
     return {
         **{name: row[name] for name in fields},
         "reason": reason(row["reason"], reader),
@@ -49,7 +50,7 @@ def _task(task: Row, reader: Reader) -> dict[str, Any]:
 
 def certificate(row: Row, reader: Reader) -> dict[str, Any]:
     """A clearing certificate; where hosts are not for the reader, it names none."""
-    fields = ("id", "run_id", "instance_id", "project", "disk_serial", "document", "signature")
+    fields = ("id", "run_id", "instance_id", "instance", "project", "disk_serial", "document", "signature")
     return {
         **{name: row[name] for name in fields},
         "host": row["host"] if reader.fleet else None,

@@ -15,13 +15,16 @@ LIVE = ("waiting", "running")
 """States of runs that have not ended."""
 
 _RUN = (
-    "SELECT r.id, e.name AS endpoint, h.name AS host, r.instance_id, p.path AS project, r.step, r.playbook, r.digest, r.state, r.reason,"
-    " r.progress, r.began_at, r.ended_at{more} FROM runs r JOIN endpoints e ON e.id = r.endpoint_id"
+    "SELECT r.id, e.name AS endpoint, h.name AS host, r.instance_id, i.name AS instance, p.path AS project, r.step, r.playbook,"
+    " r.digest, r.state, r.reason, r.progress, r.began_at, r.ended_at{more} FROM runs r JOIN endpoints e ON e.id = r.endpoint_id"
     " LEFT JOIN hosts h ON h.endpoint_id = r.endpoint_id LEFT JOIN projects p ON p.id = r.project_id"
+    " LEFT JOIN instances i ON i.id = r.instance_id"
 )
 _CERTIFICATE = (
-    "SELECT c.id, h.name AS host, c.run_id, c.instance_id, p.path AS project, c.disk_serial, c.document, c.signature, c.created_at"
+    "SELECT c.id, h.name AS host, c.run_id, c.instance_id, i.name AS instance, p.path AS project, c.disk_serial, c.document, c.signature,"
+    " c.created_at"
     " FROM certificates c LEFT JOIN hosts h ON h.endpoint_id = c.endpoint_id LEFT JOIN projects p ON p.id = c.project_id"
+    " LEFT JOIN instances i ON i.id = c.instance_id"
 )
 
 # -- journals --------------------------------------------------------------------------------------------------------------------
@@ -38,10 +41,12 @@ def journal(conn: Connection, endpoint_id: str) -> Row | None:
 
 
 def journals(conn: Connection, endpoint_ids: Sequence[str]) -> dict[str, Row]:
-    """Documents and progress, by endpoint."""
+    """Documents and progress, and the name of the instance whose the machine is, by endpoint."""
     found = sql.rows(
         conn,
-        "SELECT endpoint_id, document, progress FROM machines WHERE endpoint_id = ANY(CAST(:ids AS uuid[]))",
+        "SELECT m.endpoint_id, m.document, m.progress, i.name AS instance FROM machines m"
+        " LEFT JOIN instances i ON i.id = CAST(m.document->'tenant'->>'instance_id' AS uuid)"
+        " WHERE m.endpoint_id = ANY(CAST(:ids AS uuid[]))",
         ids=list(endpoint_ids),
     )
     return {row["endpoint_id"]: row for row in found}

@@ -118,7 +118,7 @@ def test_a_machine_is_inspected_given_out_and_taken_back_clean(metal: Cloud, mac
     machine.turn("On")
     active = until(department, instance, "active")
     assert active["addresses"] == ["192.0.2.7"]
-    assert machine.show()["state"] == "occupied"
+    assert (machine.show()["state"], machine.show()["instance"]) == ("occupied", "db-1")
     member.refused(409, "no_capacity", "POST /v1/requests", {"project": department.path, "items": [_item(machine)]})
 
     member.ask(f"DELETE /v1/instances/{instance['id']}")
@@ -126,7 +126,8 @@ def test_a_machine_is_inspected_given_out_and_taken_back_clean(metal: Cloud, mac
     assert machine.until("free")["instance_id"] is None
     _check_certificate(metal, machine, department, instance)
     runs = machine.operator.walk("GET /v1/runs", host=machine.name)
-    assert [(run["step"], run["state"]) for run in runs] == [("wipe", "done"), ("provision", "done"), ("inspect", "done")]
+    told = [(run["step"], run["state"], run["instance"]) for run in runs]
+    assert told == [("wipe", "done", "db-1"), ("provision", "done", "db-1"), ("inspect", "done", None)]
     one = machine.operator.ask(f"GET /v1/runs/{runs[1]['id']}")
     assert [task["state"] for task in one["tasks"]] == ["ok", "ok", "skipped", "changed"]
     assert len(one["digest"]) == 64
@@ -141,7 +142,7 @@ def _item(machine: Machine) -> dict[str, Any]:
 def _check_certificate(metal: Cloud, machine: Machine, department: Department, instance: dict[str, Any]) -> None:
     """The department has it, no other does, and anybody can verify it with openssl."""
     (listed,) = department.member.walk("GET /v1/certificates")
-    assert (listed["host"], listed["instance_id"], listed["disk_serial"]) == (None, instance["id"], "DISK-1")
+    assert (listed["host"], listed["instance_id"], listed["instance"], listed["disk_serial"]) == (None, instance["id"], "db-1", "DISK-1")
     found = department.member.ask(f"GET /v1/certificates/{listed['id']}")
     assert (found["document"]["method"], found["document"]["verified"]) == ("discard", True)
     stranger = metal.department(PLENTY).member

@@ -20,6 +20,7 @@ class MachineOut(Out):
     state: Literal["uninspected", "inspecting", "free", "provisioning", "occupied", "wiping", "quarantined"]
     power: Literal["on", "off", "unknown"]
     instance_id: str | None = Field(description="Whose it is.", examples=[None])
+    instance: str | None = Field(description="Its name.", examples=[None])
     address: str | None = Field(description="Of the system on it.", examples=["10.20.0.7"])
     host_key: str | None = Field(description="That its ssh server was given.", examples=["ssh-ed25519 AAAAC3Nza…"])
     run_id: str | None = Field(description="The run that works on it.", examples=[ID])
@@ -50,6 +51,7 @@ class RunOut(Out):
     host: str | None = Field(examples=["metal-07"])
     endpoint: str = Field(examples=["metal-07"])
     instance_id: str | None = Field(examples=[ID])
+    instance: str | None = Field(description="Its name.", examples=["db-1"])
     project: str | None = Field(examples=["hubei/health"])
     step: Step
     playbook: str = Field(examples=["provision.yml"])
@@ -69,6 +71,7 @@ class CertificateOut(Out):
     host: str | None = Field(description="For operators.", examples=["metal-07"])
     run_id: str = Field(examples=[ID])
     instance_id: str | None = Field(description="Who had the disk before.", examples=[ID])
+    instance: str | None = Field(description="Its name.", examples=["db-1"])
     project: str | None = Field(examples=["hubei/health"])
     disk_serial: str = Field(examples=["S4EVNX0N123456"])
     document: dict[str, Any] = Field(
