@@ -239,6 +239,17 @@ class EndpointChange(In):
     credentials: Credentials | None = Field(None, description=_CREDENTIALS, examples=[None])
 
 
+_CERTIFICATE_REQUEST = """\
+-----BEGIN CERTIFICATE REQUEST-----
+MIHLMHMCAQAwETEPMA0GA1UEAwwGa3ZtLTAxMFkwEwYHKoZIzj0CAQYIKoZIzj0D
+AQcDQgAEJgZhxgL7T486nOC7hE41N5I2alwF3c3AlUK/cqr2UjC+I5FrZ8fkGwcv
+DT+yWzpRBAgY9zA6BZU4qQDJzY405KAAMAoGCCqGSM49BAMCA0gAMEUCIFDTryuN
+irWpe5Gs8s4smGYEkrYgQFGH2DXe2knShOQiAiEA4gkCzZ8GA+iFmoju7BbPngXq
+IzB2Z9vPVhtmUqSmI4Q=
+-----END CERTIFICATE REQUEST-----
+"""  # for the key of nobody
+
+
 class HypervisorIn(In):
     """A hypervisor that wants a certificate."""
 
@@ -246,9 +257,7 @@ class HypervisorIn(In):
     addresses: list[Line] = Field(
         description="The addresses and host names that it is reached by.", min_length=1, max_length=32, examples=[["10.0.0.11", "kvm-01"]]
     )
-    request: str = Field(
-        description="PKCS #10 in PEM. Only the key in it counts.", max_length=8192, examples=["-----BEGIN CERTIFICATE REQUEST-----"]
-    )
+    request: str = Field(description="PKCS #10 in PEM. Only the key in it counts.", max_length=8192, examples=[_CERTIFICATE_REQUEST])
 
 
 class SpreadIn(In):

@@ -46,7 +46,7 @@ class TrustOut(Out):
     controller: str = Field(description="Who alone may connect, as libvirtd's `tls_allowed_dn_list` has it.", examples=["CN=controller"])
 
 
-class CertificateOut(Out):
+class HypervisorCertificateOut(Out):
     """A hypervisor's certificate."""
 
     certificate: str = Field(description="PEM.", examples=["-----BEGIN CERTIFICATE-----"])

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from controller.actions import guard, trust
 from controller.api.answers.base import responses
-from controller.api.answers.fleet import CertificateOut, TrustOut
+from controller.api.answers.fleet import HypervisorCertificateOut, TrustOut
 from controller.api.call import TheCall
 from controller.api.json import Json
 from controller.api.schemas import HypervisorIn
@@ -30,7 +30,7 @@ def show_trust(call: TheCall) -> Json:
     return call.read(work)
 
 
-@router.post("/certificates", status_code=201, responses=responses(CertificateOut, 201), response_model=None)
+@router.post("/certificates", status_code=201, responses=responses(HypervisorCertificateOut, 201), response_model=None)
 def certify(call: TheCall, given: HypervisorIn) -> Json:
     """Sign a certificate for a hypervisor's libvirt; its key stays there."""
 
