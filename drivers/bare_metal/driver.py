@@ -17,9 +17,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from drivers.bare_metal import options as settings
+from drivers.bare_metal.address import parse
 from drivers.bare_metal.bmc import OFF, Bmc, open_bmc
 from drivers.bare_metal.foreman import Foreman, Job, foreman_at
-from drivers.bare_metal.host import host_of
+from drivers.bare_metal.host import host_of, identified
 from drivers.bare_metal.machine import Act, Machine
 from drivers.bare_metal.orders import order_for
 from drivers.bare_metal.record import (
@@ -40,7 +41,7 @@ from drivers.bare_metal.record import (
     to_remove,
     to_tend,
 )
-from drivers.base import Driver, HostPower, InstanceSpec, Inventory, Observation, Power
+from drivers.base import Driver, HostInventory, HostPower, InstanceSpec, Inventory, Observation, Power
 from drivers.errors import NotSupported, PasswordRefused
 from drivers.journal import Entry, Journal, Workplace
 
@@ -67,11 +68,11 @@ class BareMetalDriver:
     def inventory(self) -> Inventory:
         entry, record = self._read()
         if self._busy(record, entry) and self._known is not None:
-            return Inventory((host_of(replace(self._known, power=HostPower.UNKNOWN), record, depot=self._depot),))
+            return Inventory((self._host(replace(self._known, power=HostPower.UNKNOWN), record),))
         if self._refused is not None and time.monotonic() - self._refused[0] < LEFT_ALONE_S:
             raise PasswordRefused(**self._refused[1].reason.params)
         try:
-            return Inventory((host_of(self._look(), record, depot=self._depot),))
+            return Inventory((self._host(self._look(), record),))
         except PasswordRefused as error:
             self._refused = time.monotonic(), error
             raise
@@ -117,6 +118,9 @@ class BareMetalDriver:
 
     # -- the machine ---------------------------------------------------------------------------------------------------------------
 
+    def _host(self, machine: Machine, record: Record) -> HostInventory:
+        return host_of(machine, record, depot=self._depot, otherwise=f"bmc-{parse(self._uri).host}")
+
     def _look(self) -> Machine:
         seen, known = self._bmc.glance(), self._known
         if known is None or (known.power, known.uuid) != seen:
@@ -142,7 +146,8 @@ class BareMetalDriver:
         """Put the run on record, which only one controller can, and start it."""
         journal, foreman = self._journal_of(), self._foreman()
         work = Work(journal.new_id(), step)
-        order = order_for(work, self._uri, self._options, self._look(), foreman.depot_folder, self._workplace_of().depot_url, spec)
+        machine = identified(self._look(), record)
+        order = order_for(work, self._uri, self._options, machine, foreman.depot_folder, self._workplace_of().depot_url, spec)
         if not self._write(entry, begun(record, work, tenant)):
             return
         if record.work is not None:

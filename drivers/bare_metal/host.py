@@ -3,40 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from drivers.bare_metal.machine import Machine
 from drivers.bare_metal.record import Record, closed
 from drivers.base import HostInventory, Reason
-from drivers.errors import NotSupported
 
 GIB: Final = 1 << 30
 
 
-def host_of(machine: Machine, record: Record, *, depot: bool) -> HostInventory:
+def host_of(machine: Machine, record: Record, *, depot: bool, otherwise: str) -> HostInventory:
     """The machine as a host. Of one that was never inspected the BMC's word is taken; what it doesn't tell is none (IPMI: nearly all).
 
-    Its identity is that of the BMC's machine and not of what runs on it: a hypervisor that is installed there is a host of its own.
-    Raises NotSupported where the BMC doesn't even tell which machine it is.
+    Its identity is that of the BMC's machine and not of what runs on it: a hypervisor that is installed there is a host of its own, whose
+    identity is the same UUID without the first word. `otherwise`: its name where the BMC tells neither serial number nor UUID.
     """
-    name = machine.uuid or machine.serial
-    if not name:
-        raise NotSupported(detail="the BMC doesn't tell which machine it has: neither a UUID nor a serial number")
+    identity = machine.uuid or machine.serial
     seen = record.inspection or {}
     disks = seen.get("disks")
     size = sum(int(disk.get("bytes") or 0) for disk in disks) if disks else sum(disk.size_bytes or 0 for disk in machine.disks)
     return HostInventory(
-        name=machine.serial or name,
+        name=machine.serial or machine.uuid or otherwise,
         arch=str(seen.get("architecture") or machine.arch or "unknown"),
         vcpus=int(seen.get("cpus") or machine.cpus or 0),
         memory_mib=_memory_mib(seen) or machine.memory_mib or 0,
         disk_gib=size // GIB,
         kinds=frozenset({"bare_metal"}),
         notes=tuple(_differs(one) for one in seen.get("differences", ())),
-        machine=f"bmc {name.lower()}",
+        machine=f"bmc {identity.lower()}" if identity else "",
         closed=closed(record, depot=depot),
         power=machine.power,
     )
+
+
+def identified(machine: Machine, record: Record) -> Machine:
+    """The machine with the UUID that it told itself, where its BMC tells none: by that a run knows it again before it writes anything."""
+    return replace(machine, uuid=machine.uuid or str((record.inspection or {}).get("uuid", "")))
 
 
 def _memory_mib(seen: Mapping[str, Any]) -> int:

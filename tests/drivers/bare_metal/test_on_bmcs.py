@@ -359,7 +359,8 @@ def test_the_driver_looks_at_its_machine_and_gives_nothing_out(server: Server) -
         driver.inventory()
 
 
-def test_a_machine_behind_ipmi_is_no_host_yet(server: Server) -> None:
+def test_a_machine_behind_ipmi_is_a_host_that_holds_nothing_before_it_is_inspected(server: Server) -> None:
     driver = open_driver("bare_metal", f"ipmi://{server.bmc.address}", "tests", options_of(server, ca_file="", cipher_suite="3"))
-    with pytest.raises(errors.NotSupported, match="cpus"):
-        driver.inventory()
+    (host,) = driver.inventory().hosts
+    assert (host.power, host.vcpus, host.memory_mib, host.disk_gib) == (HostPower.OFF, 0, 0, 0)
+    assert host.closed is not None

@@ -10,12 +10,12 @@ from drivers import errors
 from drivers.bare_metal import address, failures, options
 from drivers.bare_metal.address import Address, Speaks
 from drivers.bare_metal.bmc import open_bmc
-from drivers.bare_metal.host import host_of
+from drivers.bare_metal.host import host_of, identified
 from drivers.bare_metal.ipmi import arguments
 from drivers.bare_metal.machine import Disk, Machine
 from drivers.bare_metal.record import Record
 from drivers.base import HostPower
-from drivers.errors import DriverError, InvalidSpec, NotSupported
+from drivers.errors import DriverError, InvalidSpec
 
 SECRET = "correct horse"  # noqa: S105
 FINGERPRINT = "0123456789abcdef" * 4
@@ -147,7 +147,7 @@ KNOWN: dict[str, Any] = {"power": HostPower.OFF, "uuid": "4C4C", "arch": "x86_64
 
 def test_a_machine_is_a_host_for_bare_metal_alone_and_closed_until_it_was_inspected() -> None:
     machine = Machine(**KNOWN, serial="ABC1234", disks=(Disk("a", 3 << 29), Disk("b", 1 << 29), Disk("c", None)))
-    found = host_of(machine, Record(), depot=True)
+    found = host_of(machine, Record(), depot=True, otherwise="bmc-1")
     assert (found.name, found.vcpus, found.memory_mib, found.disk_gib, found.power) == ("ABC1234", 64, 1024, 2, HostPower.OFF)
     assert (found.kinds, found.machine) == ({"bare_metal"}, "bmc 4c4c")
     assert found.closed is not None
@@ -157,21 +157,27 @@ def test_a_machine_is_a_host_for_bare_metal_alone_and_closed_until_it_was_inspec
 def test_what_the_machine_said_of_itself_is_believed_and_differences_are_noted() -> None:
     seen = {"cpus": 32, "installed_mib": 2048, "memory_kib": 1 << 20, "architecture": "aarch64", "disks": [{"bytes": 5 << 30}, {}]}
     differs = [{"what": "cpus", "bmc": "64", "machine": "32"}]
-    found = host_of(Machine(**KNOWN), Record(seen | {"differences": differs}), depot=True)
+    found = host_of(Machine(**KNOWN), Record(seen | {"differences": differs}), depot=True, otherwise="bmc-1")
     assert (found.vcpus, found.memory_mib, found.disk_gib, found.arch, found.closed) == (32, 2048, 5, "aarch64", None)
     assert [note.params for note in found.notes] == [{"what": "cpus", "bmc": "64", "machine": "32"}]
 
 
 def test_a_bmc_that_tells_next_to_nothing_has_a_host_that_can_hold_nothing_before_it_is_inspected() -> None:
     silent = Machine(HostPower.OFF, serial="X1")
-    found = host_of(silent, Record(), depot=True)
+    found = host_of(silent, Record(), depot=True, otherwise="bmc-1")
     assert (found.name, found.vcpus, found.memory_mib, found.arch) == ("X1", 0, 0, "unknown")
-    assert host_of(silent, Record({"cpus": 4, "memory_kib": 1 << 20, "architecture": "x86_64"}), depot=True).memory_mib == 1024
+    assert (
+        host_of(silent, Record({"cpus": 4, "memory_kib": 1 << 20, "architecture": "x86_64"}), depot=True, otherwise="bmc-1").memory_mib
+        == 1024
+    )
 
 
-def test_a_bmc_that_does_not_say_which_machine_it_has_is_refused() -> None:
-    with pytest.raises(NotSupported, match="which machine"):
-        host_of(Machine(HostPower.OFF, cpus=4), Record(), depot=True)
+def test_a_bmc_that_does_not_say_which_machine_it_has_is_named_by_its_address_and_tied_to_nothing() -> None:
+    found = host_of(Machine(HostPower.OFF), Record(), depot=True, otherwise="bmc-1")
+    assert (found.name, found.machine) == ("bmc-1", "")
+    seen = Record({"uuid": "4c4c4544-0033-4710-8032-c7c04f470000"})
+    assert identified(Machine(HostPower.OFF), seen).uuid == "4c4c4544-0033-4710-8032-c7c04f470000"
+    assert identified(Machine(HostPower.OFF, uuid="another"), seen).uuid == "another"
 
 
 def test_who_can_not_be_trusted_or_reached_is_unreachable_to_the_controller() -> None:
