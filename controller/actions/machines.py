@@ -14,6 +14,7 @@ from controller import errors
 from controller.actions import fleet as hosts
 from controller.actions import guard
 from controller.model.identity import Identity, Right
+from controller.model.naming import is_id
 from controller.store import events, fleet, machines
 from controller.store.sql import Row
 from drivers.bare_metal.record import Record, State, state
@@ -65,7 +66,7 @@ def ask(conn: Connection, identity: Identity, reference: str, generation: int | 
 def find_run(conn: Connection, identity: Identity, run_id: str) -> Row:
     """A run with its tasks, for those who may see the fleet."""
     guard.overall(identity, Right.SEE_FLEET)
-    row = machines.run(conn, run_id)
+    row = machines.run(conn, run_id) if is_id(run_id) else None
     if row is None:
         raise errors.NotFound("run_not_found", name=run_id)
     return row
@@ -73,10 +74,10 @@ def find_run(conn: Connection, identity: Identity, run_id: str) -> Row:
 
 def find_certificate(conn: Connection, identity: Identity, certificate_id: str) -> Row:
     """The proof that a disk was cleared, for the department that had it and for those who may see the fleet."""
-    row = machines.certificate(conn, certificate_id)
+    row = machines.certificate(conn, certificate_id) if is_id(certificate_id) else None
     if row is None or not (identity.may_overall(Right.SEE_FLEET) or (row["project_id"] and identity.may(Right.READ, row["ancestors"]))):
         raise errors.NotFound("certificate_not_found", name=certificate_id)
-    return {**row, "verify_key": machines.keys(conn)["verify_key"]}
+    return {**row, "verify_key": machines.verify_key(conn)}
 
 
 def endpoint_of(conn: Connection, identity: Identity, host: str | None) -> str | None:

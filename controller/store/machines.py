@@ -128,24 +128,31 @@ def keep_run(conn: Connection, record: Mapping[str, Any]) -> bool:
 
 def run(conn: Connection, run_id: str) -> Row | None:
     """One, with its tasks."""
-    return sql.one(conn, f"{_RUN.format(more=', r.tasks')} WHERE r.id::text = :id", id=run_id)
+    return sql.one(conn, f"{_RUN.format(more=', r.tasks')} WHERE r.id = CAST(:id AS uuid)", id=run_id)
 
 
 def page_runs(conn: Connection, filters: Mapping[str, str | None], before: str, limit: int) -> Sequence[Row]:
     """Newest first, by endpoint, instance and state."""
-    where = sql.narrowed({"endpoint": "r.endpoint_id", "instance": "r.instance_id", "state": "r.state"})
-    return sql.rows(
-        conn,
-        f"{_RUN.format(more='')} WHERE r.id < CAST(:before AS uuid){where} ORDER BY r.id DESC LIMIT :limit",
-        before=before,
-        limit=limit,
-        **filters,
-    )
+    where = _where("r", filters)
+    return sql.rows(conn, f"{_RUN.format(more='')} WHERE {where} ORDER BY r.id DESC LIMIT :limit", before=before, limit=limit, **filters)
+
+
+def _where(table: str, filters: Mapping[str, str | None]) -> str:
+    """Before `before`, and what is narrowed by, said so that an index serves: a machine has few of what a cloud has many."""
+    columns = {"endpoint": ("endpoint_id", "uuid"), "instance": ("instance_id", "uuid"), "state": ("state", "text")}
+    given = [f"{table}.{columns[name][0]} = CAST(:{name} AS {columns[name][1]})" for name, value in filters.items() if value is not None]
+    return " AND ".join([f"{table}.id < CAST(:before AS uuid)", *given])
 
 
 def keys(conn: Connection) -> Row:
     """The keys that certificates are signed with: signing_key (sealed) and verify_key, or nulls; locked."""
     return sql.rows(conn, "SELECT signing_key, verify_key FROM cloud FOR UPDATE")[0]
+
+
+def verify_key(conn: Connection) -> str | None:
+    """The public half of what certificates are signed with, PEM; null before the first."""
+    found: str | None = sql.scalar(conn, "SELECT verify_key FROM cloud")
+    return found
 
 
 def keep_keys(conn: Connection, signing_key: str, verify_key: str) -> None:
@@ -170,7 +177,7 @@ def keep_certificate(conn: Connection, record: Mapping[str, Any]) -> None:
 def certificate(conn: Connection, certificate_id: str) -> Row | None:
     """One."""
     return sql.one(
-        conn, f"{_CERTIFICATE.replace(' FROM ', ', c.project_id, p.ancestors FROM ', 1)} WHERE c.id::text = :id", id=certificate_id
+        conn, f"{_CERTIFICATE.replace(' FROM ', ', c.project_id, p.ancestors FROM ', 1)} WHERE c.id = CAST(:id AS uuid)", id=certificate_id
     )
 
 
@@ -178,11 +185,10 @@ def page_certificates(
     conn: Connection, scope: Sequence[str] | None, filters: Mapping[str, str | None], before: str, limit: int
 ) -> Sequence[Row]:
     """Newest first, by endpoint and instance; of those projects, or (None) all, those that were nobody's included."""
-    where = sql.narrowed({"endpoint": "c.endpoint_id", "instance": "c.instance_id"})
+    where = _where("c", filters)
     return sql.rows(
         conn,
-        f"{_CERTIFICATE} WHERE c.id < CAST(:before AS uuid)"
-        f" AND (:everybody OR c.project_id = ANY(CAST(:scope AS uuid[]))){where} ORDER BY c.id DESC LIMIT :limit",
+        f"{_CERTIFICATE} WHERE {where} AND (:everybody OR c.project_id = ANY(CAST(:scope AS uuid[]))) ORDER BY c.id DESC LIMIT :limit",
         everybody=scope is None,
         scope=list(scope or ()),
         before=before,

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from drivers.bare_metal import options as settings
 from drivers.bare_metal.address import parse
 from drivers.bare_metal.bmc import OFF, Bmc, open_bmc
 from drivers.bare_metal.foreman import Foreman, Job, foreman_at
@@ -78,14 +77,16 @@ class BareMetalDriver:
             raise
 
     def observe(self, instance_id: str) -> Observation:
+        return self._seen(*self._read(), instance_id)
+
+    def observe_all(self) -> tuple[Observation, ...]:
         entry, record = self._read()
+        return (self._seen(entry, record, record.tenant.instance_id),) if record.tenant is not None else ()
+
+    def _seen(self, entry: Entry, record: Record, instance_id: str) -> Observation:
         installed = record.tenant is not None and record.tenant.stage is Stage.INSTALLED and record.tenant.instance_id == instance_id
         power = self._bmc.power() if installed and not self._busy(record, entry) else HostPower.UNKNOWN
         return observed(record, instance_id, power, entry.progress)
-
-    def observe_all(self) -> tuple[Observation, ...]:
-        _, record = self._read()
-        return (self.observe(record.tenant.instance_id),) if record.tenant is not None else ()
 
     def ensure(self, spec: InstanceSpec) -> None:
         entry, record = self._read()
@@ -206,5 +207,4 @@ def _cut_off(work: Work) -> Mapping[str, Any]:
 
 def open_bare_metal(uri: str, owner: str, options: Mapping[str, str]) -> Driver:  # noqa: ARG001  # marks are in the journal, which is the owner's
     """Connect to one machine's BMC. Raises InvalidSpec, and what looking at the machine raises."""
-    settings.parse(options)
     return BareMetalDriver(open_bmc(uri, options), uri, options)

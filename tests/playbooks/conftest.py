@@ -9,18 +9,14 @@ from typing import Any
 import pytest
 
 from drivers.bare_metal.depot import Depot
-from tests.lab.metal import shared
+from tests.lab.metal.conftest import other, rig, server
 from tests.lab.metal.rig import Rig
 from tests.lab.metal.server import Server
 from tests.playbooks import played
 from tests.playbooks.played import Played
 
+__all__ = ["other", "rig", "server"]
 Play = Callable[..., Played]
-
-
-@pytest.fixture(scope="session")
-def rig() -> Rig:
-    return shared.shared_rig()
 
 
 @pytest.fixture
@@ -30,20 +26,6 @@ def depot(rig: Rig, tmp_path: Path) -> Iterator[Depot]:
     rig.dhcp.boot_from(opened.boot_url)
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def server(rig: Rig) -> Iterator[Server]:
-    """Knows Redfish alone."""
-    yield rig.servers[0]
-    rig.servers[0].renew()
-
-
-@pytest.fixture
-def other(rig: Rig) -> Iterator[Server]:
-    """Knows IPMI, too."""
-    yield rig.servers[1]
-    rig.servers[1].renew()
 
 
 @pytest.fixture
