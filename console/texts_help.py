@@ -158,6 +158,10 @@ COMMANDS: dict[str, Pair] = {
         "Start it into the ramdisk and let it say what it is; it is switched off, its disks are left alone",
     ),
     "help.machine.wipe": ("清除全部磁盘，每块出具证明", "Clear all its disks, with a certificate for each"),
+    "help.machine.patch": (
+        "更新由本平台部署的虚拟化主机：迁空、升级、必要时重启、恢复",
+        "Patch a hypervisor that was made here: drained, updated, started anew where it must, opened again",
+    ),
     "help.machine.trust": ("按现状解除隔离", "Take it out of quarantine as it is"),
     "help.run.list": ("列出运行记录，最新在前", "List runs of playbooks, the newest first"),
     "help.run.show": ("查看一次运行的每一步", "Show a run, task by task"),
@@ -240,6 +244,10 @@ OPTIONS: dict[str, Pair] = {
     ),
     "opt.priority": ("优先级，默认 normal", "Priority class; normal by default."),
     "opt.of-priority": ("只看此优先级", "Only of this class."),
+    "opt.hypervisor": (
+        "系统就绪后部署为该资源池的虚拟化主机（裸金属，供运维）",
+        "Make it a hypervisor of this pool once its system is up (bare metal; for operators).",
+    ),
     "opt.preemptible": (
         "同意在更高优先级的申请需要时被删除（连同磁盘）",
         "Agree that it is deleted, with its disk, when a request of a higher class needs its place.",

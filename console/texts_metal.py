@@ -37,6 +37,7 @@ COLUMNS: dict[str, Pair] = {
 MESSAGES: dict[str, Pair] = {
     "machine.inspect": ("{name} 将被检测；chutian run list --host {name}", "{name} is to be inspected; chutian run list --host {name}"),
     "machine.wipe": ("{name} 的磁盘将被清除；chutian run list --host {name}", "{name} is to be wiped; chutian run list --host {name}"),
+    "machine.patch": ("{name} 将安装更新；chutian run list --host {name}", "{name} is to be patched; chutian run list --host {name}"),
     "machine.trust": ("{name} 将解除隔离", "{name} leaves quarantine"),
     "certificate.saved": ("已保存到 {folder}，验证：", "Saved in {folder}; verify it with:"),
     "run.task_ended": ("{name}：{state}，{seconds} 秒", "{name}: {state}, {seconds} s"),

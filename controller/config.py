@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     )
     tls_cert: Path | None = Field(None, description="PEM certificate chain of the API.")
     tls_key: Path | None = Field(None, description="PEM private key of the API.")
+    api_url: str | None = Field(
+        None,
+        description="How playbooks that this controller runs reach its API, where `tls_cert` isn't for the address that is listened on.",
+        pattern=r"^https?://\S+$",
+    )
+    api_ca: Path | None = Field(None, description="PEM file with who signed `tls_cert`, for them; else whom the machine trusts.")
     seal_keys: Path | None = Field(
         None,
         description="File with the keys that seal secrets in the database; else `data_dir/keys/seal.keys`, made at the first start.",
@@ -107,6 +113,15 @@ class Settings(BaseSettings):
     def depot_at(self) -> str:
         """The URL of the depot for bare machines; empty where there is none."""
         return (self.depot_url or f"http://{self.depot_listen}").rstrip("/") if self.depot_listen else ""
+
+    @property
+    def api_at(self) -> tuple[str, str]:
+        """URL of the API for who is on this machine, and the file with who signed its certificate; empty for whom the machine trusts."""
+        host, port = self.address
+        reached = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+        url = self.api_url or f"{'http' if self.tls == 'off' else 'https'}://{reached}:{port}"
+        own = self.data_dir / "tls" / "ca.pem" if not self.tls_cert else None
+        return url, str(self.api_ca or own or "")
 
     @property
     def playbooks(self) -> Path:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
 from controller import signing
+from controller.actions import people as tokens
 from controller.actions.env import fresh_id
 from controller.model import translate
 from controller.sealing import Seal
-from controller.store import events, fleet, machines
+from controller.store import events, fleet, machines, people
 from controller.store.database import Database
+from drivers import openssh
 from drivers.base import Reason
-from drivers.journal import Entry
-
-_CONTEXT = "signing"  # what the sealed key belongs to
+from drivers.journal import Entry, LoginKey
 
 
 class DatabaseJournal:
@@ -47,6 +48,8 @@ class DatabaseJournal:
     def keep_run(self, run: Mapping[str, Any]) -> None:
         def work(conn: Connection) -> None:
             fresh = machines.keep_run(conn, {**run, "endpoint_id": self._endpoint_id})
+            if run["state"] not in machines.LIVE:
+                people.revoke_token(conn, run["id"])  # its pass, where it had one
             if fresh and run["state"] not in machines.LIVE:
                 reason = run.get("reason")
                 why = {"why": reason["code"], **reason["params"]} if reason else {}
@@ -56,13 +59,28 @@ class DatabaseJournal:
 
     def keep_certificate(self, certificate: Mapping[str, Any]) -> None:
         def work(conn: Connection) -> None:
-            signature = signing.sign(certificate["document"], self._signing_key(conn))
+            signature = signing.sign(certificate["document"], self._keys(conn, "signing", signing.new_keys)[0])
             machines.keep_certificate(conn, {**certificate, "endpoint_id": self._endpoint_id, "signature": signature})
 
         self._database.run(work)
 
     def new_id(self) -> str:
         return fresh_id()
+
+    def login_key(self) -> LoginKey:
+        private, public = self._database.run(lambda conn: self._keys(conn, "login", openssh.new_key))
+        return LoginKey(public, private)
+
+    def open_pass(self, run_id: str, lasts_s: float, *, asked: str = "", instance_id: str = "") -> str:
+        def work(conn: Connection) -> str:
+            user_id = machines.asked_by(conn, self._endpoint_id, asked, instance_id)
+            if user_id is None:
+                return ""
+            token = tokens.new_token()
+            people.insert_token(conn, run_id, user_id, f"run-{run_id}", tokens.token_hash(token), timedelta(seconds=lasts_s))
+            return token
+
+        return self._database.run(work)
 
     def say(self, kind: str, **params: str | int) -> None:
         self._database.run(lambda conn: self._say(conn, kind, **params))
@@ -72,10 +90,11 @@ class DatabaseJournal:
         for host in fleet.hosts_of(conn, self._endpoint_id):
             events.add(conn, [events.event(kind, "host", host["id"], host["name"], None, "chutian", **params)])
 
-    def _signing_key(self, conn: Connection) -> str:
-        kept = machines.keys(conn)
-        if kept["signing_key"] is None:
-            private, public = signing.new_keys()
-            machines.keep_keys(conn, self._seal.close(private, _CONTEXT), public)
-            return private
-        return self._seal.open(kept["signing_key"], _CONTEXT)
+    def _keys(self, conn: Connection, pair: str, new: Callable[[], tuple[str, str]]) -> tuple[str, str]:
+        """Private and public half, made where there are none yet. The sealed one belongs to the name of the pair."""
+        kept = machines.keys(conn, pair)
+        if kept is None:
+            private, public = new()
+            machines.keep_keys(conn, pair, self._seal.close(private, pair), public)
+            return private, public
+        return self._seal.open(kept[0], pair), kept[1]

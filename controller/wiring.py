@@ -75,7 +75,14 @@ class Controller:
             self._certificates,
             self._look_soon,
             journal=lambda endpoint_id: DatabaseJournal(database, seal, endpoint_id),
-            workplace=Workplace(settings.data_dir, settings.depot_listen or "", settings.depot_at, settings.playbooks, settings.metal_runs),
+            workplace=Workplace(
+                settings.data_dir,
+                settings.depot_listen or "",
+                settings.depot_at,
+                settings.playbooks,
+                settings.metal_runs,
+                *settings.api_at,
+            ),
         )
         database.run(lambda conn: keys.check(conn, seal))
         self.instances = InstanceLoop(database, self.connections, settings, seal)

@@ -117,6 +117,8 @@ class InstanceSpec:
 
     `cpu_baseline`: the guest sees a CPU of exactly this level, the same on every host that promises it. `cells`: the NUMA cells that it is
     bound to, in equal parts (none: wherever). `devices`: its GPUs; empty with `gpus` above zero: any of the host's.
+
+    `hypervisor`: the pool that a bare machine joins as a hypervisor once its system is up.
     """
 
     instance_id: str  # a UUID in canonical form; also the domain's uuid where the backend has one
@@ -138,6 +140,7 @@ class InstanceSpec:
     built: bool = False
     user_data: str = ""  # cloud-init user data, verbatim
     ssh_keys: tuple[str, ...] = ()  # OpenSSH public keys for the image's default user
+    hypervisor: str = ""
     container: Container | None = None
     overcommit: Mapping[str, float] = field(default_factory=dict)
     cpu_baseline: str | None = None

@@ -30,6 +30,14 @@ class Entry:
     asked: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class LoginKey:
+    """The controllers' own key for systems that they look after, as OpenSSH writes both halves. `private` is secret."""
+
+    public: str
+    private: str = field(repr=False)
+
+
 class Journal(Protocol):
     """One endpoint's. Safe to use from any thread; raises what the database raises, when it is away."""
 
@@ -61,6 +69,16 @@ class Journal(Protocol):
         """An id for a run: a UUID that sorts by time."""
         ...
 
+    def login_key(self) -> LoginKey:
+        """The same for all endpoints and all controllers, made when it is first asked for."""
+        ...
+
+    def open_pass(self, run_id: str, lasts_s: float, *, asked: str = "", instance_id: str = "") -> str:
+        """A secret by which that run may call the controller's API, until it has ended and so many seconds at most, as whoever asked this
+        of the endpoint's host last (`asked`, as in `Entry.asked`), or else for that instance; empty where nobody did.
+        """
+        ...
+
     def say(self, kind: str, **params: str | int) -> None:
         """Record a fact about the machine, as events tell it."""
         ...
@@ -72,7 +90,8 @@ class Workplace:
 
     `folder`: private to this controller, and the same after a restart. `depot_listen`: the address and port at which machines are served
     what they start from, `depot_url`: how they reach it; empty: there is none. `playbooks`: the folder of playbooks. `at_once`: how many of
-    them run at most.
+    them run at most. `api_url`, `api_ca`: where a playbook that runs here reaches the controller's API, and the file with who signed its
+    certificate (empty: the system's authorities).
     """
 
     folder: Path
@@ -80,6 +99,8 @@ class Workplace:
     depot_url: str
     playbooks: Path
     at_once: int
+    api_url: str = ""
+    api_ca: str = ""
 
 
 @runtime_checkable

@@ -26,10 +26,14 @@ def files(instance: str, hostname: str, ssh_keys: Sequence[str], user_data: str,
     }
 
 
-def host_key(private: str, public: str) -> dict[str, bytes]:
-    """The file that makes an OpenSSH ed25519 key the machine's host key, and the only one: whoever made it knows the machine by it."""
+def vendor_data(private: str, public: str, *, root_login: bool = False) -> dict[str, bytes]:
+    """The file that makes an OpenSSH ed25519 key the machine's host key, and the only one: whoever made it knows the machine by it.
+
+    `root_login`: who may log in as the image's default user may as root.
+    """
     lines = "".join(f"    {line}\n" for line in private.splitlines())
-    return {"vendor-data": f"#cloud-config\nssh_keys:\n  ed25519_private: |\n{lines}  ed25519_public: {public}\n".encode()}
+    root = "disable_root: false\n" if root_login else ""
+    return {"vendor-data": f"#cloud-config\n{root}ssh_keys:\n  ed25519_private: |\n{lines}  ed25519_public: {public}\n".encode()}
 
 
 def image(content: Mapping[str, bytes]) -> bytes:

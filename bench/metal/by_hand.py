@@ -81,7 +81,7 @@ def _provision(server: Server, depot: Depot, folder: Path, known: str) -> None:
     _done(attempt.metal("write", url, digest, "/dev/vda", str(size), whole))
     public, ours = (folder / f"{name}.pub" for name in ("department", "system"))
     files = seed.files("i-1", "web-1", [public.read_text().strip()], "")
-    volume = seed.image(files | seed.host_key((folder / "system").read_text(), ours.read_text().strip()))
+    volume = seed.image(files | seed.vendor_data((folder / "system").read_text(), ours.read_text().strip()))
     _done(attempt.metal("seed", hashlib.sha256(volume).hexdigest(), "/dev/vda", given=volume))
     _off(server)
     by_hand.eject(server.bmc)

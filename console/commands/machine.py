@@ -68,21 +68,26 @@ def wipe(app: App, machine: str, wait: bool, timeout: int, yes: bool) -> int:
     return _ask(app, machine, "wipe", wait, timeout, yes)
 
 
+def patch(app: App, machine: str, wait: bool, timeout: int, yes: bool) -> int:
+    """Update the hypervisor that it is."""
+    return _ask(app, machine, "patch", wait, timeout, yes, step="patch_host")
+
+
 def trust(app: App, machine: str, yes: bool) -> None:
     """Out of quarantine, as it is."""
     sure(app, yes, "confirm.trust", what=machine)
     render.done(app, "machine.trust", app.client().post(at("machines", machine, "trust")), name=machine)
 
 
-def _ask(app: App, machine: str, what: str, wait: bool, timeout: int, yes: bool) -> int:
+def _ask(app: App, machine: str, what: str, wait: bool, timeout: int, yes: bool, step: str = "") -> int:
     deadline = time.monotonic() + timeout
     sure(app, yes, f"confirm.{what}", what=machine)
-    before = _newest(app, machine, what)
+    before = _newest(app, machine, step or what)
     body = app.client().post(at("machines", machine, what))
     if not wait:
         render.done(app, f"machine.{what}", body, name=machine)
         return OK
-    code, run = progress.run(app, lambda: _newest(app, machine, what), before, deadline)
+    code, run = progress.run(app, lambda: _newest(app, machine, step or what), before, deadline)
     if run is not None and not app.for_people:
         render.programs(app, run)
     return code
@@ -101,5 +106,6 @@ VERBS = {
     "show": Verb(show, (_MACHINE,)),
     "inspect": Verb(inspect, (_MACHINE, *WAITING, YES)),
     "wipe": Verb(wipe, (_MACHINE, *WAITING, YES)),
+    "patch": Verb(patch, (_MACHINE, *WAITING, YES)),
     "trust": Verb(trust, (_MACHINE, YES)),
 }

@@ -24,7 +24,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from controller import errors
-from controller.actions import fronts, preempting, promises, spare, terms
+from controller.actions import fronts, guard, preempting, promises, spare, terms
 from controller.actions.admitted import placement_row, refusal_row, write
 from controller.actions.draft import Accepted, Admission, Draft, Explained, NewId, Outcome, Row, Unit, held
 from controller.actions.fit import check_fit
@@ -82,7 +82,7 @@ def _resolve(conn: Connection, admission: Admission, submissions: Sequence[Submi
     items = [item for submission in submissions for item in submission.items]
     flavors = catalogue.find(conn, "flavors", (item.flavor for item in items))
     images = catalogue.find(conn, "images", (item.image for item in items if item.image))
-    pools = fleet.pools(conn, (item.pool for item in items if item.pool))
+    pools = fleet.pools(conn, (name for item in items for name in (item.pool, item.hypervisor) if name))
     zones = fleet.zones(conn) if any(item.zone for item in items) else set()
     sites = fleet.sites(conn) if any(item.site for item in items) else set()
     drafts = []
@@ -123,6 +123,10 @@ def _may(submission: Submission, project: Row) -> None:
         raise errors.NotFound("project_not_found", project=submission.project)
     if not submission.identity.may(Right.USE, project["ancestors"]):
         raise errors.Forbidden("needs_right", right=Right.USE, project=project["path"])
+    if any(item.hypervisor for item in submission.items):
+        guard.overall(submission.identity, Right.OPERATE)
+        if submission.ends or any(item.hypervisor and item.preemptible for item in submission.items):
+            raise errors.InvalidRequest("hypervisor_stays")
 
 
 def _may_preempt(draft: Draft) -> None:
@@ -146,13 +150,15 @@ def _add_units(draft: Draft, number: int, item: Item, meaning: _Meaning, new_id:
     image = container.source(item.container, flavor["arch"]) if item.container else meaning.images.get(item.image or "")
     if image is None:
         raise errors.InvalidRequest("unknown_image", item=number + 1, image=item.image)
-    if item.pool and item.pool not in meaning.pools:
-        raise errors.InvalidRequest("unknown_pool", item=number + 1, pool=item.pool)
+    for pool in (item.pool, item.hypervisor):
+        if pool and pool not in meaning.pools:
+            raise errors.InvalidRequest("unknown_pool", item=number + 1, pool=pool)
     if item.zone and item.zone not in meaning.zones:
         raise errors.InvalidRequest("unknown_zone", item=number + 1, zone=item.zone)
     if item.site and item.site not in meaning.sites:
         raise errors.InvalidRequest("unknown_site", item=number + 1, site=item.site)
     check_fit(number, item.kind, flavor, image)
+    hypervisor = meaning.pools[item.hypervisor]["name"] if item.hypervisor else None
     group = f"{draft.request_id}/{number}"
     wish: dict[str, Any] = {
         "kind": item.kind,
@@ -166,7 +172,7 @@ def _add_units(draft: Draft, number: int, item: Item, meaning: _Meaning, new_id:
     }
     for name in naming.instance_names(item.name or _called(draft, number, item), item.count):
         id_ = new_id()
-        draft.units.append(Unit(id_, number, name, flavor, image, scheduler.Item(key=id_, **wish)))
+        draft.units.append(Unit(id_, number, name, flavor, image, scheduler.Item(key=id_, **wish), hypervisor))
     for resource, amount in (("instances", 1), *((size, flavor[size]) for size in devices.SIZES[:3]), ("gpus", devices.gpus(flavor))):
         key = (item.kind, resource)
         draft.asked[key] = draft.asked.get(key, 0) + amount * item.count

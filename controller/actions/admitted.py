@@ -96,6 +96,7 @@ def _kept(draft: Draft, number: int, item: Item, seal: Seal) -> dict[str, Any]:
         "flavor": unit.flavor["name"],
         "image": unit.image["name"],
         "image_id": unit.image["id"],
+        "hypervisor": unit.hypervisor,
         "arch": unit.image["arch"],
         "traits": list(unit.flavor["traits"]),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -37,7 +38,7 @@ def first_administrator(conn: Connection, env: Env, project: str, user: str, day
     people.insert_user(conn, {"id": user_id, "name": user, "display_name": ""})
     people.grant(conn, user_id, project_id, Role.ADMIN)
     token = new_token()
-    made = people.insert_token(conn, env.new_id(), user_id, "bootstrap", token_hash(token), days)
+    made = people.insert_token(conn, env.new_id(), user_id, "bootstrap", token_hash(token), timedelta(days=days))
     events.add(
         conn,
         [

@@ -71,6 +71,7 @@ class Unit:
     flavor: Row
     image: Row
     wish: scheduler.Item
+    hypervisor: str | None = None  # the pool's name
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ def start(conn: Connection, env: Env, identity: Identity, instance_id: str, gene
 def stop(conn: Connection, env: Env, identity: Identity, instance_id: str, generation: int | None) -> Row:
     """Let it shut down; its power is cut when the grace time is over."""
     row = _begun(conn, identity, instance_id, generation)
+    _no_host(conn, row, empty=True)
     return _ask(conn, env, identity, row, "instance.stop_asked", goal=Goal.STOPPED)
 
 
@@ -53,6 +54,7 @@ def reboot(conn: Connection, env: Env, identity: Identity, instance_id: str, gen
     row = _begun(conn, identity, instance_id, generation)
     if row["goal"] != Goal.RUNNING:
         raise errors.InvalidState("reboot_stopped", name=row["name"])
+    _no_host(conn, row, empty=True)
     return _ask(conn, env, identity, row, "instance.reboot_asked", reboots=row["reboots"] + 1)
 
 
@@ -60,6 +62,7 @@ def rebuild(conn: Connection, env: Env, identity: Identity, instance_id: str, im
     """Throw its disk away and make it again, from the same image or another of the same architecture. A container's is an OCI reference."""
     row = _begun(conn, identity, instance_id, generation)
     _unprotected(row)
+    _no_host(conn, row)
     if row["container"]:
         if image is not None and not is_oci_image(image):
             raise errors.InvalidRequest("bad_oci_image", image=image)
@@ -153,6 +156,7 @@ def delete(conn: Connection, env: Env, identity: Identity, instance_id: str, gen
         return row
     guard.seen(row, generation)
     _unprotected(row)
+    _no_host(conn, row)
     return _ask(conn, env, identity, row, "instance.delete_asked", goal=Goal.GONE)
 
 
@@ -175,6 +179,15 @@ def _begun(conn: Connection, identity: Identity, instance_id: str, generation: i
 def _unprotected(row: Row) -> None:
     if row["protected"]:
         raise errors.InvalidState("instance_protected", name=row["name"])
+
+
+def _no_host(conn: Connection, row: Row, *, empty: bool = False) -> None:
+    """A machine that is a host itself, and so holds what others have, is kept; `empty`: one that holds nothing may be meddled with."""
+    for host in fleet.within_machine(conn, row["host_id"]) if row["kind"] == "bare_metal" else ():
+        if not empty:
+            raise errors.InvalidState("machine_is_host", name=row["name"], host=host["name"])
+        if host["used_instances"]:
+            raise errors.InvalidState("machine_holds", name=row["name"], host=host["name"], count=host["used_instances"])
 
 
 def _ask(

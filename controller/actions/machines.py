@@ -17,7 +17,7 @@ from controller.model.identity import Identity, Right
 from controller.model.naming import is_id
 from controller.store import events, fleet, machines
 from controller.store.sql import Row
-from drivers.bare_metal.record import Record, State, state
+from drivers.bare_metal.record import Record, State, Step, state
 
 
 def find(conn: Connection, identity: Identity, reference: str) -> Row:
@@ -44,23 +44,32 @@ def _recorded(host: Row, kept: Row | None) -> Row:
 
 
 def ask(conn: Connection, identity: Identity, reference: str, generation: int | None, what: str) -> Row:
-    """Ask that the machine be inspected or wiped, or (`trust`) taken out of quarantine as it is.
+    """Ask that the machine be inspected or wiped, (`trust`) taken out of quarantine as it is, or (`patch_host`) patched as a hypervisor.
 
-    Raises InvalidState where it is somebody's, or there is nothing to trust.
+    Raises InvalidState where it is somebody's, there is nothing to trust, or it is no hypervisor that we made.
     """
     host = hosts.operable(conn, identity, reference, generation)
     fleet.lock_hosts(conn, [host["id"]])  # nobody is placed there meanwhile
     machine = _with_record(conn, hosts.find_host(conn, identity, host["id"]))
     if machine["state"] == "retired":
         raise errors.InvalidState("host_retired", name=host["name"])
-    if machine["used_instances"] or machine["record"].tenant is not None:
-        raise errors.InvalidState("machine_occupied", name=host["name"])
-    if what == "trust" and state(machine["record"]) is not State.QUARANTINED:
-        raise errors.InvalidState("machine_not_quarantined", name=host["name"])
-    machines.ask(conn, host["endpoint_id"], what)
+    _check_state(machine, what)
+    machines.ask(conn, host["endpoint_id"], what, identity.user_id)
     fleet.look_now(conn, [host["endpoint_id"]])
     events.add(conn, [events.event(f"machine.{what}_asked", "host", host["id"], host["name"], None, identity.name)])
     return machine
+
+
+def _check_state(machine: Row, what: str) -> None:
+    tenant, name = machine["record"].tenant, machine["name"]
+    if what == Step.PATCH:
+        if tenant is None or not tenant.is_hypervisor:
+            raise errors.InvalidState("machine_no_hypervisor", name=name)
+        return
+    if machine["used_instances"] or tenant is not None:
+        raise errors.InvalidState("machine_occupied", name=name)
+    if what == "trust" and state(machine["record"]) is not State.QUARANTINED:
+        raise errors.InvalidState("machine_not_quarantined", name=name)
 
 
 def find_run(conn: Connection, identity: Identity, run_id: str) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from datetime import timedelta
 
 from sqlalchemy import Connection
 
@@ -63,7 +64,7 @@ def issue_token(conn: Connection, env: Env, identity: Identity, reference: str, 
     """A token for oneself, or for anybody by an administrator; its text is in this answer alone."""
     row = find(conn, identity, reference)
     token = new_token()
-    made = people.insert_token(conn, env.new_id(), row["id"], name, token_hash(token), days)
+    made = people.insert_token(conn, env.new_id(), row["id"], name, token_hash(token), timedelta(days=days))
     events.add(conn, [events.event("token.issued", "user", row["id"], row["name"], None, identity.name, token=name, days=days)])
     return made, token
 

@@ -51,6 +51,10 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "needs an image, and no `container` unless its kind is container",
         "应给出 image；仅 kind 为 container 时才能给出 container",
     ),
+    "no_hypervisor": (
+        "only a machine of the kind bare_metal can be made a hypervisor",
+        "仅 kind 为 bare_metal 的服务器可以部署为虚拟化主机",
+    ),
     "one_probe": ("needs a port (and perhaps an http_path), or a command", "应给出 port（可带 http_path），或给出 command"),
     "twice": ("{what} must differ", "{what} 不能重复"),
     "crooked": ("must not contain . or ..", "不能含有 . 或 .."),

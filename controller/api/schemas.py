@@ -283,6 +283,11 @@ class _Sized(In):
     preemptible: Flag = Field(
         False, description="Agree that it is deleted, with its disk, when a request of a higher class needs its place and may take it."
     )
+    hypervisor: Reference | None = Field(
+        None,
+        description="For operators, of the kind `bare_metal`: once its system is up it is made a hypervisor and joins this pool.",
+        examples=[None],
+    )
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Self:
@@ -290,6 +295,8 @@ class _Sized(In):
             raise PydanticCustomError("a_container", "a container needs `container`, and no image, user_data or ssh_keys")
         if self.kind != "container" and (self.image is None or self.container is not None):
             raise PydanticCustomError("no_container", "needs an image, and no `container` unless its kind is container")
+        if self.kind != "bare_metal" and self.hypervisor is not None:
+            raise PydanticCustomError("no_hypervisor", "only a machine of the kind bare_metal can be made a hypervisor")
         return self
 
 

@@ -32,6 +32,8 @@ METAL: dict[str, tuple[str, str]] = {
     # what goes on
     "machine_inspect": ("The machine says what it is made of: {task}{far}", "正在检测服务器配置：{task}{far}"),
     "machine_provision": ("The machine is being set up: {task}{far}", "正在部署服务器：{task}{far}"),
+    "machine_hypervisor": ("The machine is being made a hypervisor: {task}{far}", "正在将服务器部署为虚拟化主机：{task}{far}"),
+    "machine_patch_host": ("The hypervisor is being patched: {task}{far}", "正在为虚拟化主机安装更新：{task}{far}"),
     "machine_wipe": ("The machine's disks are being cleared: {task}{far}", "正在清除磁盘数据：{task}{far}"),
     # why a run failed
     "depot_unreachable": (
@@ -140,6 +142,7 @@ METAL: dict[str, tuple[str, str]] = {
     # what happened
     "machine.inspect_asked": ("Machine {name} is to be inspected.", "已要求检测服务器 {name}。"),
     "machine.wipe_asked": ("The disks of machine {name} are to be cleared.", "已要求清除服务器 {name} 的磁盘。"),
+    "machine.patch_host_asked": ("Hypervisor {name} is to be patched.", "已要求为虚拟化主机 {name} 安装更新。"),
     "machine.trust_asked": (
         "Machine {name} is taken out of quarantine as it is.",
         "已按现状解除服务器 {name} 的隔离。",
@@ -157,6 +160,22 @@ METAL: dict[str, tuple[str, str]] = {
     "machine_occupied": (
         "{name} is somebody's, or about to be: its instance has to be deleted first.",
         "{name} 正在使用或即将交付，请先删除其实例。",
+    ),
+    "machine_no_hypervisor": (
+        "{name} is no hypervisor that was made here (chutian instance create --hypervisor); patch it by the playbook.",
+        "{name} 不是由本平台部署的虚拟化主机（chutian instance create --hypervisor），请直接使用 playbook 更新。",
+    ),
+    "machine_is_host": (
+        "{name} is the machine of host {host}: drain that and retire it first (chutian host drain, chutian host retire).",
+        "{name} 承载主机 {host}：请先迁空并停用该主机（chutian host drain、chutian host retire）。",
+    ),
+    "machine_holds": (
+        "{name} is the machine of host {host}, on which are {count} instances: drain that first (chutian host drain), or patch it.",
+        "{name} 承载主机 {host}，其上有 {count} 个实例：请先迁空该主机（chutian host drain），或使用更新功能。",
+    ),
+    "hypervisor_stays": (
+        "A machine that is to be a hypervisor can't be preemptible, nor end with the term: it holds what others have.",
+        "虚拟化主机承载他人的实例，不能设为可抢占，也不能到期释放。",
     ),
     "machine_not_quarantined": ("{name} is not in quarantine.", "{name} 未被隔离。"),
     "machine_fixed": (

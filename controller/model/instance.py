@@ -20,6 +20,7 @@ def begin(request: Row, allocation: Row, now: datetime) -> dict[str, Any]:
         **{name: allocation[name] for name in ("id", "project_id", "request_id", "name", "kind", "host_id", *SHAPE)},
         **{name: item[name] for name in ("flavor", "arch", "image_id", "spread", "user_data", "ssh_keys")},
         "container": item.get("container"),  # requests handed in before there was such a thing don't say
+        "hypervisor": item.get("hypervisor"),
         "created_by": request["created_by"],
         "priority": request["priority"],
         "preemptible": item.get("preemptible", False),

@@ -50,6 +50,7 @@ class Item:
     ssh_keys: tuple[str, ...]
     preemptible: bool = False
     container: Mapping[str, Any] | None = None  # what one runs, in place of an image, with its secrets in clear
+    hypervisor: str | None = None  # the pool that a bare machine joins as one
 
     def document(self) -> dict[str, Any]:
         """The item as it is kept (`dataclasses.asdict` copies every value, at ten times the cost)."""

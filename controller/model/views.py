@@ -235,6 +235,7 @@ def instance(row: Row, reader: Reader) -> dict[str, Any]:
         "protected": row["protected"],
         "priority": row["priority"],
         "preemptible": row["preemptible"],
+        "hypervisor": row["hypervisor"],
         "request_id": row["request_id"],
         "generation": row["generation"],
         "observed_generation": row["observed_generation"],

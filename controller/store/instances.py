@@ -27,7 +27,7 @@ _VIEW = f"SELECT i.*,{_BESIDE}{_FROM}"
 _LISTED = (  # what lists show: no user data, which may be large
     "SELECT i.id, i.name, i.kind, i.container, i.flavor, i.arch, i.vcpus, i.memory_mib, i.disk_gib, i.gpus, i.goal, i.state, i.condition,"
     " i.reason, i.cpu_baseline, i.numa_nodes, i.gpu_model, i.gpu_milli,"
-    " i.addresses, i.protected, i.priority, i.preemptible, i.starts_at, i.ends, i.term_due_at,"
+    " i.addresses, i.protected, i.priority, i.preemptible, i.hypervisor, i.starts_at, i.ends, i.term_due_at,"
     f" i.request_id, i.generation, i.observed_generation, i.since, i.term_ends_at, i.created_at,{_BESIDE}{_FROM}"
 )
 ZERO, TOP = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"

@@ -94,16 +94,30 @@ def confirm(conn: Connection, endpoint_id: str, run_id: str, progress: Mapping[s
     return touched == 1
 
 
-def ask(conn: Connection, endpoint_id: str, what: str) -> None:
-    """Count one more time that its operators asked for that."""
+def ask(conn: Connection, endpoint_id: str, what: str, user_id: str) -> None:
+    """Count one more time that its operators asked for that, and keep who did."""
     sql.run(
         conn,
-        "INSERT INTO machines AS m (endpoint_id, asked) VALUES (CAST(:id AS uuid), jsonb_build_object(CAST(:what AS text), 1))"
+        "INSERT INTO machines AS m (endpoint_id, asked, asked_by)"
+        " VALUES (CAST(:id AS uuid), jsonb_build_object(CAST(:what AS text), 1),"
+        " jsonb_build_object(CAST(:what AS text), CAST(:user AS text)))"
         " ON CONFLICT (endpoint_id) DO UPDATE SET"
-        " asked = m.asked || jsonb_build_object(CAST(:what AS text), coalesce((m.asked->>:what)::int, 0) + 1)",
+        " asked = m.asked || jsonb_build_object(CAST(:what AS text), coalesce((m.asked->>:what)::int, 0) + 1),"
+        " asked_by = m.asked_by || excluded.asked_by",
         id=endpoint_id,
         what=what,
+        user=user_id,
     )
+
+
+def asked_by(conn: Connection, endpoint_id: str, what: str, instance_id: str) -> str | None:
+    """The user who asked that of a machine last or, where nothing is asked of it, who asked for the instance."""
+    found: str | None
+    if what:
+        found = sql.scalar(conn, "SELECT asked_by->>:what FROM machines WHERE endpoint_id = CAST(:id AS uuid)", id=endpoint_id, what=what)
+    else:
+        found = sql.scalar(conn, "SELECT created_by FROM instances WHERE id = CAST(:id AS uuid)", id=instance_id)
+    return found
 
 
 # -- runs ------------------------------------------------------------------------------------------------------------------------
@@ -144,9 +158,19 @@ def _where(table: str, filters: Mapping[str, str | None]) -> str:
     return " AND ".join([f"{table}.id < CAST(:before AS uuid)", *given])
 
 
-def keys(conn: Connection) -> Row:
-    """The keys that certificates are signed with: signing_key (sealed) and verify_key, or nulls; locked."""
-    return sql.rows(conn, "SELECT signing_key, verify_key FROM cloud FOR UPDATE")[0]
+PAIRS = {"signing": ("signing_key", "verify_key"), "login": ("login_key", "login_public")}
+"""Keys that all controllers share, what certificates are signed with and by which hypervisors let us in: columns of the sealed private half
+and of the public one."""
+
+
+def keys(conn: Connection, pair: str) -> tuple[str, str] | None:
+    """Both halves, the private one sealed; locked where there are none yet, so that one of several makes them."""
+    private, public = PAIRS[pair]
+    for lock in ("", " FOR UPDATE"):
+        found = sql.rows(conn, f"SELECT {private} AS private, {public} AS public FROM cloud{lock}")[0]
+        if found["private"] is not None:
+            return found["private"], found["public"]
+    return None
 
 
 def verify_key(conn: Connection) -> str | None:
@@ -155,9 +179,10 @@ def verify_key(conn: Connection) -> str | None:
     return found
 
 
-def keep_keys(conn: Connection, signing_key: str, verify_key: str) -> None:
+def keep_keys(conn: Connection, pair: str, private: str, public: str) -> None:
     """Keep the first pair."""
-    sql.run(conn, "UPDATE cloud SET signing_key = :signing, verify_key = :verify", signing=signing_key, verify=verify_key)
+    columns = PAIRS[pair]
+    sql.run(conn, f"UPDATE cloud SET {columns[0]} = :private, {columns[1]} = :public", private=private, public=public)
 
 
 # -- certificates ----------------------------------------------------------------------------------------------------------------

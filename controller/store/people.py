@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -61,18 +62,18 @@ def disable_user(conn: Connection, user_id: str, disabled: bool, generation: int
     )
 
 
-def insert_token(conn: Connection, id_: str, user_id: str, name: str, token_hash: bytes, days: int) -> Row:
+def insert_token(conn: Connection, id_: str, user_id: str, name: str, token_hash: bytes, lasts: timedelta) -> Row:
     """A new token; only its hash is kept."""
     row = sql.one(
         conn,
         "INSERT INTO tokens (id, user_id, name, hash, expires_at)"
-        " VALUES (CAST(:id AS uuid), CAST(:user_id AS uuid), :name, :hash, now() + make_interval(days => :days))"
+        " VALUES (CAST(:id AS uuid), CAST(:user_id AS uuid), :name, :hash, now() + :lasts)"
         " RETURNING id, user_id, name, expires_at, revoked_at, created_at",
         id=id_,
         user_id=user_id,
         name=name,
         hash=token_hash,
-        days=days,
+        lasts=lasts,
     )
     assert row is not None  # noqa: S101 - INSERT … RETURNING
     return row

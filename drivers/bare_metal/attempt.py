@@ -29,9 +29,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+from drivers import openssh
 from drivers.bare_metal.reading import mac_of
 from drivers.errors import InvalidSpec
 
@@ -115,9 +113,9 @@ def begin(folder: Path, url: str, machine: str, macs: Iterable[str], identity: s
     own.mkdir(parents=True, mode=0o700)
     for inside in ("files", "seen"):
         (own / inside).mkdir()
-    private = Ed25519PrivateKey.generate()
-    made = Attempt(own, machine, ports, url.rstrip("/"), secrets.token_urlsafe(24), openssh_public(private).split()[1])
-    write(made.key, openssh_private(private))
+    private, public = openssh.new_key()
+    made = Attempt(own, machine, ports, url.rstrip("/"), secrets.token_urlsafe(24), public.split()[1])
+    write(made.key, private)
     write(own / "attempt.json", json.dumps({**asdict(replace(made, folder=Path())), "folder": None}))
     for mac in ports:
         _link(folder / "boot" / mac.replace(":", "-"), Path("../attempts") / identity / "boot.ipxe")
@@ -197,17 +195,6 @@ def write(path: Path, content: str) -> None:
     part.touch(mode=0o600)
     part.write_text(content)
     part.rename(path)
-
-
-def openssh_private(key: Ed25519PrivateKey) -> str:
-    """The private half as OpenSSH has it in a file."""
-    kind = serialization.PrivateFormat.OpenSSH
-    return key.private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption()).decode()
-
-
-def openssh_public(key: Ed25519PrivateKey) -> str:
-    """The public half: "ssh-ed25519 AAAA…"."""
-    return key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
 
 
 def _link(path: Path, target: Path) -> None:

@@ -21,11 +21,10 @@ from drivers.bare_metal.bmc import OFF, Bmc, open_bmc
 from drivers.bare_metal.foreman import Foreman, Job, foreman_at
 from drivers.bare_metal.host import host_of, identified
 from drivers.bare_metal.machine import Act, Machine
-from drivers.bare_metal.orders import order_for
+from drivers.bare_metal.orders import WITHIN_S, order_for, order_within
 from drivers.bare_metal.record import (
     Do,
     Record,
-    Stage,
     Step,
     Tenant,
     Work,
@@ -40,6 +39,7 @@ from drivers.bare_metal.record import (
     to_remove,
     to_tend,
 )
+from drivers.bare_metal.runs.order import Order
 from drivers.base import Driver, HostInventory, HostPower, InstanceSpec, Inventory, Observation, Power
 from drivers.errors import NotSupported, PasswordRefused
 from drivers.journal import Entry, Journal, Workplace
@@ -84,15 +84,20 @@ class BareMetalDriver:
         return (self._seen(entry, record, record.tenant.instance_id),) if record.tenant is not None else ()
 
     def _seen(self, entry: Entry, record: Record, instance_id: str) -> Observation:
-        installed = record.tenant is not None and record.tenant.stage is Stage.INSTALLED and record.tenant.instance_id == instance_id
-        power = self._bmc.power() if installed and not self._busy(record, entry) else HostPower.UNKNOWN
-        return observed(record, instance_id, power, entry.progress)
+        """A system that is being patched goes on: its power is asked for, as of any that is ready."""
+        ready = record.tenant is not None and record.tenant.ready and record.tenant.instance_id == instance_id
+        return observed(record, instance_id, self._bmc.power() if ready else HostPower.UNKNOWN, entry.progress)
 
     def ensure(self, spec: InstanceSpec) -> None:
         entry, record = self._read()
         do = to_ensure(record, spec, self._age(record, entry))
         if do is Do.PROVISION:
             self._begin(Step.PROVISION, entry, record, claimed(spec), spec)
+        elif do is Do.HYPERVISOR and record.tenant is not None:
+            if self._bmc.power() is HostPower.ON:
+                self._begin(Step.HYPERVISOR, entry, record, replace(record.tenant, reason=None), spec)
+            else:
+                self._bmc.switch(Act.ON)
         elif do is Do.POWER and record.tenant is not None:
             self._power(entry, record, record.tenant, spec)
 
@@ -146,18 +151,31 @@ class BareMetalDriver:
     def _begin(self, step: Step, entry: Entry, record: Record, tenant: Tenant | None = None, spec: InstanceSpec | None = None) -> None:
         """Put the run on record, which only one controller can, and start it."""
         journal, foreman = self._journal_of(), self._foreman()
-        work = Work(journal.new_id(), step)
+        work, whose = Work(journal.new_id(), step), tenant or record.tenant
         machine = identified(self._look(), record)
-        order = order_for(work, self._uri, self._options, machine, foreman.depot_folder, self._workplace_of().depot_url, spec)
+        if step in WITHIN_S and whose is not None:
+            order = self._order_within(work, machine, whose, spec)
+        else:
+            ours = journal.login_key().public if spec is not None and spec.hypervisor else ""
+            order = order_for(work, self._uri, self._options, machine, foreman.depot_folder, self._workplace_of().depot_url, spec, ours)
         if not self._write(entry, begun(record, work, tenant)):
             return
         if record.work is not None:
             journal.keep_run(_cut_off(record.work))
             foreman.clear(record.work.run_id)
-        whose = tenant or record.tenant
         instance = whose.instance_id if whose else ""
         project = whose.project_id if whose else None
         foreman.begin(Job(work.run_id, step, journal, lambda: self._tell(instance), instance or None, project), order)
+
+    def _order_within(self, work: Work, machine: Machine, tenant: Tenant, spec: InstanceSpec | None) -> Order:
+        """For a hypervisor that is to be, known by its instance's name, or one that is, by its endpoint's."""
+        journal, lasts_s = self._journal_of(), WITHIN_S[work.step]
+        if spec is None:
+            ticket = journal.open_pass(work.run_id, lasts_s, asked=work.step)
+        else:
+            ticket = journal.open_pass(work.run_id, lasts_s, instance_id=tenant.instance_id)
+        name = tenant.endpoint or (spec.name if spec else "")
+        return order_within(work, machine, tenant, name, self._workplace_of(), journal.login_key(), ticket)
 
     def _tell(self, instance_id: str) -> None:
         if instance_id:

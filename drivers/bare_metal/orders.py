@@ -1,6 +1,9 @@
 """What a playbook is told: from a machine, its endpoint's options and what is asked of it, to the order of a run. Pure.
 
 The variables are those of `playbooks/README.md`, the same that somebody gives who runs the playbook by hand.
+
+Two kinds: one by the machine's BMC and the ramdisk (`order_for`), for a machine without a system, and one by ssh into the system that it
+has (`order_within`), which also calls the controller's API.
 """
 
 from __future__ import annotations
@@ -12,18 +15,20 @@ from typing import Any, Final
 from drivers.bare_metal import options as settings
 from drivers.bare_metal.machine import Machine
 from drivers.bare_metal.options import Options
-from drivers.bare_metal.record import Step, Work
-from drivers.bare_metal.runs.order import Order
+from drivers.bare_metal.record import Step, Tenant, Work
+from drivers.bare_metal.runs.order import Login, Order
 from drivers.base import InstanceSpec
+from drivers.journal import LoginKey, Workplace
 
 INSPECT_S: Final = 1800.0
+WITHIN_S: Final[Mapping[Step, float]] = {Step.HYPERVISOR: 3600.0, Step.PATCH: 10_800.0}
 _TO_BMC: Final = ("fingerprint", "ca_file", "cipher_suite", "timeout_s")
 
 
 def order_for(
-    work: Work, uri: str, given: Mapping[str, str], machine: Machine, depot: Path, depot_url: str, spec: InstanceSpec | None
+    work: Work, uri: str, given: Mapping[str, str], machine: Machine, depot: Path, depot_url: str, spec: InstanceSpec | None, ours: str
 ) -> Order:
-    """The order of a run of that step. `spec`: of what is to be provisioned."""
+    """The order of a run of that step. `spec`: of what is to be provisioned; `ours`: our public key, for a system that we look after."""
     options = settings.parse(given)
     variables: dict[str, Any] = {
         "bmc_uri": uri,
@@ -39,14 +44,28 @@ def order_for(
     if work.step is Step.WIPE:
         variables["wipe_methods"] = options.wipe.split()
     if work.step is Step.PROVISION and spec is not None:
-        variables |= _to_install(options, spec)
+        variables |= _to_install(options, spec, ours)
         secrets["user_data"] = spec.user_data
     deadlines = {Step.INSPECT: INSPECT_S, Step.PROVISION: float(options.provision_s), Step.WIPE: float(options.wipe_s)}
-    name = machine.serial or machine.uuid or "machine"
-    return Order(work.run_id, Path(f"{work.step}.yml"), _inventory_name(name), deadlines[work.step], variables, secrets, who="chutian")
+    return Order(work.run_id, Path(f"{work.step}.yml"), _called(machine), deadlines[work.step], variables, secrets, who="chutian")
 
 
-def _to_install(options: Options, spec: InstanceSpec) -> dict[str, Any]:
+def order_within(work: Work, machine: Machine, tenant: Tenant, name: str, workplace: Workplace, key: LoginKey, ticket: str) -> Order:
+    """The order of a run in the tenant's system. `name`: as what the controller has it, or is to have it; `ticket`: for the API."""
+    variables = {
+        "chutian_url": workplace.api_url,
+        "chutian_ca": workplace.api_ca,
+        "hypervisor_name": name,
+        "patch_host_name": name,
+        "hypervisor_pool": tenant.hypervisor,
+        "machine_uuid": machine.uuid,
+    }
+    login = Login(tenant.address, tenant.host_key, key.private)
+    secrets = {"chutian_token": ticket}
+    return Order(work.run_id, Path(f"{work.step}.yml"), _called(machine), WITHIN_S[work.step], variables, secrets, "chutian", login)
+
+
+def _to_install(options: Options, spec: InstanceSpec, ours: str) -> dict[str, Any]:
     image = spec.boots_from
     return {
         "image_file": image.path,
@@ -54,11 +73,13 @@ def _to_install(options: Options, spec: InstanceSpec) -> dict[str, Any]:
         "image_sha256": image.sha256,
         "instance_id": spec.instance_id,
         "hostname": spec.name,
-        "ssh_keys": list(spec.ssh_keys),
+        "ssh_keys": [*spec.ssh_keys, *([ours] if spec.hypervisor else [])],
+        "root_login": bool(spec.hypervisor),
         **({"root_disk": options.root_disk} if options.root_disk else {}),
     }
 
 
-def _inventory_name(name: str) -> str:
-    """A serial number as a name that an inventory takes."""
+def _called(machine: Machine) -> str:
+    """The machine's serial number as a name that an inventory takes."""
+    name = machine.serial or machine.uuid or "machine"
     return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "-" for letter in name).strip("-_") or "machine"

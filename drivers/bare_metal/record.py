@@ -27,6 +27,8 @@ class Step(StrEnum):
 
     INSPECT = "inspect"
     PROVISION = "provision"
+    HYPERVISOR = "hypervisor"
+    PATCH = "patch_host"
     WIPE = "wipe"
 
 
@@ -41,7 +43,9 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """Whose the machine is. `generation`, `build`, `reboots`: the last that hold, or of the try that failed. `tries`: wipes that failed."""
+    """Whose the machine is. `generation`, `build`, `reboots`: the last that hold, or of the try that failed. `reason`: why its last step
+    failed. `tries`: wipes that failed. `hypervisor`: the pool that the system is to join as one; `endpoint`: as what it has.
+    """
 
     instance_id: str
     project_id: str
@@ -54,6 +58,18 @@ class Tenant:
     host_key: str = ""
     disk: str = ""
     tries: int = 0
+    hypervisor: str = ""
+    endpoint: str = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the machine is all that was asked for, its power apart."""
+        return self.stage is Stage.INSTALLED and (not self.hypervisor or bool(self.endpoint))
+
+    @property
+    def is_hypervisor(self) -> bool:
+        """Whether it is one by our doing."""
+        return self.ready and bool(self.endpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +125,7 @@ class Do(StrEnum):
 
     NOTHING = "nothing"
     PROVISION = "provision"
+    HYPERVISOR = "hypervisor"  # make one of the system that is installed
     WIPE = "wipe"
     POWER = "power"  # bring it to the power state asked for; then the spec holds
     GIVE_BACK = "give_back"  # record that it is given back, so that whoever works on it stops
@@ -131,7 +148,7 @@ def to_ensure(record: Record, spec: InstanceSpec, age_s: float) -> Do:
         return Do.NOTHING
     if tenant is None or tenant.stage is not Stage.INSTALLED or tenant.build != spec.build:
         return Do.PROVISION
-    return Do.POWER
+    return Do.POWER if tenant.ready else Do.HYPERVISOR
 
 
 def to_remove(record: Record, instance_id: str, age_s: float) -> Do:
@@ -148,11 +165,11 @@ def observed(record: Record, instance_id: str, power: HostPower, progress: Mappi
     tenant = record.tenant
     if tenant is None or tenant.instance_id != instance_id:
         return Observation(instance_id, Condition.ABSENT)
-    if tenant.stage is Stage.FAILED:
+    if tenant.reason is not None:
         return Observation(instance_id, Condition.FAILED, tenant.generation, reason=tenant.reason)
-    if tenant.stage is not Stage.INSTALLED and record.work is not None:
+    if not tenant.ready and record.work is not None:
         return Observation(instance_id, Condition.BUSY, reason=under_way(record.work, progress), told=True)
-    if tenant.stage is not Stage.INSTALLED:  # cut off: to be begun anew
+    if not tenant.ready:  # the next step is to be begun, or one that was cut off anew
         return Observation(instance_id, Condition.STOPPED)
     conditions = {HostPower.ON: Condition.RUNNING, HostPower.OFF: Condition.STOPPED}
     addresses = (tenant.address,) if tenant.address else ()
@@ -183,7 +200,8 @@ def begun(record: Record, work: Work, tenant: Tenant | None = None) -> Record:
 
 def claimed(spec: InstanceSpec) -> Tenant:
     """The tenant that a run of `provision` is for."""
-    return Tenant(spec.instance_id, spec.project_id, Stage.PROVISIONING, spec.generation, spec.build, spec.reboots)
+    counters = (spec.generation, spec.build, spec.reboots)
+    return Tenant(spec.instance_id, spec.project_id, Stage.PROVISIONING, *counters, hypervisor=spec.hypervisor)
 
 
 def given_back(tenant: Tenant) -> Tenant:
@@ -204,7 +222,7 @@ def ended(record: Record, run_id: str, reason: Reason | None, result: Mapping[st
         return replace(idle, inspection=result) if whole else idle
     if work.step is Step.WIPE:
         return _wiped(idle, reason, whole)
-    return _provisioned(idle, reason, result, whole)
+    return idle if work.step is Step.PATCH else _set_up(idle, work.step, reason, result, whole)
 
 
 def _wiped(record: Record, reason: Reason | None, whole: bool) -> Record:
@@ -218,33 +236,40 @@ def _wiped(record: Record, reason: Reason | None, whole: bool) -> Record:
     return replace(record, tenant=replace(record.tenant, tries=tries))
 
 
-def _provisioned(record: Record, reason: Reason | None, result: Mapping[str, Any], whole: bool) -> Record:
+def _set_up(record: Record, step: Step, reason: Reason | None, result: Mapping[str, Any], whole: bool) -> Record:
     tenant = record.tenant
     if tenant is None or tenant.stage is Stage.WIPING:  # given back meanwhile
         return record
     if whole:
-        address, host_key, disk = (str(result.get(name, "")) for name in ("address", "host_key", "disk"))
-        installed = replace(tenant, stage=Stage.INSTALLED, reason=None, address=address, host_key=host_key, disk=disk)
-        return replace(record, tenant=installed)
-    return record if reason is None else replace(record, tenant=replace(tenant, stage=Stage.FAILED, reason=reason))
+        learned = ("endpoint",) if step is Step.HYPERVISOR else ("address", "host_key", "disk")
+        told: dict[str, Any] = {name: str(result.get(name, "")) for name in learned}
+        return replace(record, tenant=replace(tenant, stage=Stage.INSTALLED, reason=None, **told))
+    stage = Stage.FAILED if step is Step.PROVISION else tenant.stage
+    return record if reason is None else replace(record, tenant=replace(tenant, stage=stage, reason=reason))
 
 
 # -- the machine itself ----------------------------------------------------------------------------------------------------------
 
 
+_OF_NOBODYS: Final = (Step.INSPECT, Step.WIPE)
+_OF_HYPERVISORS: Final = (Step.PATCH,)
+"""Steps that operators ask for, by what the machine is."""
+
+
 def to_tend(record: Record, asked: Mapping[str, int], age_s: float) -> tuple[Step | None, Record]:
     """What its operators asked for and was not done yet: the step to begin, if any, and the record that says that they were served.
 
-    A machine that is somebody's is left alone; what was asked then is served when it is free.
+    A machine that is somebody's is left alone, but for patching a hypervisor; what was asked then is served when it is free.
     """
     due = {name for name, times in asked.items() if times > record.served.get(name, 0)}
-    if record.tenant is not None or busy(record, age_s):
+    mine = _OF_HYPERVISORS if record.tenant is not None else _OF_NOBODYS
+    if busy(record, age_s) or (record.tenant is not None and not record.tenant.is_hypervisor):
         return None, record
     if record.work is not None:  # cut off, with its controller
-        return record.work.step, record
-    if "trust" in due:
+        return (record.work.step if record.tenant is None or record.work.step in mine else None), record
+    if "trust" in due and record.tenant is None:
         return None, replace(record, quarantine=None, served={**record.served, "trust": asked["trust"]})
-    for step in (Step.INSPECT, Step.WIPE):
+    for step in mine:
         if step in due:
             return step, replace(record, served={**record.served, step.value: asked[step]})
     return None, record
@@ -282,7 +307,7 @@ def state(record: Record) -> State:
     """In which of them it is."""
     tenant, work = record.tenant, record.work
     if tenant is not None:
-        return {Stage.INSTALLED: State.OCCUPIED, Stage.WIPING: State.WIPING}.get(tenant.stage, State.PROVISIONING)
+        return State.OCCUPIED if tenant.ready else State.WIPING if tenant.stage is Stage.WIPING else State.PROVISIONING
     if work is not None:
         return State.WIPING if work.step is Step.WIPE else State.INSPECTING
     if record.quarantine is not None:

@@ -30,6 +30,7 @@ class Knobs:
     arch: tuple[str, ...] = ("x86_64",)  # dealt to the hosts in turn
     kinds: tuple[str, ...] = ("vm",)
     traits: tuple[str, ...] = ()
+    machine: str = ""  # UUID of the machine that the first of the hosts is on
     off: int = 0  # so many of the hosts, the last ones, are switched off
     build_s: float = 0.0  # a new or rebuilt instance is BUSY for so long
     stop_s: float = 0.0  # a polite shutdown is BUSY for so long
@@ -74,6 +75,7 @@ PARSERS: Mapping[str, Callable[[str], object]] = {
     "arch": _words,
     "kinds": _words,
     "traits": _words,
+    "machine": str,
     "off": int,
     "build_s": float,
     "stop_s": float,

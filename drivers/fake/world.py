@@ -294,6 +294,8 @@ def _hosts(knobs: Knobs) -> Iterator[HostInventory]:
         host = HostInventory(
             f"host-{i + 1:04}", arch, knobs.vcpus, knobs.memory_mib, knobs.disk_gib, knobs.gpus, traits, kinds, power=power
         )
+        if i == 0:
+            host = replace(host, machine=knobs.machine)
         yield replace(host, cpu_baselines=frozenset(knobs.cpu_baselines), cells=tuple(_cells(knobs)), devices=tuple(_gpus(knobs)))
 
 

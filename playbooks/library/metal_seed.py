@@ -3,10 +3,8 @@
 import hashlib
 
 from ansible.module_utils.metal import ATTEMPT, WITHIN, Result, attempt_of, run
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from drivers import seed
-from drivers.bare_metal.attempt import openssh_private, openssh_public
+from drivers import openssh, seed
 from drivers.bare_metal.remote import ramdisk_of
 
 SEED = {
@@ -16,16 +14,17 @@ SEED = {
     "ssh_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},  # public ones
     "user_data": {"type": "str", "default": "", "no_log": True},
     "meta_data": {"type": "dict", "default": {}},  # more of it
+    "root_login": {"type": "bool", "default": False},  # with the same keys
 }
 
 
 def act(params: dict) -> Result:
-    attempt, key = attempt_of(params), Ed25519PrivateKey.generate()
+    attempt, (private, public) = attempt_of(params), openssh.new_key()
     content = seed.files(params["instance_id"], params["hostname"], params["ssh_keys"], params["user_data"], **params["meta_data"])
-    volume = seed.image(content | seed.host_key(openssh_private(key), openssh_public(key)))
+    volume = seed.image(content | seed.vendor_data(private, public, root_login=params["root_login"]))
     digest = hashlib.sha256(volume).hexdigest()
     ramdisk_of(attempt).metal("seed", digest, f"/dev/{params['disk']}", within_s=params["within_s"], given=volume)
-    return {"changed": True, "host_key": openssh_public(key)}
+    return {"changed": True, "host_key": public}
 
 
 def look(params: dict) -> Result:

@@ -104,6 +104,7 @@ TABLE: dict[str, Row] = {
     "GET /v1/machines/{machine}": Row(FLEET),
     "POST /v1/machines/{machine}/inspect": Row(OPERATORS),
     "POST /v1/machines/{machine}/wipe": Row(OPERATORS),
+    "POST /v1/machines/{machine}/patch": Row(OPERATORS),
     "POST /v1/machines/{machine}/trust": Row(OPERATORS),
     "GET /v1/runs": Row(FLEET),
     "GET /v1/runs/{run}": Row(FLEET),

@@ -79,6 +79,7 @@ FRESH: dict[str, Callable[[Cloud], str]] = {
 POWERLESS = {
     ("get", "/v1/instances/{instance_id}/log"),
     ("post", "/v1/instances/{instance_id}/exec"),
+    ("post", "/v1/machines/{machine}/patch"),
     ("post", "/v1/machines/{machine}/trust"),
 }
 """What the fake driver can't do: refused at best here, and done on a real cluster, and with real machines, in `tests.stories`."""

@@ -13,9 +13,10 @@ from sqlalchemy.exc import DBAPIError
 from controller import signing
 from controller.actions import fleet as actions
 from controller.actions.env import fresh_id
+from controller.actions.people import token_hash
 from controller.journals import DatabaseJournal
 from controller.sealing import Seal
-from controller.store import fleet, machines, sql
+from controller.store import fleet, machines, people, sql
 from drivers.base import HostInventory, Inventory, Reason
 from tests.controller.fixtures import Cloud
 
@@ -100,12 +101,19 @@ def test_a_run_is_confirmed_as_long_as_it_is_the_one_on_record(cloud: Cloud, jou
     assert journal.read().progress == {}, "of the run before"
 
 
-def test_what_operators_ask_for_is_counted_beside_the_document(cloud: Cloud, endpoint: str, journal: DatabaseJournal) -> None:
+@pytest.fixture
+def somebody(cloud: Cloud) -> str:
+    return str(cloud.run(lambda conn: sql.scalar(conn, "SELECT id FROM users LIMIT 1")))
+
+
+def test_what_operators_ask_for_is_counted_beside_the_document(
+    cloud: Cloud, endpoint: str, journal: DatabaseJournal, somebody: str
+) -> None:
     for what in ("inspect", "wipe", "inspect"):
-        cloud.run(lambda conn, what=what: machines.ask(conn, endpoint, what))
+        cloud.run(lambda conn, what=what: machines.ask(conn, endpoint, what, somebody))
     assert journal.read().asked == {"inspect": 2, "wipe": 1}
     assert journal.write({"a": 1}, 0, None)
-    cloud.run(lambda conn: machines.ask(conn, endpoint, "wipe"))
+    cloud.run(lambda conn: machines.ask(conn, endpoint, "wipe", somebody))
     assert (journal.read().asked, journal.read().document) == ({"inspect": 2, "wipe": 2}, {"a": 1})
 
 
@@ -135,12 +143,44 @@ def test_certificates_are_signed_kept_once_and_never_changed(cloud: Cloud, journ
     for _ in range(2):
         journal.keep_certificate(made)
     kept = cloud.run(lambda conn: machines.certificate(conn, id_))
-    keys = cloud.run(machines.keys)
+    keys = cloud.run(lambda conn: machines.keys(conn, "signing"))
     assert kept is not None
-    assert signing.verified(kept["document"], kept["signature"], keys["verify_key"])
-    assert not signing.verified({**document, "method": "ends"}, kept["signature"], keys["verify_key"])
-    assert not signing.verified(document, "AAAA", keys["verify_key"])
-    assert keys["signing_key"].startswith("sm4gcm."), "in clear in the database"
+    assert keys is not None
+    sealed, verify_key = keys
+    assert signing.verified(kept["document"], kept["signature"], verify_key)
+    assert not signing.verified({**document, "method": "ends"}, kept["signature"], verify_key)
+    assert not signing.verified(document, "AAAA", verify_key)
+    assert sealed.startswith("sm4gcm."), "in clear in the database"
     for statement in ("UPDATE certificates SET signature = ''", "DELETE FROM certificates", "TRUNCATE certificates"):
         with pytest.raises(DBAPIError, match="facts"):
             cloud.run(lambda conn, statement=statement: sql.run(conn, statement))
+
+
+def test_a_pass_opens_the_api_as_who_asked_until_its_run_has_ended(
+    cloud: Cloud, endpoint: str, journal: DatabaseJournal, somebody: str
+) -> None:
+    def opens(token: str) -> str | None:
+        found = cloud.run(lambda conn: people.identity(conn, token_hash(token)))
+        return found.user_id if found else None
+
+    assert journal.open_pass(fresh_id(), 60, asked="patch_host") == "", "nobody asked"
+    cloud.run(lambda conn: machines.ask(conn, endpoint, "patch_host", somebody))
+    runs = [fresh_id() for _ in range(3)]
+    first, second, short = (journal.open_pass(id_, lasts_s, asked="patch_host") for id_, lasts_s in zip(runs, (60, 60, 0), strict=True))
+    assert [opens(token) for token in (first, second, short)] == [somebody, somebody, None]
+    journal.keep_run(run("running", runs[0]))
+    assert opens(first) == somebody
+    for state in ("failed", "done"):
+        journal.keep_run(run(state, runs[0]))
+    assert [opens(first), opens(second)] == [None, somebody]
+
+
+def test_all_controllers_log_in_with_one_key_that_the_database_has_sealed(cloud: Cloud, endpoint: str, journal: DatabaseJournal) -> None:
+    keys = {DatabaseJournal(cloud.database, SEAL, endpoint).login_key(), journal.login_key()}
+    assert len(keys) == 1
+    (key,) = keys
+    assert key.public.startswith("ssh-ed25519 ")
+    assert "PRIVATE" not in repr(key)
+    kept = cloud.run(lambda conn: machines.keys(conn, "login"))
+    assert kept is not None
+    assert kept[0].startswith("sm4gcm.")

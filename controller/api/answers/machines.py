@@ -9,7 +9,7 @@ from pydantic import Field
 
 from controller.api.answers.base import AT, ID, SHA256, Out, ReasonOut
 
-Step = Literal["inspect", "provision", "wipe"]
+Step = Literal["inspect", "provision", "hypervisor", "patch_host", "wipe"]
 
 
 class MachineOut(Out):

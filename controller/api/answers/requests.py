@@ -62,6 +62,7 @@ class InstanceOut(Shaped):
     protected: bool
     priority: Literal["batch", "normal", "critical"]
     preemptible: bool = Field(description="It agreed to be deleted when a request of a higher class needs its place.")
+    hypervisor: str | None = Field(description="The pool that it joins, or has joined, as a hypervisor.", examples=[None])
     request_id: str = Field(examples=[ID])
     observed_generation: int = Field(
         description="The newest generation that has come to an end; when it equals `generation`, nothing is under way.", examples=[1]

@@ -69,6 +69,15 @@ def wipe_machine(call: TheCall, machine: str) -> Json:
     return _asked(call, machine, "wipe")
 
 
+@router.post("/machines/{machine}/patch", responses=responses(MachineOut), response_model=None)
+def patch_machine(call: TheCall, machine: str) -> Json:
+    """Patch the hypervisor that it is: it is drained, its packages are updated, it starts anew where it must, and is opened again.
+
+    What moves is what can; where anything there can't be started elsewhere, the run fails and says so, and nothing has happened.
+    """
+    return _asked(call, machine, "patch_host")
+
+
 @router.post("/machines/{machine}/trust", responses=responses(MachineOut), response_model=None)
 def trust_machine(call: TheCall, machine: str) -> Json:
     """Take it out of quarantine as it is: you have seen to its disks yourself."""

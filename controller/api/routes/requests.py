@@ -50,6 +50,7 @@ def submission(call: Call, given: Any, items: list[Any], direct: bool, explain: 
                 ssh_keys=tuple(item.ssh_keys),
                 preemptible=item.preemptible,
                 container=item.container.model_dump() if item.container else None,
+                hypervisor=item.hypervisor,
             )
             for item in items
         ),

@@ -19,12 +19,13 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-from drivers.bare_metal.runs.order import RESULT, Order, RunView, read, written
+from drivers.bare_metal.runs.order import RESULT, Login, Order, RunView, read, written
 from drivers.bare_metal.runs.untemplated import untemplated
 
 MEMORY: Final = (Path("/dev/shm"), Path("/run"))  # noqa: S108  # a folder of its own is made there
@@ -101,6 +102,7 @@ def put_order(private: Path, order: Order, playbooks: Path, heartbeat_s: float) 
         "who": order.who,
         "variables": dict(order.variables),
         "secrets": dict(order.secrets),
+        "login": asdict(order.login) if order.login else None,
         "playbooks": str(playbooks.resolve()),
         "heartbeat_s": heartbeat_s,
     }
@@ -111,19 +113,33 @@ def take_order(private: Path) -> tuple[Order, Path, float]:
     """`put_order`, the other way round: the order, the playbooks' folder, and `heartbeat_s`."""
     known: dict[str, Any] = orjson.loads((private / "order.json").read_bytes())
     playbooks, heartbeat_s = Path(known.pop("playbooks")), known.pop("heartbeat_s")
-    return Order(**{**known, "playbook": Path(known["playbook"])}), playbooks, heartbeat_s
+    login = Login(**known["login"]) if known["login"] else None
+    return Order(**{**known, "playbook": Path(known["playbook"]), "login": login}), playbooks, heartbeat_s
 
 
 def lay_out(private: Path, order: Order) -> None:
     """What ansible-runner expects in its private data folder: the inventory, and the secrets as extra variables. Raises OSError."""
     for name in ("env", "inventory", "home", "tmp"):
         (private / name).mkdir(mode=0o700)
-    variables = {**order.variables, RESULT: str(private / "result.json")}
+    variables = {**order.variables, RESULT: str(private / "result.json"), **(_log_in(private, order.login) if order.login else {})}
     hosts = f"all: {{hosts: {{{order.machine}: {untemplated(variables)}}}}}\n"
     _put(private / "inventory" / "hosts.yml", hosts.encode())
     _put(private / "ansible.cfg", b"")
     if order.secrets:
         _put(private / "env" / "extravars", untemplated(order.secrets).encode())
+
+
+def _log_in(private: Path, login: Login) -> dict[str, Any]:
+    """Variables by which Ansible gets into the machine, and into no other that has its address."""
+    key, known = private / "login", private / "known_hosts"
+    _put(key, login.private_key.encode())
+    _put(known, f"{login.address} {login.host_key}\n".encode())
+    return {
+        "ansible_host": login.address,
+        "ansible_user": "root",
+        "ansible_ssh_private_key_file": str(key),
+        "ansible_ssh_common_args": f"-o UserKnownHostsFile={known} -o IdentitiesOnly=yes",
+    }
 
 
 def size_of(private: Path, most: int) -> int:

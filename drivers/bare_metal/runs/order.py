@@ -51,11 +51,21 @@ class TaskState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """By which root of a system is reached: its address, the host key that it must have, our private key (both as OpenSSH writes them)."""
+
+    address: str
+    host_key: str
+    private_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """One run to be made. `playbook` is a path within the folder of playbooks.
 
     `secrets` are variables, too: they are written to no disk, are on no command line and in no environment, and are struck out of all that
-    is kept. Both hold JSON. `deadline_s` counts from the moment at which the run's turn comes; `who` is kept as evidence.
+    is kept. Both hold JSON. `deadline_s` counts from the moment at which the run's turn comes; `who` is kept as evidence. `login`: for a
+    playbook that logs into the machine; its key is a secret.
     """
 
     run_id: str
@@ -65,6 +75,7 @@ class Order:
     variables: Mapping[str, Any] = field(default_factory=dict)
     secrets: Mapping[str, Any] = field(default_factory=dict, repr=False)
     who: str = ""
+    login: Login | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class Supervision:
     def __init__(self, run: Path, private: Path) -> None:
         self._run, self._private = run, private
         self._order, self._playbooks, self._heartbeat_s = folder.take_order(private)
-        self._veil = Veil(self._order.secrets)
+        self._veil = Veil({**self._order.secrets, "login": self._order.login.private_key if self._order.login else ""})
         self._number = secrets.randbits(60)  # Ansible's events carry it
         self._seen: tuple[reading.Seen, ...] = ()
         self._recovered = 0

@@ -44,8 +44,12 @@ def tenant(stage: Stage, instance: str = MINE, build: int = 2) -> Tenant:
     return Tenant(instance, "project", stage, 2, build, 0, WHY if stage is Stage.FAILED else None, address="10.0.0.5")
 
 
+TO_BE = replace(tenant(Stage.INSTALLED), hypervisor="general")
+HYPERVISORS = (TO_BE, replace(TO_BE, reason=WHY), replace(TO_BE, endpoint="kvm-01"), replace(TO_BE, stage=Stage.WIPING, endpoint="kvm-01"))
+
+
 def records() -> Iterator[Record]:
-    tenants = [None, *(tenant(stage, who) for stage in Stage for who in (MINE, OTHERS)), tenant(Stage.INSTALLED, build=1)]
+    tenants = [None, *(tenant(stage, who) for stage in Stage for who in (MINE, OTHERS)), tenant(Stage.INSTALLED, build=1), *HYPERVISORS]
     works = [None, *(Work(RUN, step) for step in Step)]
     for whose, work, quarantine, inspection in itertools.product(tenants, works, (None, WHY), (None, {"cpus": 4})):
         yield Record(inspection, whose, work, quarantine, {"inspect": 1})
@@ -87,7 +91,7 @@ def _check_ensure(record: Record, spec: InstanceSpec, age_s: float) -> None:
     elif record.work is not None and age_s < LEASE_S:
         assert to_ensure(record, spec, age_s) is Do.NOTHING
     elif whose is not None and whose.stage is Stage.INSTALLED and whose.build == spec.build:
-        assert to_ensure(record, spec, age_s) is Do.POWER
+        assert to_ensure(record, spec, age_s) is (Do.HYPERVISOR if whose.hypervisor and not whose.endpoint else Do.POWER)
     else:
         assert to_ensure(record, spec, age_s) is Do.PROVISION
 
@@ -170,6 +174,8 @@ def test_every_end_of_a_run_leaves_the_machine_without_work_and_never_loses_whos
             after = ended(record, RUN, reason, {"address": "10.0.0.9"}, whole=whole)
             assert after.work is None
             assert record.work is not None
+            if record.work.step in (Step.INSPECT, Step.PATCH):
+                assert after.tenant == record.tenant, "nothing that an instance sees"
             if record.work.step is not Step.WIPE:
                 assert (after.tenant is None) == (record.tenant is None)
                 assert after.quarantine == record.quarantine
@@ -233,13 +239,50 @@ def test_a_machine_in_quarantine_is_given_to_nobody_until_it_is_clean_or_trusted
 def test_what_its_operators_ask_for_is_served_once_and_never_while_it_is_somebodys_or_at_work() -> None:
     for record, age_s in itertools.product(RECORDS, AGES):
         step, served = to_tend(record, {"inspect": 2, "wipe": 0}, age_s)
-        if record.tenant is not None or (record.work is not None and age_s < LEASE_S):
+        if record.tenant is not None and record.tenant.is_hypervisor and record.work == Work(RUN, Step.PATCH) and age_s >= LEASE_S:
+            assert (step, served) == (Step.PATCH, record), "what was cut off is begun again"
+        elif record.tenant is not None or (record.work is not None and age_s < LEASE_S):
             assert (step, served) == (None, record)
         elif record.work is not None:
             assert (step, served) == (record.work.step, record), "what was cut off is begun again"
         else:
             assert step is Step.INSPECT
             assert to_tend(served, {"inspect": 2, "wipe": 0}, age_s) == (None, served)
+
+
+def test_a_hypervisor_alone_is_patched_once_for_each_time_that_it_is_asked_for() -> None:
+    for record, age_s in itertools.product(RECORDS, AGES):
+        step, served = to_tend(record, {"patch_host": 2}, age_s)
+        hypervisor = record.tenant is not None and record.tenant.is_hypervisor
+        if hypervisor and (record.work is None or (record.work.step is Step.PATCH and age_s >= LEASE_S)):
+            assert step is Step.PATCH
+        else:
+            assert step is not Step.PATCH or record.tenant is None, "whoever it is, it is no hypervisor"
+        if hypervisor and record.work is None:
+            assert to_tend(served, {"patch_host": 2}, age_s) == (None, served)
+
+
+def test_a_system_becomes_a_hypervisor_after_it_was_set_up_and_is_not_set_up_anew_where_that_fails() -> None:
+    wanted = replace(SPEC, hypervisor="general")
+    record = ended(begun(Record(), Work(RUN, Step.PROVISION), claimed(wanted)), RUN, None, {"address": "10.0.0.9"}, whole=True)
+    assert record.tenant is not None
+    assert state(record) is State.PROVISIONING
+    assert observed(record, MINE, HostPower.ON, {}).condition is Condition.STOPPED, "more is to be done"
+    assert to_ensure(record, wanted, 0.0) is Do.HYPERVISOR
+    at_work = begun(record, Work(RUN, Step.HYPERVISOR), record.tenant)
+    seen = observed(at_work, MINE, HostPower.ON, {"task": "Install libvirt and QEMU"})
+    assert (seen.condition, seen.reason.code if seen.reason else "") == (Condition.BUSY, "machine_hypervisor")
+    bad = ended(at_work, RUN, WHY, {}, whole=False)
+    assert (observed(bad, MINE, HostPower.ON, {}).condition, observed(bad, MINE, HostPower.ON, {}).reason) == (Condition.FAILED, WHY)
+    assert to_ensure(bad, wanted, 0.0) is Do.HYPERVISOR
+    cut = ended(at_work, RUN, None, {}, whole=False)
+    assert (cut.tenant, to_ensure(cut, wanted, 0.0)) == (record.tenant, Do.HYPERVISOR)
+    good = ended(at_work, RUN, None, {"endpoint": "kvm-01"}, whole=True)
+    assert good.tenant is not None
+    assert (good.tenant.is_hypervisor, good.tenant.address, state(good)) == (True, "10.0.0.9", State.OCCUPIED)
+    assert observed(good, MINE, HostPower.ON, {}).condition is Condition.RUNNING
+    assert to_ensure(good, wanted, 0.0) is Do.POWER
+    assert to_ensure(good, replace(wanted, build=3), 0.0) is Do.PROVISION
 
 
 @pytest.mark.parametrize(("record", "code"), [

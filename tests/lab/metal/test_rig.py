@@ -33,7 +33,7 @@ Starter = Callable[[Server], Attempt]
 
 def _seed(key: Path, host_key: Path) -> bytes:
     public = [one.with_suffix(".pub").read_text().strip() for one in (key, host_key)]
-    return seeds.image(seeds.files("m1", "web-1", public[:1], "") | seeds.host_key(host_key.read_text(), public[1]))
+    return seeds.image(seeds.files("m1", "web-1", public[:1], "") | seeds.vendor_data(host_key.read_text(), public[1]))
 
 
 @pytest.mark.slow
