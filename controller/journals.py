@@ -49,7 +49,7 @@ class DatabaseJournal:
         def work(conn: Connection) -> None:
             fresh = machines.keep_run(conn, {**run, "endpoint_id": self._endpoint_id})
             if run["state"] not in machines.LIVE:
-                people.revoke_token(conn, run["id"])  # its pass, where it had one
+                people.revoke_token(conn, run["id"])  # its ticket, where it had one
             if fresh and run["state"] not in machines.LIVE:
                 reason = run.get("reason")
                 why = {"why": reason["code"], **reason["params"]} if reason else {}
@@ -71,7 +71,7 @@ class DatabaseJournal:
         private, public = self._database.run(lambda conn: self._keys(conn, "login", openssh.new_key))
         return LoginKey(public, private)
 
-    def open_pass(self, run_id: str, lasts_s: float, *, asked: str = "", instance_id: str = "") -> str:
+    def open_ticket(self, run_id: str, lasts_s: float, *, asked: str = "", instance_id: str = "") -> str:
         def work(conn: Connection) -> str:
             user_id = machines.asked_by(conn, self._endpoint_id, asked, instance_id)
             if user_id is None:

@@ -73,7 +73,7 @@ class Journal(Protocol):
         """The same for all endpoints and all controllers, made when it is first asked for."""
         ...
 
-    def open_pass(self, run_id: str, lasts_s: float, *, asked: str = "", instance_id: str = "") -> str:
+    def open_ticket(self, run_id: str, lasts_s: float, *, asked: str = "", instance_id: str = "") -> str:
         """A secret by which that run may call the controller's API, until it has ended and so many seconds at most, as whoever asked this
         of the endpoint's host last (`asked`, as in `Entry.asked`), or else for that instance; empty where nobody did.
         """

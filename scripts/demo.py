@@ -86,17 +86,17 @@ def build(guest: str, to: Path) -> None:
             raise DemoError(f"the guest {guest} can't be built: {done.stderr.strip()}")
 
 
-def tiny_image() -> None:
-    """The tiny guest is an image."""
-    image = STATE / "tiny.qcow2"
-    build("tiny", image)
-    how = ("--arch", "x86_64", "--format", "qcow2", "--os", "tiny", "--wait")
-    ensure("image", "tiny", "image", "import", "tiny", "--file", str(image), *how)
+def image_of(guest: str) -> None:
+    """One of our guests is an image."""
+    image = STATE / f"{guest}.qcow2"
+    build(guest, image)
+    how = ("--arch", "x86_64", "--format", "qcow2", "--os", guest, "--wait")
+    ensure("image", guest, "image", "import", guest, "--file", str(image), *how)
 
 
 def _catalogue() -> None:
     ensure("flavor", "tiny", "flavor", "create", "tiny", "--vcpus", "1", "--memory-mib", "128", "--disk-gib", "1")
-    tiny_image()
+    image_of("tiny")
     ensure("pool", "wuhan", "pool", "create", "wuhan", "--zone", "wuhan-1", "--overcommit", "vcpus=4")
     ensure("endpoint", "here", "endpoint", "create", "here", "--driver", "libvirt", "--uri", "qemu:///system", "--pool", "wuhan")
     chutian("host", "list", show=True)
@@ -251,16 +251,18 @@ def _clear() -> None:
     for one in chutian("request", "list", "--state", "pending", "--all", json_=True, quiet=True)["items"]:
         chutian("request", "cancel", one["id"])
     there = [one for one in chutian("instance", "list", "--all", json_=True, quiet=True)["items"] if one["state"] != "deleted"]
-    for one in there:
-        if one.get("protected"):
-            chutian("instance", "unprotect", one["id"])
-        if one["state"] != "deleting":
-            chutian("instance", "delete", one["id"], "--yes")
-    for one in there:
-        chutian("instance", "wait", one["id"], "--for", "deleted", "--timeout", "600")
-    for host in chutian("host", "list", "--all", json_=True, quiet=True)["items"]:
-        if host["state"] != "retired":
-            chutian("host", "retire", host["id"], "--yes")
+    for hypervisors in (False, True):  # those last, when nothing is on them
+        going = [one for one in there if bool(one["hypervisor"]) is hypervisors]
+        for one in going:
+            if one.get("protected"):
+                chutian("instance", "unprotect", one["id"])
+            if one["state"] != "deleting":
+                chutian("instance", "delete", one["id"], "--yes")
+        for one in going:
+            chutian("instance", "wait", one["id"], "--for", "deleted", "--timeout", "600")
+        for host in chutian("host", "list", "--all", json_=True, quiet=True)["items"]:
+            if host["state"] != "retired" and not host["instances"]:
+                chutian("host", "retire", host["id"], "--yes")
     for endpoint in chutian("endpoint", "list", "--all", json_=True, quiet=True)["items"]:
         chutian("endpoint", "delete", endpoint["id"], "--yes")
 

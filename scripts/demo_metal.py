@@ -1,9 +1,10 @@
 """`make demo-metal`: bare machines from power-off to a department and back, told with the `chutian` command.
 
 A rack of servers is made on this machine: QEMU guests that are off, each behind a real Redfish BMC, with DHCP and iPXE on their network.
-An operator enrols them by their BMCs and has them inspected; a department applies for two with `examples/servers.yaml`, logs in, and
-gives them back; every disk is wiped, and openssl verifies a certificate of it. At the end stands how long each phase took. It shares
-the controller of `make demo`, whether that is up or not, and `make down` takes all of it away.
+An operator enrols them by their BMCs and has them inspected; a department applies for two with `examples/servers.yaml` and logs in.
+The largest becomes a hypervisor of a pool, by Ansible, and the department starts a virtual machine there. All is given back; every disk
+is wiped, and openssl verifies a certificate of it. At the end stands how long each phase took. It shares the controller of `make demo`,
+whether that is up or not, and `make down` takes all of it away.
 """
 
 from __future__ import annotations
@@ -28,10 +29,13 @@ from tests.lab.needs import METAL, missing
 PROJECT = "hubei/statistics"
 CLERK = "statistics-clerk"
 POOL = "servers"
-SERVERS = (Hardware(), Hardware(), Hardware(), Hardware())
+VIRTUAL = "virtual"  # the pool that the hypervisor joins
+OPERATIONS = "hubei/operations"  # the operators' own project
+HYPERVISOR = "kvm-01"
+SERVERS = (Hardware(), Hardware(), Hardware(), Hardware(memory_mib=2048, cpus=2, disk=4 << 30))
 BOOT_BY = ("network", "cd")  # in turn: both ways are shown
 DEPOT_PORT = 8090
-PHASE_S = 600  # of the slowest phase, on the slowest machine
+PHASE_S = 900  # of the slowest phase, on the slowest machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,17 @@ def main() -> int:
         say("The operator: what may be used, and who may use how much")
         _catalogue()
         demo.people(url, PROJECT, "Provincial bureau of statistics", "instances=4 vcpus=4 memory_mib=4096 disk_gib=8", CLERK)
+        demo.once("project", "update", PROJECT, "--auto-approve", "instances=1,vcpus=1,memory_mib=128,disk_gib=1")
         with phases.phase("provision"):
             request = demo.applied(PROJECT, CLERK, lambda: demo.form("servers.yaml"))
         _show(request)
+        say("The operator: the largest becomes a hypervisor")
+        _operations()
+        with phases.phase("hypervisor"):
+            _hypervisor()
+        say("The department: a virtual machine on it, small enough to be approved at once")
+        with phases.phase("boot a VM there"):
+            _virtual_machine()
         with phases.phase("release"):
             _release(request)
         _prove()
@@ -131,7 +143,7 @@ def _inspect() -> None:
 def _catalogue() -> None:
     sizes = ("--vcpus", "1", "--memory-mib", "512", "--disk-gib", "1")
     ensure("flavor", "server", "flavor", "create", "server", "--kind", "bare_metal", *sizes)
-    demo.tiny_image()
+    demo.image_of("tiny")
 
 
 def _show(request: str) -> None:
@@ -157,11 +169,56 @@ def _log_in(instance: Body, host: str) -> None:
     _outside(["ssh", *options, f"root@{address}", "hostname; uname -sr; cat /sys/class/dmi/id/product_serial"])
 
 
+def _operations() -> None:
+    """What the operators need for machines of their own."""
+    room = ("instances=1,vcpus=2,memory_mib=2048,disk_gib=4", "instances=1 vcpus=2 memory_mib=2048 disk_gib=4")
+    ensure("project", OPERATIONS, "project", "create", OPERATIONS, "--description", "The operators themselves", "--auto-approve", room[0])
+    demo.once("quota", "set", OPERATIONS, *room[1].split())
+    ensure("pool", VIRTUAL, "pool", "create", VIRTUAL, "--zone", "wuhan-1", "--overcommit", "vcpus=4")
+    sizes = ("--vcpus", "2", "--memory-mib", "1536", "--disk-gib", "3")
+    ensure("flavor", "hypervisor", "flavor", "create", "hypervisor", "--kind", "bare_metal", *sizes)
+    ensure("flavor", "tiny", "flavor", "create", "tiny", "--vcpus", "1", "--memory-mib", "128", "--disk-gib", "1")
+    demo.image_of("hypervisor")
+
+
+def _hypervisor() -> None:
+    what = ("--kind", "bare_metal", "--flavor", "hypervisor", "--image", "hypervisor", "--pool", POOL, "--hypervisor", VIRTUAL)
+    if not _named(HYPERVISOR, OPERATIONS):
+        chutian("instance", "create", "--project", OPERATIONS, "--name", HYPERVISOR, *what)
+    chutian("instance", "wait", HYPERVISOR, "--project", OPERATIONS, "--timeout", str(PHASE_S), live=True)
+    run = chutian("run", "list", "--instance", _named(HYPERVISOR, OPERATIONS)[0]["id"], json_=True, quiet=True)["items"][0]
+    chutian("run", "show", run["id"], show=True)
+    chutian("endpoint", "show", HYPERVISOR, show=True)
+    chutian("host", "list", "--pool", VIRTUAL, show=True)
+
+
+def _virtual_machine() -> None:
+    what = ("--flavor", "tiny", "--image", "tiny", "--pool", VIRTUAL)
+    if not _named("map-1", PROJECT):
+        chutian("instance", "create", "--project", PROJECT, "--name", "map-1", *what, profile=CLERK)
+    chutian("instance", "wait", "map-1", "--project", PROJECT, "--timeout", str(PHASE_S), live=True, profile=CLERK)
+    console = ("instance", "console", "map-1", "--project", PROJECT)
+    _until("booted", lambda: "chutian-guest: ready" in chutian(*console, json_=True, quiet=True, profile=CLERK)["text"])
+    chutian(*console, "--max-bytes", "400", show=True, profile=CLERK)
+
+
+def _named(name: str, project: str) -> list[Body]:
+    found: list[Body] = chutian("instance", "list", "--project", project, "--name", name, json_=True, quiet=True)["items"]
+    return found
+
+
 def _release(request: str) -> None:
     say("Given back: every disk is wiped and read back before anybody else gets the machine")
-    for one in demo.instances(request, PROJECT):
+    mine = [*demo.instances(request, PROJECT), *_named("map-1", PROJECT)]
+    for one in mine:
         chutian("instance", "delete", one["name"], "--project", PROJECT, "--yes", profile=CLERK)
-    for one in demo.instances(request, PROJECT, going=True):
+    for one in mine:
+        chutian("instance", "wait", one["id"], "--for", "deleted", "--timeout", str(PHASE_S), live=True)
+    for host in (one for one in chutian("host", "list", "--pool", VIRTUAL, json_=True, quiet=True)["items"] if one["state"] != "retired"):
+        chutian("host", "retire", host["name"], "--yes")
+        chutian("endpoint", "delete", HYPERVISOR, "--yes")
+    for one in _named(HYPERVISOR, OPERATIONS):
+        chutian("instance", "delete", one["name"], "--project", OPERATIONS, "--yes")
         chutian("instance", "wait", one["id"], "--for", "deleted", "--timeout", str(PHASE_S), live=True)
     chutian("machine", "list", show=True)
 

@@ -171,9 +171,9 @@ class BareMetalDriver:
         """For a hypervisor that is to be, known by its instance's name, or one that is, by its endpoint's."""
         journal, lasts_s = self._journal_of(), WITHIN_S[work.step]
         if spec is None:
-            ticket = journal.open_pass(work.run_id, lasts_s, asked=work.step)
+            ticket = journal.open_ticket(work.run_id, lasts_s, asked=work.step)
         else:
-            ticket = journal.open_pass(work.run_id, lasts_s, instance_id=tenant.instance_id)
+            ticket = journal.open_ticket(work.run_id, lasts_s, instance_id=tenant.instance_id)
         name = tenant.endpoint or (spec.name if spec else "")
         return order_within(work, machine, tenant, name, self._workplace_of(), journal.login_key(), ticket)
 

@@ -1,5 +1,5 @@
 """A bare machine becomes a hypervisor because an operator asked for it, from the outside: playbooks that touch no machine, but call
-the API as the real ones do, with the pass that the controller gave them.
+the API as the real ones do, with the ticket that the controller gave them.
 
 The same with a real system is in tests/stories.
 """
@@ -60,7 +60,7 @@ def test_a_machine_becomes_a_hypervisor_is_patched_and_given_back(
     assert _steps(machine) == [("inspect", "done"), ("provision", "done"), ("hypervisor", "done")]
     (endpoint,) = [one for one in metal.admin.walk("GET /v1/endpoints") if one["name"] == kvm]
     assert endpoint["pool"] == pool
-    assert (operations.member.name, True) not in _tokens(metal), "the pass ended with its run"
+    assert (operations.member.name, True) not in _tokens(metal), "the ticket ended with its run"
     assert (operations.member.name, False) in _tokens(metal)
 
     machine.operator.ask(f"POST /v1/machines/{machine.name}/patch")

@@ -156,17 +156,17 @@ def test_certificates_are_signed_kept_once_and_never_changed(cloud: Cloud, journ
             cloud.run(lambda conn, statement=statement: sql.run(conn, statement))
 
 
-def test_a_pass_opens_the_api_as_who_asked_until_its_run_has_ended(
+def test_a_ticket_opens_the_api_as_who_asked_until_its_run_has_ended(
     cloud: Cloud, endpoint: str, journal: DatabaseJournal, somebody: str
 ) -> None:
     def opens(token: str) -> str | None:
         found = cloud.run(lambda conn: people.identity(conn, token_hash(token)))
         return found.user_id if found else None
 
-    assert journal.open_pass(fresh_id(), 60, asked="patch_host") == "", "nobody asked"
+    assert journal.open_ticket(fresh_id(), 60, asked="patch_host") == "", "nobody asked"
     cloud.run(lambda conn: machines.ask(conn, endpoint, "patch_host", somebody))
     runs = [fresh_id() for _ in range(3)]
-    first, second, short = (journal.open_pass(id_, lasts_s, asked="patch_host") for id_, lasts_s in zip(runs, (60, 60, 0), strict=True))
+    first, second, short = (journal.open_ticket(id_, lasts_s, asked="patch_host") for id_, lasts_s in zip(runs, (60, 60, 0), strict=True))
     assert [opens(token) for token in (first, second, short)] == [somebody, somebody, None]
     journal.keep_run(run("running", runs[0]))
     assert opens(first) == somebody
