@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from console import waiting
 from console.app import App, note
 from console.cells import cell
-from console.client import Body
+from console.client import Body, at
 from console.errors import ApiError
 from console.exits import FAILED, OK, TIMEOUT
 from console.render import STYLES
@@ -83,6 +83,34 @@ def run(app: App, newest: Callable[[], str], before: str, deadline: float) -> tu
         shown = body.get("host") or body["id"]
         note(app.say("wait.failed", name=shown, state=body["state"], reason=cell(app.say, "reason", body.get("reason"))))
     return (OK if body["state"] == "done" else FAILED), body
+
+
+def host(app: App, name: str, deadline: float) -> int:
+    """Wait until a host that is to be fenced is, or answers again; the exit code."""
+    body, code = _until(app, at("hosts", name), lambda one: one["state"] != "unreachable", deadline)
+    if code == OK:
+        note(app.say("host.state", name=name, state=body["state"], reason=cell(app.say, "reason", body.get("reason"))))
+        return OK if body["state"] == "fenced" else FAILED
+    return code
+
+
+def machine(app: App, name: str, wanted: str, deadline: float) -> int:
+    """Wait until a machine is switched; the exit code."""
+    body, code = _until(app, at("machines", name), lambda one: one["power_wanted"] is None, deadline)
+    if code == OK:
+        note(app.say("machine.power", name=name, power=body["power"]))
+        return OK if body["power"] == wanted else FAILED
+    return code
+
+
+def _until(app: App, path: str, done: Callable[[Body], bool], deadline: float) -> tuple[Body, int]:
+    try:
+        return waiting.thing(app.client(), path, done, deadline), OK
+    except ApiError as error:
+        if error.code != "timeout":
+            raise
+        note(app.say("wait.timeout"))
+        return error.details["last"], TIMEOUT
 
 
 def _task(app: App, task: Body, far: str) -> str:

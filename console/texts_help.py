@@ -149,6 +149,10 @@ COMMANDS: dict[str, Pair] = {
     ),
     "help.host.cordon": ("不再放置新实例，已有的不动", "No new placements; nothing moves"),
     "help.host.drain": ("停止放置，并将其上实例在别处启动", "Cordon, and start elsewhere what it runs"),
+    "help.host.fence": (
+        "隔断失联主机：通过 BMC 强制关闭其服务器，其上实例在别处启动",
+        "Switch the machine of a silent host off by its BMC, so that what it ran is started elsewhere",
+    ),
     "help.host.uncordon": ("恢复放置", "Allow placements again"),
     "help.host.retire": ("主机退役", "Retire a host for good"),
     "help.machine.list": ("列出裸金属服务器及其状态", "List bare machines and how far each is"),
@@ -163,6 +167,10 @@ COMMANDS: dict[str, Pair] = {
         "Patch a hypervisor that was made here: drained, updated, started anew where it must, opened again",
     ),
     "help.machine.trust": ("按现状解除隔离", "Take it out of quarantine as it is"),
+    "help.machine.power": (
+        "开启，或强制关闭一台无人使用的服务器（on / off）",
+        "Switch a machine that is nobody's on or, by force, off",
+    ),
     "help.run.list": ("列出运行记录，最新在前", "List runs of playbooks, the newest first"),
     "help.run.show": ("查看一次运行的每一步", "Show a run, task by task"),
     "help.certificate.list": ("列出清除证明，最新在前", "List certificates, the newest first"),

@@ -31,6 +31,7 @@ COLUMNS: dict[str, Pair] = {
     "col.verified": ("已读回核对", "READ BACK"),
     "col.cleared_at": ("清除时间", "CLEARED"),
     "col.playbooks": ("剧本摘要", "DIGEST"),
+    "col.power_wanted": ("电源切换至", "POWER TO BE"),
     "col.signature": ("签名", "SIGNATURE"),
 }
 
@@ -39,6 +40,19 @@ MESSAGES: dict[str, Pair] = {
     "machine.wipe": ("{name} 的磁盘将被清除；chutian run list --host {name}", "{name} is to be wiped; chutian run list --host {name}"),
     "machine.patch": ("{name} 将安装更新；chutian run list --host {name}", "{name} is to be patched; chutian run list --host {name}"),
     "machine.trust": ("{name} 将解除隔离", "{name} leaves quarantine"),
+    "confirm.fence": (
+        "主机 {what} 的服务器将被强制断电，其上可迁走的实例会在别处启动。确定？",
+        "Fence host {what}? Its machine is cut off from power, and what can be started elsewhere is",
+    ),
+    "host.fence": (
+        "{name} 的服务器将被关闭；chutian host show {name}",
+        "The machine of {name} is being switched off; chutian host show {name}",
+    ),
+    "host.state": ("{name}：{state} {reason}", "{name}: {state} {reason}"),
+    "confirm.power_off": ("强制关闭服务器 {what}？", "Cut the power of {what}?"),
+    "machine.power_off": ("{name} 将被关闭；chutian machine show {name}", "{name} is being switched off; chutian machine show {name}"),
+    "machine.power_on": ("{name} 将被开启；chutian machine show {name}", "{name} is being switched on; chutian machine show {name}"),
+    "machine.power": ("{name}：电源 {power}", "{name}: power {power}"),
     "certificate.saved": ("已保存到 {folder}，验证：", "Saved in {folder}; verify it with:"),
     "run.task_ended": ("{name}：{state}，{seconds} 秒", "{name}: {state}, {seconds} s"),
 }

@@ -130,6 +130,19 @@ def run(
     return body
 
 
+def thing(client: Client, path: str, done: Callable[[Body], bool], deadline: float, time_of: Clock = time) -> Body:
+    """What is at that path, once it is as wished. Raises ApiError `timeout`, with it in the details."""
+    body: Body = {}
+
+    def settled() -> bool:
+        body.update(client.get(path))
+        return done(body)
+
+    if not _again(settled, deadline, time_of):
+        raise ApiError("timeout", "timeout", {"last": body})
+    return body
+
+
 def _again(settled: Callable[[], bool], deadline: float, time_of: Clock) -> bool:
     """Ask until it is so (True) or the deadline has passed (False), ever less often."""
     period = PERIOD_S

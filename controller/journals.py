@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from controller import signing
 from controller.actions import people as tokens
 from controller.actions.env import fresh_id
+from controller.actions.fleet import in_use
 from controller.model import translate
 from controller.sealing import Seal
 from controller.store import events, fleet, machines, people
@@ -32,12 +33,13 @@ class DatabaseJournal:
 
     def write(self, document: Mapping[str, Any], version: int, closed: Reason | None) -> bool:
         def work(conn: Connection) -> bool:
-            hosts = [host["id"] for host in fleet.hosts_of(conn, self._endpoint_id)]
-            fleet.lock_hosts(conn, hosts)  # before the journal, as whoever asks something of a machine does
+            hosts = fleet.hosts_of(conn, self._endpoint_id)
+            fleet.lock_hosts(conn, [host["id"] for host in hosts])  # before the journal, as whoever asks something of a machine does
             why = translate.reason(closed)
             written = machines.write(conn, self._endpoint_id, document, version, why)
-            if written:
-                fleet.close_hosts(conn, hosts, why)
+            used = in_use(conn, [host["machine"] for host in hosts]) if written else {}
+            for host in hosts if written else ():
+                fleet.close_hosts(conn, [host["id"]], used.get(host["machine"]) or why)
             return written
 
         return self._database.run(work)

@@ -307,6 +307,21 @@ class Releases(Protocol):
         ...
 
 
+@runtime_checkable
+class PowerControl(Protocol):
+    """Hosts behind this endpoint can be switched on and off whatever runs on them, by their management controllers (BMCs): what fencing
+    needs."""
+
+    def switch_power(self, host: str, wanted: HostPower) -> HostPower:
+        """Have it on, or off by force (its power is cut); so already: nothing happens. The power as it was read afterwards: whether the
+        command took effect is seen by calling again, or by `inventory`.
+
+        Raises MachineAtWork while something of ours works on it, MachineTaken where it would be switched on and belongs to an instance,
+        whose spec says when that is; WrongMachine where another is in its place, PowerRefused.
+        """
+        ...
+
+
 OpenDriver = Callable[[str, str, Mapping[str, str]], Driver]
 """`open(uri, owner, options)`: `owner` marks this cloud's objects in the backend; raises HostUnreachable or InvalidSpec.
 

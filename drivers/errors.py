@@ -19,6 +19,7 @@
     - EvictionHeld       a budget of the backend allows nobody to be taken away just now
     - DepotClosed        what machines start from can't be served to them
     - MachineTaken       the machine is another instance's, or not clean yet
+    - MachineAtWork      a playbook works on the machine
     - NotRunning         there is nothing that runs, so nothing to talk to
   x Unauthorized         the backend refuses our credentials, or they lack a right: tried again, as their owner can mend that
     - PasswordRefused    a BMC refuses user name or password
@@ -277,6 +278,12 @@ class MachineTaken(Transient):
     """The machine is another instance's, or not clean yet. Parameters: `host`."""
 
     code = "machine_taken"
+
+
+class MachineAtWork(Transient):
+    """A playbook works on the machine, or is about to. Parameters: `host`."""
+
+    code = "machine_at_work"
 
 
 class MachineQuarantined(Permanent):

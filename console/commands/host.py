@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
-from console import listing, render
+from console import listing, progress, render
 from console.app import App, sure
 from console.cells import NONE, mib
 from console.client import Body, at
-from console.verbs import LISTING, YES, Verb, arg, flag, opt
+from console.exits import OK
+from console.verbs import LISTING, WAITING, YES, Verb, arg, flag, opt
 
 STATES = ("up", "unreachable", "fenced", "retired")
 COLUMNS = (
@@ -20,6 +23,7 @@ COLUMNS = (
     "cordoned",
     "+draining",
     "power",
+    "+power_wanted",
     "vcpus",
     "memory_mib",
     "disk_gib",
@@ -103,6 +107,17 @@ def drain(app: App, host: str, yes: bool) -> None:
     render.done(app, "host.draining", left, name=host, count=left.get("instances", 0))
 
 
+def fence(app: App, host: str, wait: bool, timeout: int, yes: bool) -> int:
+    """Have the machine of a silent host switched off by its BMC, and what can be started elsewhere is."""
+    deadline = time.monotonic() + timeout
+    sure(app, yes, "confirm.fence", what=host)
+    body = app.client().post(at("hosts", host, "fence"))
+    if not wait:
+        render.done(app, "host.fence", body, name=host)
+        return OK
+    return progress.host(app, host, deadline)
+
+
 def uncordon(app: App, host: str) -> None:
     """Placements again."""
     render.done(app, "host.uncordoned", app.client().post(at("hosts", host, "uncordon")), name=host)
@@ -137,6 +152,7 @@ VERBS = {
     "update": Verb(update, (_HOST, *_SETTINGS)),
     "cordon": Verb(cordon, (_HOST,)),
     "drain": Verb(drain, (_HOST, YES)),
+    "fence": Verb(fence, (_HOST, *WAITING, YES)),
     "uncordon": Verb(uncordon, (_HOST,)),
     "retire": Verb(retire, (_HOST, YES)),
 }

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 
+import click
+
 from console import listing, progress, render
 from console.app import App, sure, tell
 from console.client import Body, at
 from console.exits import OK
 from console.verbs import LISTING, WAITING, YES, Verb, arg, opt
 
-COLUMNS = ("host", "state", "power", "step", "progress", "instance", "reason", "+run_id", "+instance_id", "+id")
+COLUMNS = ("host", "state", "power", "+power_wanted", "step", "progress", "instance", "reason", "+run_id", "+instance_id", "+id")
 
 
 def list_(app: App, pool: str | None, limit: int | None, cursor: str | None, everything: bool) -> None:
@@ -79,6 +81,18 @@ def trust(app: App, machine: str, yes: bool) -> None:
     render.done(app, "machine.trust", app.client().post(at("machines", machine, "trust")), name=machine)
 
 
+def power(app: App, wanted: str, machine: str, wait: bool, timeout: int, yes: bool) -> int:
+    """Switch it on or, by force, off."""
+    deadline = time.monotonic() + timeout
+    if wanted == "off":
+        sure(app, yes, "confirm.power_off", what=machine)
+    body = app.client().post(at("machines", machine, "power"), {"power": wanted})
+    if not wait:
+        render.done(app, f"machine.power_{wanted}", body, name=machine)
+        return OK
+    return progress.machine(app, machine, wanted, deadline)
+
+
 def _ask(app: App, machine: str, what: str, wait: bool, timeout: int, yes: bool, step: str = "") -> int:
     deadline = time.monotonic() + timeout
     sure(app, yes, f"confirm.{what}", what=machine)
@@ -108,4 +122,5 @@ VERBS = {
     "wipe": Verb(wipe, (_MACHINE, *WAITING, YES)),
     "patch": Verb(patch, (_MACHINE, *WAITING, YES)),
     "trust": Verb(trust, (_MACHINE, YES)),
+    "power": Verb(power, (arg("wanted", type=click.Choice(("on", "off"))), _MACHINE, *WAITING, YES)),
 }

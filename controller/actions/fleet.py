@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -137,6 +137,7 @@ def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) ->
     A row is written only where something differs, since every write makes placements on that host look again. A retired host stays retired.
     """
     held = machines.held_back(conn, endpoint["id"])  # a look may be older than what was recorded meanwhile
+    used = in_use(conn, [found.machine for found in inventory.hosts])
     known = {row["backend_name"]: row for row in fleet.hosts_of(conn, endpoint["id"])}
     pools = fleet.pools(conn, {endpoint["pool_id"], *(row["pool_id"] for row in known.values())})
     taken = fleet.names_taken(conn, (found.name for found in inventory.hosts if found.name not in known))
@@ -147,7 +148,7 @@ def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) ->
         row = known.get(found.name)
         pool = pools[row["pool_id"] if row else endpoint["pool_id"]]
         record = translate.host_record(_alone(found, twice), pool["overcommit"], pool["reserved"], row)
-        record["closed"] = held or record["closed"]
+        record["closed"] = used.get(found.machine) or held or record["closed"]
         if row is None:
             name = found.name if found.name not in taken else f"{endpoint['name']}-{found.name}"
             id_ = env.new_id()
@@ -168,9 +169,40 @@ def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) ->
             facts.append(_fact(_BECAME[lost], row))
     fleet.insert_hosts(conn, fresh)
     fleet.update_hosts(conn, changed)
+    _close_under(conn, [row["machine"] for row in (*fresh, *changed)])
     events.add(conn, facts)
     for state, kind in _SEEN.items():
         events.add_for_all_on(conn, became[state], kind)
+
+
+def in_use(conn: Connection, bmcs: Iterable[str]) -> dict[str, Row]:
+    """Why machines that are known by their BMCs are given to nobody, as a reason is kept: a host of another endpoint is on them."""
+    return {one["machine"]: {"code": "machine_in_use", "params": {"host": one["name"]}} for one in fleet.on_bmcs(conn, bmcs)}
+
+
+def _close_under(conn: Connection, machines: Sequence[str]) -> None:
+    """At once, as whoever is given such a machine has it written over."""
+    below = fleet.bmcs_under(conn, machines)
+    used = in_use(conn, [bmc["machine"] for bmc in below])
+    for bmc in below:
+        fleet.close_hosts(conn, [bmc["id"]], used[bmc["machine"]])
+
+
+def bury(conn: Connection, endpoint_id: str, proofs: Mapping[str, Reason]) -> None:
+    """Bring hosts of an endpoint that does not answer in line with what is proven of their machines now, by the backend's names: fenced
+    where one is off, and unreachable again where that can't be said any more."""
+    for row in fleet.hosts_of(conn, endpoint_id):
+        proof, before = proofs.get(row["backend_name"]), fencing.proof_among(row["notes"])
+        if row["state"] == "unreachable" and proof is not None:
+            state, notes = "fenced", [*fencing.unproven(row["notes"]), {"code": proof.code, "params": dict(proof.params)}]
+        elif row["state"] == "fenced" and proof is None and before is not None:
+            state, notes = "unreachable", fencing.unproven(row["notes"])
+        else:
+            continue
+        fleet.set_host(conn, row["id"], None, state=state, notes=orjson.dumps(notes).decode())
+        events.add(conn, [_fact(_BECAME[state], row, notes)])
+        if state in _SEEN:
+            events.add_for_all_on(conn, [row["id"]], _SEEN[state])
 
 
 def _fact(kind: str, row: Row, notes: Sequence[Row] = ()) -> events.Event:

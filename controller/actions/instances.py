@@ -49,6 +49,14 @@ def stop(conn: Connection, env: Env, identity: Identity, instance_id: str, gener
     return _ask(conn, env, identity, row, "instance.stop_asked", goal=Goal.STOPPED)
 
 
+def stop_with_host(conn: Connection, env: Env, identity: Identity, row: Row) -> None:
+    """Let an instance, locked, stay off whose machine is being switched off for the host that it is: for operators, whoever's it is."""
+    if row["goal"] == Goal.RUNNING:
+        instances.ask(conn, row["id"], env.settings.change_deadline_s, goal=Goal.STOPPED)
+        fact = events.event("instance.stop_asked", "instance", row["id"], row["name"], row["project_id"], identity.name)
+        events.add(conn, [fact])
+
+
 def reboot(conn: Connection, env: Env, identity: Identity, instance_id: str, generation: int | None) -> Row:
     """Let it boot again, once."""
     row = _begun(conn, identity, instance_id, generation)

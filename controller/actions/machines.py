@@ -32,6 +32,12 @@ def page(conn: Connection, filters: Mapping[str, str | None], after: str, limit:
     return [_recorded(host, kept.get(host["endpoint_id"])) for host in found]
 
 
+def record_of(conn: Connection, endpoint_id: str) -> Record:
+    """What its driver has on record of the machine behind an endpoint."""
+    kept = machines.journals(conn, [endpoint_id]).get(endpoint_id)
+    return Record.of(kept["document"] if kept else {})
+
+
 def _with_record(conn: Connection, host: Row) -> Row:
     if "bare_metal" not in host["kinds"]:
         raise errors.InvalidState("not_a_machine", name=host["name"])
@@ -46,7 +52,8 @@ def _recorded(host: Row, kept: Row | None) -> Row:
 def ask(conn: Connection, identity: Identity, reference: str, generation: int | None, what: str) -> Row:
     """Ask that the machine be inspected or wiped, (`trust`) taken out of quarantine as it is, or (`patch_host`) patched as a hypervisor.
 
-    Raises InvalidState where it is somebody's, there is nothing to trust, or it is no hypervisor that we made.
+    Raises InvalidState where it is somebody's, a host of another endpoint is on it, there is nothing to trust, or it is no hypervisor that
+    we made.
     """
     host = hosts.operable(conn, identity, reference, generation)
     fleet.lock_hosts(conn, [host["id"]])  # nobody is placed there meanwhile
@@ -54,6 +61,8 @@ def ask(conn: Connection, identity: Identity, reference: str, generation: int | 
     if machine["state"] == "retired":
         raise errors.InvalidState("host_retired", name=host["name"])
     _check_state(machine, what)
+    if what in ("inspect", "wipe") and (used := fleet.on_bmcs(conn, [machine["machine"]])):
+        raise errors.InvalidState("machine_in_use", host=used[0]["name"])
     machines.ask(conn, host["endpoint_id"], what, identity.user_id)
     fleet.look_now(conn, [host["endpoint_id"]])
     events.add(conn, [events.event(f"machine.{what}_asked", "host", host["id"], host["name"], None, identity.name)])

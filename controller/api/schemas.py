@@ -218,6 +218,12 @@ class HostChange(In):
     idle_watts: Watts | None = Field(None, description="What it draws with nothing on it.", examples=[180])
 
 
+class MachinePower(In):
+    """Whether a machine is to be on."""
+
+    power: Literal["on", "off"] = Field(description="`off` cuts its power, without asking what runs on it.", examples=["off"])
+
+
 _CREDENTIALS = "What the driver proves itself by, such as a kubeconfig; kept sealed, and shown to nobody again."
 
 

@@ -25,6 +25,14 @@ METAL: dict[str, tuple[str, str]] = {
         "The machine is another's, or not clean yet: {host}. It is tried again by itself.",
         "该服务器仍被占用或尚未清除完毕：{host}。系统将自动重试。",
     ),
+    "machine_in_use": (
+        "The host {host} is on this machine: it is neither inspected, wiped nor given out. Once that is over, retire the host.",
+        "主机 {host} 运行在该服务器上：不检测、不清除，也不分配。停用后请将该主机退役。",
+    ),
+    "machine_at_work": (
+        "A playbook works on {host}, or is about to. Wait for it (chutian run list --host {host}).",
+        "{host} 正在或即将执行 playbook，请等待其结束（chutian run list --host {host}）。",
+    ),
     "machine_differs": (
         "The BMC says {what} {bmc}, the machine itself {machine}; the machine is believed.",
         "{what}：BMC 报告为 {bmc}，服务器自检为 {machine}；以自检为准。",
@@ -148,6 +156,18 @@ METAL: dict[str, tuple[str, str]] = {
         "已按现状解除服务器 {name} 的隔离。",
     ),
     "machine.quarantined": ("Machine {name} is in quarantine. {why}", "服务器 {name} 已隔离。{why}"),
+    "machine.off_asked": ("Machine {name} is to be switched off, by force.", "已要求强制关闭服务器 {name}。"),
+    "machine.on_asked": ("Machine {name} is to be switched on.", "已要求开启服务器 {name}。"),
+    "machine.switched_off": ("Machine {name} is off, its BMC says.", "服务器 {name} 已关机（BMC 确认）。"),
+    "machine.switched_on": ("Machine {name} is on, its BMC says.", "服务器 {name} 已开机（BMC 确认）。"),
+    "host.fence_asked": (
+        "Host {name} is to be fenced: its machine {host} is switched off by its BMC, by force.",
+        "已要求隔断主机 {name}：通过 BMC 强制关闭其服务器 {host}。",
+    ),
+    "host.spared": (
+        "Machine {name} was not switched off: its host {host} answers again, or is retired.",
+        "未关闭服务器 {name}：其主机 {host} 已恢复响应或已退役。",
+    ),
     "run.done": ("{name}: {step} is done.", "{name}：{step} 已完成。"),
     "run.failed": ("{name}: {step} failed. {why}", "{name}：{step} 失败。{why}"),
     "run.cancelled": ("{name}: {step} was cancelled.", "{name}：{step} 已取消。"),
@@ -176,6 +196,34 @@ METAL: dict[str, tuple[str, str]] = {
     "hypervisor_stays": (
         "A machine that is to be a hypervisor can't be preemptible, nor end with the term: it holds what others have.",
         "虚拟化主机承载他人的实例，不能设为可抢占，也不能到期释放。",
+    ),
+    "machine_power_is_its": (
+        "{name} is somebody's, or about to be: its instance is started and stopped (chutian instance stop), and its power with it.",
+        "{name} 正在使用或即将交付：请启停其实例（chutian instance stop），电源随之切换。",
+    ),
+    "machine_runs_host": (
+        "The host {host} is on {name}, with {count} on it: drain it first; if it is silent, fence it (chutian host fence {host}).",
+        "主机 {host} 运行在 {name} 上，其上尚有 {count} 个实例：请先清空；若已失联，请隔断（chutian host fence {host}）。",
+    ),
+    "host_answers": (
+        "Host {name} answers, so it is not cut off from its power: drain it (chutian host drain {name}), or stop what it runs.",
+        "主机 {name} 仍有响应，不予断电：请清空（chutian host drain {name}）或停止其上实例。",
+    ),
+    "fence_machine": (
+        "{name} is a machine by its BMC: it is switched off by chutian machine power off {name}.",
+        "{name} 是通过 BMC 纳管的服务器，请使用 chutian machine power off {name}。",
+    ),
+    "bmc_unknown": (
+        "No BMC is known of the machine of {name} (UUID {machine}): enrol it (chutian endpoint create --driver bare_metal), or go there.",
+        "主机 {name} 的服务器（UUID {machine}）没有已知的 BMC：请先纳管（chutian endpoint create --driver bare_metal），或人工关机。",
+    ),
+    "machine_claimed_twice": (
+        "Two hosts, or two BMCs, claim the machine of {name}, their notes say which: retire the wrong one, or switch it off by hand.",
+        "有两台主机或两个 BMC 声称是 {name} 的服务器（见其备注）：请将错误的一方退役，或人工关机。",
+    ),
+    "bmc_troubled": (
+        "The BMC of {name}'s machine can't be asked (endpoint {endpoint}). {why} Mend that, or switch the machine off by hand.",
+        "无法访问主机 {name} 的服务器的 BMC（接入点 {endpoint}）。{why} 请先排除该故障，或人工关机。",
     ),
     "machine_not_quarantined": ("{name} is not in quarantine.", "{name} 未被隔离。"),
     "machine_fixed": (

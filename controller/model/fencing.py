@@ -33,6 +33,11 @@ def proof_among(notes: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     return next((note for note in notes if note["code"] == PROOF), None)
 
 
+def unproven(notes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The others."""
+    return [note for note in notes if note["code"] != PROOF]
+
+
 def silent(inventory: Inventory) -> list[str]:
     """The hosts of which somebody else may know more than their backend."""
     return [host.name for host in inventory.hosts if host.health is Health.SILENT and host.machine]

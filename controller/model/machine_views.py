@@ -17,6 +17,7 @@ def machine(row: Row, reader: Reader) -> dict[str, Any]:
         "host": row["name"],
         "state": row["state"],
         "power": row["power"],
+        "power_wanted": row["power_wanted"],
         "instance_id": row["instance_id"],
         "instance": row["instance"],
         "address": row["address"],

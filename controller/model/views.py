@@ -148,6 +148,7 @@ def host(row: Row, reader: Reader) -> dict[str, Any]:
                 "cordoned",
                 "draining",
                 "power",
+                "power_wanted",
                 "idle_watts",
                 "inventory",
             )
@@ -248,11 +249,14 @@ def instance(row: Row, reader: Reader) -> dict[str, Any]:
 
 
 def _lost(row: Row) -> str:
-    """How its host is lost to it: off, or the host's state; up where it isn't, or where it does not matter any more."""
+    """How its host is lost to it: off, or the host's state; up where it isn't, or where it does not matter any more. To what stays with its
+    disk a fenced host is off."""
     if row["state"] == "deleted":
         return "up"
     state: str = row["host_state"]
-    return "off" if row["host_power"] == "off" and state != "fenced" and row["kind"] != "bare_metal" else state
+    if state == "fenced":
+        return state if row["kind"] == "container" else "off"
+    return "off" if row["host_power"] == "off" and row["kind"] != "bare_metal" else state
 
 
 def _why(row: Row, lost: str) -> Row | None:

@@ -24,11 +24,12 @@ from sqlalchemy import Connection
 
 from controller.actions import relocating
 from controller.actions.env import Env
-from controller.actions.fleet import discover
+from controller.actions.fleet import bury, discover
 from controller.connections import Connections
 from controller.model import translate
 from controller.model.lifecycle import SETTLED, State
 from controller.reconcile.fencing import Fencing
+from controller.reconcile.switching import Switching
 from controller.reconcile.tenants import settle
 from controller.store import events, fleet, instances
 from controller.store.database import Database
@@ -99,9 +100,11 @@ class EndpointLoop:
 
     def look(self, endpoint: Row) -> None:
         """One look at one endpoint, and what follows from it."""
+        switching = Switching(self._database, endpoint)
         try:
             driver = self._connections.driver(endpoint)
             self._prepare(endpoint["id"], driver)
+            switching.act(driver)
             if isinstance(driver, Tends):
                 driver.tend()
             inventory = self._fencing.judge(endpoint["id"], driver.inventory())
@@ -109,12 +112,13 @@ class EndpointLoop:
         except (HostUnreachable, Timeout) as error:
             log.warning("endpoint_silent", endpoint=endpoint["name"], reason=str(error))
             self._database.run(partial(silent, endpoint=endpoint, error=error, again_s=self._settings.observe_interval_s))
+            self._bury(endpoint)
             return
         except DriverError as error:  # it answers, if not as it should: no reason to call what runs there unknown
             log.warning("endpoint_troubled", endpoint=endpoint["name"], reason=str(error))
             self._database.run(partial(troubled, endpoint=endpoint, error=error, again_s=self._settings.observe_interval_s / 3))
             return
-        strangers = self._database.run(lambda conn: self._compare(conn, endpoint, inventory, seen))
+        strangers = self._database.run(lambda conn: self._compare(conn, endpoint, inventory, seen, switching))
         for id_, row in strangers.items():
             self._stranger(endpoint, id_, row)
         if moved := self._database.run(lambda conn: relocating.off(conn, self._env, endpoint["id"])):
@@ -126,6 +130,15 @@ class EndpointLoop:
             log.warning("endpoint_troubled", endpoint=endpoint["name"], reason=str(error))
             self._database.run(partial(troubled, endpoint=endpoint, error=error, again_s=self._settings.observe_interval_s))
 
+    def _bury(self, endpoint: Row) -> None:
+        """Of hosts whose endpoint does not answer, those whose machine is off are fenced, for as long as it is."""
+        hosts = self._database.run(lambda conn: fleet.hosts_of(conn, endpoint["id"]))
+        names = [row["backend_name"] for row in hosts if row["state"] in ("unreachable", "fenced") and row["machine"]]
+        proofs = self._fencing.dead(endpoint["id"], names)
+        if proofs or any(row["state"] == "fenced" for row in hosts):
+            self._database.run(lambda conn: bury(conn, endpoint["id"], proofs))
+            self._database.run(lambda conn: relocating.off(conn, self._env, endpoint["id"]))
+
     def _prepare(self, endpoint_id: str, driver: Driver) -> None:
         """Now and then, not only when it is connected to: rights may have been taken away since."""
         now = time.monotonic()
@@ -133,11 +146,14 @@ class EndpointLoop:
             self._asked_at[endpoint_id] = now
             driver.prepare()
 
-    def _compare(self, conn: Connection, endpoint: Row, inventory: Inventory, seen: Mapping[str, Observation]) -> dict[str, Row | None]:
+    def _compare(
+        self, conn: Connection, endpoint: Row, inventory: Inventory, seen: Mapping[str, Observation], switching: Switching
+    ) -> dict[str, Row | None]:
         current = fleet.endpoint(conn, endpoint["id"])
         if current is None or current["state"] == "retired":
             return {}
-        fleet.endpoint_seen(conn, endpoint["id"], "connected", None, self._settings.observe_interval_s)
+        why = _kept(switching.settle(conn, inventory))
+        fleet.endpoint_seen(conn, endpoint["id"], "connected", why, switching.again_s(self._settings.observe_interval_s))
         if current["state"] != "connected":
             events.add(conn, [events.event("endpoint.connected", "endpoint", endpoint["id"], endpoint["name"], None, "chutian")])
         discover(conn, self._env, current, inventory)
@@ -185,6 +201,11 @@ class EndpointLoop:
         self._database.run(lambda conn: events.add(conn, [fact]))
 
 
+def _kept(error: DriverError | None) -> str | None:
+    """Why, as it is kept."""
+    return None if error is None else orjson.dumps(translate.reason(error.reason)).decode()
+
+
 def differs(row: Row, seen: Observation | None) -> bool:
     """Whether what is seen of an instance is not what is recorded."""
     if row["due"]:
@@ -206,7 +227,7 @@ def troubled(conn: Connection, endpoint: Row, error: DriverError, again_s: float
     """Record why a look at an endpoint failed that does answer; it stays as it was, and is looked at again sooner."""
     current = fleet.endpoint(conn, endpoint["id"])
     if current is not None and current["state"] != "retired":
-        fleet.endpoint_seen(conn, endpoint["id"], current["state"], orjson.dumps(translate.reason(error.reason)).decode(), again_s)
+        fleet.endpoint_seen(conn, endpoint["id"], current["state"], _kept(error), again_s)
 
 
 def silent(conn: Connection, endpoint: Row, error: DriverError, again_s: float) -> None:

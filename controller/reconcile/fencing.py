@@ -22,8 +22,9 @@ What would break it is a tie that is wrong, so it is drawn only where it can be 
 and wakes with all that ran, and a BMC that stands for a virtual machine may speak of what a migration left behind. Neither is for a node.
 
 Rejected: the BMC's own look writing down what it saw, for others to read. It would be as old as it is, and how old may it be?
-Rejected: fencing by switching the machine off ourselves. It would do more than anybody asked for, to a machine that may only have lost its
-network.
+Rejected: fencing by switching the machine off ourselves, unasked. It would do more than anybody asked for, to a machine that may only have
+lost its network. Asked for (`actions.fencing`), the machine is switched off (`switching`), and all of the above is as it is: that somebody
+commanded it proves nothing.
 """
 
 from __future__ import annotations
@@ -56,17 +57,22 @@ class Fencing:
 
     def judge(self, endpoint_id: str, inventory: Inventory) -> Inventory:
         """What a look found at an endpoint, with those of its silent hosts fenced whose machine is off now."""
-        silent = fencing.silent(inventory)
-        ties = self._ties(endpoint_id, silent) if silent else []
+        machines = {host.name: host.machine for host in inventory.hosts}
+        found = self._proofs(endpoint_id, fencing.silent(inventory))
+        return fencing.judged(inventory, {name: proof for name, (of_host, proof) in found.items() if machines[name] == of_host})
+
+    def dead(self, endpoint_id: str, hosts: Sequence[str]) -> dict[str, Reason]:
+        """Which of an endpoint's hosts are off, with what proves it: for one that does not answer at all, recorded as silent before."""
+        return {name: proof for name, (_, proof) in self._proofs(endpoint_id, hosts).items()}
+
+    def _proofs(self, endpoint_id: str, hosts: Sequence[str]) -> dict[str, tuple[str, Reason]]:
+        """Of those whose machine is off now: what their backend calls it, and what proves it."""
+        ties = self._ties(endpoint_id, hosts) if hosts else []
         if not ties:
-            return inventory
+            return {}
         with ThreadPoolExecutor(min(_AT_ONCE, len(ties)), thread_name_prefix="bmc") as pool:
             proofs = list(pool.map(self._proof, ties))
-        machines = {host.name: host.machine for host in inventory.hosts}
-        found = {
-            tie["host"]: one for tie, one in zip(ties, proofs, strict=True) if one is not None and machines[tie["host"]] == tie["of_host"]
-        }
-        return fencing.judged(inventory, found)
+        return {tie["host"]: (tie["of_host"], one) for tie, one in zip(ties, proofs, strict=True) if one is not None}
 
     def off(self, endpoint_id: str, host: str) -> bool:
         """Whether a host that counts as fenced is off, by the answer to a question that was asked after this call began."""

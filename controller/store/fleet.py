@@ -22,7 +22,9 @@ _ENDPOINT = (
     " FROM endpoints e JOIN pools p ON p.id = e.pool_id"
 )
 HOST = (
-    f"SELECT h.*, d.path AS dedicated_path, p.name AS pool, {_ZONE} AS zone, p.site, e.name AS endpoint, e.reason AS endpoint_reason"
+    f"SELECT h.*, d.path AS dedicated_path, p.name AS pool, {_ZONE} AS zone, p.site, e.name AS endpoint, e.reason AS endpoint_reason,"
+    " e.state AS endpoint_state,"
+    " (SELECT s.wanted FROM switching s WHERE h.id IN (s.host_id, s.fences) ORDER BY s.host_id = h.id DESC LIMIT 1) AS power_wanted"
     " FROM hosts h JOIN pools p ON p.id = h.pool_id JOIN endpoints e ON e.id = h.endpoint_id"
     " LEFT JOIN projects d ON d.id = h.dedicated_to"
 )
@@ -43,6 +45,8 @@ DISCOVERED = (
     "cells",
 )
 """What a driver says of a host, capacity and state apart."""
+BMC = "bmc "
+"""What the identity of a machine begins with that is known by its BMC, before that of the same machine as another backend has it."""
 _PLACED = (  # what placing looks at
     "SELECT h.id, h.name, h.endpoint_id, h.arch, h.kinds, h.traits, h.state, h.cordoned, h.generation,"
     " h.vcpus, h.memory_mib, h.disk_gib, h.gpus,"
@@ -308,6 +312,42 @@ def within_machine(conn: Connection, host_id: str) -> Sequence[Row]:
     )
 
 
+_CLAIMED_TWICE = (
+    "EXISTS (SELECT 1 FROM hosts d, jsonb_array_elements(d.notes) note WHERE d.state <> 'retired'"
+    " AND note->>'code' = 'machine_enrolled' AND note->'params'->>'name' IN (h.name, b.name))"
+)
+
+
+def bmc_of(conn: Connection, host_id: str) -> Row | None:
+    """The host that a host's machine is by its BMC, in our care, and whether one of the two is claimed by another, too (`twice`)."""
+    found = sql.one(
+        conn,
+        f"SELECT b.id, {_CLAIMED_TWICE} AS twice FROM hosts h JOIN hosts b ON b.machine = 'bmc ' || h.machine"
+        " WHERE h.id = CAST(:id AS uuid) AND h.machine <> '' AND b.state <> 'retired'",
+        id=host_id,
+    )
+    return None if found is None else {**(host(conn, found["id"]) or {}), "twice": found["twice"]}
+
+
+def on_bmcs(conn: Connection, machines: Iterable[str]) -> Sequence[Row]:
+    """Hosts in our care that are on the machines of these BMCs: id, name, endpoint_id, used_instances, and `machine` as BMCs have it."""
+    return sql.rows(
+        conn,
+        "SELECT id, name, endpoint_id, used_instances, 'bmc ' || machine AS machine FROM hosts"
+        " WHERE machine = ANY(:machines) AND machine <> '' AND state <> 'retired' ORDER BY name",
+        machines=sorted({machine.removeprefix(BMC) for machine in machines if machine.startswith(BMC)}),
+    )
+
+
+def bmcs_under(conn: Connection, machines: Iterable[str]) -> Sequence[Row]:
+    """The other way round: the hosts that these machines are by their BMCs: id and machine."""
+    return sql.rows(
+        conn,
+        "SELECT id, machine FROM hosts WHERE machine = ANY(:machines) AND state <> 'retired' ORDER BY id",
+        machines=sorted({f"{BMC}{machine}" for machine in machines if machine and not machine.startswith(BMC)}),
+    )
+
+
 def behind_bmcs(conn: Connection, endpoint_id: str, names: Sequence[str]) -> Sequence[Row]:
     """Which of an endpoint's hosts, by the backend's names, are machines whose BMC is an endpoint that answers.
 
@@ -320,9 +360,7 @@ def behind_bmcs(conn: Connection, endpoint_id: str, names: Sequence[str]) -> Seq
         " e.id, e.name, e.driver, e.uri, e.options, e.credentials"
         " FROM hosts h JOIN hosts b ON b.machine = 'bmc ' || h.machine JOIN endpoints e ON e.id = b.endpoint_id"
         " WHERE h.endpoint_id = CAST(:id AS uuid) AND h.backend_name = ANY(:names) AND h.state <> 'retired' AND h.machine <> ''"
-        " AND b.state <> 'retired' AND b.machine <> '' AND e.state = 'connected'"
-        " AND NOT EXISTS (SELECT 1 FROM hosts d, jsonb_array_elements(d.notes) note WHERE d.state <> 'retired'"
-        " AND note->>'code' = 'machine_enrolled' AND note->'params'->>'name' IN (h.name, b.name))",
+        f" AND b.state <> 'retired' AND b.machine <> '' AND e.state = 'connected' AND NOT {_CLAIMED_TWICE}",
         id=endpoint_id,
         names=list(names),
     )

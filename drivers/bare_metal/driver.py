@@ -33,6 +33,7 @@ from drivers.bare_metal.record import (
     claimed,
     closed,
     given_back,
+    may_switch,
     observed,
     powered,
     to_ensure,
@@ -41,14 +42,14 @@ from drivers.bare_metal.record import (
 )
 from drivers.bare_metal.runs.order import Order
 from drivers.base import Driver, HostInventory, HostPower, InstanceSpec, Inventory, Observation, Power
-from drivers.errors import NotSupported, PasswordRefused
+from drivers.errors import NotSupported, PasswordRefused, WrongMachine
 from drivers.journal import Entry, Journal, Workplace
 
 LEFT_ALONE_S: Final = 300.0
 
 
 class BareMetalDriver:
-    """Implements Driver, Events, `journal.Journaled` and `journal.Tends`. Open one with `open_bare_metal`."""
+    """Implements Driver, Events, PowerControl, `journal.Journaled` and `journal.Tends`. Open one with `open_bare_metal`."""
 
     def __init__(self, bmc: Bmc, uri: str, options: Mapping[str, str]) -> None:
         self._bmc, self._uri, self._options = bmc, uri, options
@@ -68,13 +69,7 @@ class BareMetalDriver:
         entry, record = self._read()
         if self._busy(record, entry) and self._known is not None:
             return Inventory((self._host(replace(self._known, power=HostPower.UNKNOWN), record),))
-        if self._refused is not None and time.monotonic() - self._refused[0] < LEFT_ALONE_S:
-            raise PasswordRefused(**self._refused[1].reason.params)
-        try:
-            return Inventory((self._host(self._look(), record),))
-        except PasswordRefused as error:
-            self._refused = time.monotonic(), error
-            raise
+        return Inventory((self._host(self._look(), record),))
 
     def observe(self, instance_id: str) -> Observation:
         return self._seen(*self._read(), instance_id)
@@ -119,6 +114,21 @@ class BareMetalDriver:
         elif served is not record:
             self._write(entry, served)
 
+    def switch_power(self, host: str, wanted: HostPower) -> HostPower:
+        entry, record = self._read()
+        may_switch(record, wanted, host)
+        machine = self._look()
+        found = self._host(machine, record).name
+        if found != host:
+            raise WrongMachine(expected=host, seen=found)
+        if machine.power is wanted:
+            return wanted
+        tenant = record.tenant
+        if tenant is not None and not self._write(entry, replace(record, tenant=replace(tenant, cut_at=tenant.generation))):
+            return machine.power  # somebody was quicker: it is looked at again
+        self._bmc.switch(Act.ON if wanted is HostPower.ON else Act.OFF)
+        return self._bmc.power()
+
     def close(self) -> None:
         self._bmc.close()
 
@@ -128,13 +138,23 @@ class BareMetalDriver:
         return host_of(machine, record, depot=self._depot, otherwise=f"bmc-{parse(self._uri).host}")
 
     def _look(self) -> Machine:
-        seen, known = self._bmc.glance(), self._known
-        if known is None or (known.power, known.uuid) != seen:
-            known = self._known = self._bmc.machine()
+        if self._refused is not None and time.monotonic() - self._refused[0] < LEFT_ALONE_S:
+            raise PasswordRefused(**self._refused[1].reason.params)
+        try:
+            seen, known = self._bmc.glance(), self._known
+            if known is None or (known.power, known.uuid) != seen:
+                known = self._known = self._bmc.machine()
+        except PasswordRefused as error:
+            self._refused = time.monotonic(), error
+            raise
         return known
 
     def _power(self, entry: Entry, record: Record, tenant: Tenant, spec: InstanceSpec) -> None:
-        """Bring it to the power state asked for, and write down that the spec holds. A reboot that is due is off, then on."""
+        """Bring it to the power state asked for, and write down that the spec holds. A reboot that is due is off, then on.
+
+        What asks late for it to run, from before its power was cut from outside (`switch_power`), is not heard: neither a spec of then, nor
+        one whose look at the record was before.
+        """
         power = self._bmc.power()
         if powered(tenant, spec, power):
             held = replace(tenant, generation=spec.generation, reboots=spec.reboots)
@@ -142,9 +162,10 @@ class BareMetalDriver:
                 self._write(entry, replace(record, tenant=held))
         elif power is HostPower.ON:
             self._bmc.switch(OFF[spec.force])
-        elif power is HostPower.OFF and spec.power is Power.RUNNING:
-            self._write(entry, replace(record, tenant=replace(tenant, reboots=spec.reboots)))
-            self._bmc.switch(Act.ON)
+        elif power is HostPower.OFF and spec.power is Power.RUNNING and spec.generation > tenant.cut_at:
+            on = replace(record, tenant=replace(tenant, reboots=spec.reboots))
+            if self._write(entry, on):
+                self._bmc.switch(Act.ON)
 
     # -- runs ----------------------------------------------------------------------------------------------------------------------
 

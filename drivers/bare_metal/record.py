@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from drivers.base import Condition, HostPower, InstanceSpec, Observation, Power, Reason
-from drivers.errors import DiskMissing, MachineQuarantined, MachineTaken
+from drivers.errors import DiskMissing, MachineAtWork, MachineQuarantined, MachineTaken
 
 LEASE_S: Final = 20.0
 """A run that was not confirmed for so long is no longer running anywhere."""
@@ -45,6 +45,7 @@ class Stage(StrEnum):
 class Tenant:
     """Whose the machine is. `generation`, `build`, `reboots`: the last that hold, or of the try that failed. `reason`: why its last step
     failed. `tries`: wipes that failed. `hypervisor`: the pool that the system is to join as one; `endpoint`: as what it has.
+    `cut_at`: the generation that held when its power was cut from outside, which switches it on no more.
     """
 
     instance_id: str
@@ -60,6 +61,7 @@ class Tenant:
     tries: int = 0
     hypervisor: str = ""
     endpoint: str = ""
+    cut_at: int = 0
 
     @property
     def ready(self) -> bool:
@@ -188,6 +190,15 @@ def powered(tenant: Tenant, spec: InstanceSpec, power: HostPower) -> bool:
     """Whether the machine's power is as the spec asks, and no reboot is due."""
     on = power is HostPower.ON
     return on is (spec.power is Power.RUNNING) and power is not HostPower.UNKNOWN and (spec.reboots <= tenant.reboots or not on)
+
+
+def may_switch(record: Record, wanted: HostPower, host: str) -> None:
+    """Whether the machine's power may be switched from outside, whoever's it is. Raises MachineAtWork, MachineTaken."""
+    tenant = record.tenant
+    if record.work is not None or (tenant is not None and tenant.stage is not Stage.INSTALLED):
+        raise MachineAtWork(host=host)
+    if tenant is not None and wanted is HostPower.ON:
+        raise MachineTaken(host=host)
 
 
 # -- what changes the record -----------------------------------------------------------------------------------------------------

@@ -23,15 +23,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from drivers.base import Condition, Driver, HostInventory, Image, InstanceSpec, Inventory, Observation, Reason
-from drivers.errors import HostUnreachable, ImageCorrupt, ImageNotFound, InvalidSpec
+from drivers.base import Condition, Driver, HostInventory, HostPower, Image, InstanceSpec, Inventory, Observation, Reason
+from drivers.errors import HostUnreachable, ImageCorrupt, ImageNotFound, InvalidSpec, WrongMachine
 from drivers.fake.audit import WHOLE
 from drivers.fake.lifecycle import Act, Record, advance, console, cut_power, needs_image, refuse, settle, view, violations
 from drivers.fake.world import World, gone, world
 
 
 class FakeDriver:
-    """One connection to one fake world. Implements Driver, Prepare, Releases, ConsoleLog and Events."""
+    """One connection to one fake world. Implements Driver, Prepare, Releases, PowerControl, ConsoleLog and Events."""
 
     def __init__(self, backend: World, owner: str) -> None:
         self._world = backend
@@ -148,6 +148,14 @@ class FakeDriver:
         if not self._leaving(record):
             return seen
         return replace(seen, condition=Condition.BUSY, reason=Reason("host_silent", {"node": record.host}), leaving=True)
+
+    def switch_power(self, host: str, wanted: HostPower) -> HostPower:
+        late = self._begin("switch_power", None)
+        if host not in self._world.hosts:
+            raise WrongMachine(expected=host, seen="-")
+        seen = self._world.switch(host, wanted)
+        self._finish(late)
+        return seen
 
     def console_log(self, instance_id: str, max_bytes: int) -> bytes:
         late = self._begin("console_log", instance_id)

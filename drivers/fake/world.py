@@ -4,7 +4,7 @@
 open too (`fake:///path`). The first to open it settles its shape; later ones name it with the same options or with none.
 
 Shared by all who open a directory: instances, history, violations, silence. Of this process alone: `fail_next`, `lie`, `calls`, `set`,
-`describe`, `leaving`.
+`describe`, `leaving`, `stuck`, `wires`.
 Faults sit here and not in the driver, so that every connection to one world meets them, as they would a real backend's.
 """
 
@@ -29,7 +29,9 @@ from drivers.fake.settings import Knobs, read_address, read_knobs
 from drivers.fake.stores import DirectoryStore, MemoryStore, Store
 
 REMEMBERED_CALLS = 100_000  # the log keeps the newest; `counts` keeps them all
-VERBS = frozenset({"open", "prepare", "inventory", "observe", "observe_all", "ensure", "remove", "release", "console_log", "watch"})
+VERBS = frozenset(
+    {"open", "prepare", "inventory", "observe", "observe_all", "ensure", "remove", "release", "console_log", "watch", "switch_power"}
+)
 
 Clock = Callable[[], float]
 Wake = Callable[[str], None]
@@ -58,6 +60,8 @@ class World:
         self.lies: dict[str, Observation] = {}
         self.described: dict[str, dict[str, Any]] = {}
         self.leaving: set[str] = set()  # instances told to end on hosts that are out of sight
+        self.stuck: set[str] = set()  # hosts that take power commands and carry none out
+        self.wires: dict[str, Callable[[HostPower], None]] = {}  # what else follows the power of a host: the host in another world
         self._faults: list[_Fault] = []
         self._listeners: list[tuple[str, Wake]] = []
         self._dice = random.Random(knobs.seed)  # noqa: S311  # failures that a seed repeats
@@ -187,6 +191,18 @@ class World:
     def out_of_sight(self, host: str) -> bool:
         """Whether the backend lost sight of a host: containers there end when it is back, or are released."""
         return self.described.get(host, {}).get("health") is Health.SILENT
+
+    def switch(self, host: str, wanted: HostPower) -> HostPower:
+        """A host's power command; the power afterwards."""
+        power = HostPower(self.described.get(host, {}).get("power", self.hosts[host].power))
+        if power is wanted or host in self.stuck:
+            return power
+        self.describe(host, power=wanted)
+        if wanted is HostPower.OFF:
+            self.lose_power(host)
+        if host in self.wires:
+            self.wires[host](wanted)
+        return wanted
 
     def listen(self, owner: str, wake: Wake) -> None:
         """Call `wake` for each change of this owner's instances."""

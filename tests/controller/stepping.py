@@ -21,7 +21,7 @@ from controller.reconcile.endpoints import EndpointLoop
 from controller.reconcile.fencing import Fencing
 from controller.reconcile.instances import write
 from controller.store import fleet, instances
-from drivers.base import Driver, InstanceSpec, Inventory, Observation, Releases
+from drivers.base import Driver, HostPower, InstanceSpec, Inventory, Observation, PowerControl, Releases
 from tests.controller.fixtures import Cloud
 
 T = TypeVar("T")
@@ -81,6 +81,10 @@ class Mortal:
     def release(self, instance_id: str, host: str) -> None:
         assert isinstance(self.inner, Releases)
         self._call("release", partial(self.inner.release, instance_id, host))
+
+    def switch_power(self, host: str, wanted: HostPower) -> HostPower:
+        assert isinstance(self.inner, PowerControl)
+        return self._call("switch_power", partial(self.inner.switch_power, host, wanted))
 
     def close(self) -> None:
         self.inner.close()

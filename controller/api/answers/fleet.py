@@ -91,6 +91,9 @@ class HostOut(Identified):
     cordoned: bool = Field(examples=[False])
     draining: bool = Field(description="What can be started elsewhere is being moved off it.", examples=[False])
     power: Literal["on", "off", "unknown"] = Field(description="As its driver sees it, or else as an operator says.", examples=["on"])
+    power_wanted: Literal["on", "off"] | None = Field(
+        description="What it, or the machine that it is on, is being switched to by its BMC; null: nothing, or done.", examples=[None]
+    )
     idle_watts: int | None = Field(description="What it draws with nothing on it, where somebody said so.", examples=[180])
     inventory: dict[str, int] = Field(examples=[{"vcpus": 64, "memory_mib": 262144, "disk_gib": 4000, "gpus": 0}])
     capacity: dict[str, int] = Field(examples=[{"vcpus": 256, "memory_mib": 261632, "disk_gib": 3995, "gpus": 0}])

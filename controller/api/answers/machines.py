@@ -19,6 +19,7 @@ class MachineOut(Out):
     host: str = Field(examples=["metal-07"])
     state: Literal["uninspected", "inspecting", "free", "provisioning", "occupied", "wiping", "quarantined"]
     power: Literal["on", "off", "unknown"]
+    power_wanted: Literal["on", "off"] | None = Field(description="What it is being switched to; null: nothing, or done.", examples=[None])
     instance_id: str | None = Field(description="Whose it is.", examples=[None])
     instance: str | None = Field(description="Its name.", examples=[None])
     address: str | None = Field(description="Of the system on it.", examples=["10.20.0.7"])

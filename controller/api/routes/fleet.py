@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query
 from sqlalchemy import Connection
 
 from controller import errors
+from controller.actions import fencing, guard, relocating
 from controller.actions import fleet as actions
-from controller.actions import guard, relocating
 from controller.api.answers.base import page_of, responses
 from controller.api.answers.fleet import EndpointOut, HostOut, PoolOut, RightsOut
 from controller.api.call import Call, TheCall
@@ -222,6 +222,13 @@ def cordon_host(call: TheCall, host: str) -> Json:
 def drain_host(call: TheCall, host: str) -> Json:
     """Cordon it, and start elsewhere what it runs; refused, with the list, while anything there can't be started elsewhere."""
     return call.change(lambda conn: views.host(relocating.drain(conn, call.env, call.identity, host, call.seen), call.reader))
+
+
+@router.post("/hosts/{host}/fence", responses=responses(HostOut), response_model=None)
+def fence_host(call: TheCall, host: str) -> Json:
+    """Have the machine of a silent host switched off by its BMC, at once and by force: what can be started elsewhere is, once the BMC says
+    that it is off (`state`: fenced). Refused where the host answers, or no BMC of its machine can be asked."""
+    return call.change(lambda conn: views.host(fencing.fence(conn, call.env, call.identity, host, call.seen), call.reader))
 
 
 @router.post("/hosts/{host}/uncordon", responses=responses(HostOut), response_model=None)

@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from sqlalchemy import Connection
 
-from controller.actions import guard
+from controller.actions import fencing, guard
 from controller.actions import machines as actions
 from controller.api.answers.base import page_of, responses
 from controller.api.answers.machines import CertificateOut, MachineOut, RunOut
 from controller.api.call import Call, TheCall
 from controller.api.json import Json
 from controller.api.paging import Cursor, Limit, named, page_out, time_ordered
+from controller.api.schemas import MachinePower
 from controller.model import machine_views as views
 from controller.model.identity import Right
 from controller.store import machines as store
@@ -82,6 +83,17 @@ def patch_machine(call: TheCall, machine: str) -> Json:
 def trust_machine(call: TheCall, machine: str) -> Json:
     """Take it out of quarantine as it is: you have seen to its disks yourself."""
     return _asked(call, machine, "trust")
+
+
+@router.post("/machines/{machine}/power", responses=responses(MachineOut), response_model=None)
+def switch_machine(call: TheCall, machine: str, given: MachinePower) -> Json:
+    """Have a machine that is no instance's switched on, or off by force, by its BMC; done when `power_wanted` is null again."""
+
+    def work(conn: Connection) -> dict[str, Any]:
+        fencing.switch(conn, call.identity, machine, call.seen, given.power)
+        return _machine(call, actions.find(conn, call.identity, machine))
+
+    return call.change(work)
 
 
 @router.get("/runs", responses=responses(page_of(RunOut)), response_model=None)
