@@ -17,7 +17,7 @@ from controller.actions import machines as bare
 from controller.actions.env import Env
 from controller.model import fencing
 from controller.model.identity import Identity
-from controller.store import events, fleet, instances, power
+from controller.store import bmcs, events, fleet, instances, power
 from controller.store.sql import Row
 from drivers.bare_metal.record import Record, may_switch
 from drivers.base import HostPower
@@ -65,7 +65,7 @@ def _silent(host: Row) -> None:
 
 def _bmc_of(conn: Connection, host: Row) -> Row:
     """The host's machine as its BMC has it, where that can be asked."""
-    machine = fleet.bmc_of(conn, host["id"])
+    machine = bmcs.of_host(conn, host["id"])
     if machine is None:
         raise errors.InvalidState("bmc_unknown", name=host["name"], machine=host["machine"] or "-")
     if machine["twice"]:
@@ -90,7 +90,7 @@ def switch(conn: Connection, identity: Identity, reference: str, generation: int
     if machine["used_instances"] or machine["record"].tenant is not None:
         raise errors.InvalidState("machine_power_is_its", name=machine["name"])
     _not_at_work(machine["record"], machine)
-    for host in fleet.on_bmcs(conn, [machine["machine"]]) if wanted == "off" else ():
+    for host in bmcs.hosts_on(conn, [machine["machine"]]) if wanted == "off" else ():
         if host["used_instances"]:
             raise errors.InvalidState("machine_runs_host", name=machine["name"], host=host["name"], count=host["used_instances"])
     if power.ask(conn, machine["id"], wanted):

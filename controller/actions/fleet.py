@@ -14,7 +14,7 @@ from controller.actions import guard
 from controller.actions.env import Env
 from controller.model import devices, fencing, translate
 from controller.model.identity import Identity, Right
-from controller.store import events, fleet, instances, machines, projects
+from controller.store import bmcs, events, fleet, instances, machines, projects
 from controller.store.sql import Row
 from drivers.base import HostInventory, Inventory, Reason
 
@@ -175,14 +175,14 @@ def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) ->
         events.add_for_all_on(conn, became[state], kind)
 
 
-def in_use(conn: Connection, bmcs: Iterable[str]) -> dict[str, Row]:
+def in_use(conn: Connection, known: Iterable[str]) -> dict[str, Row]:
     """Why machines that are known by their BMCs are given to nobody, as a reason is kept: a host of another endpoint is on them."""
-    return {one["machine"]: {"code": "machine_in_use", "params": {"host": one["name"]}} for one in fleet.on_bmcs(conn, bmcs)}
+    return {one["machine"]: {"code": "machine_in_use", "params": {"host": one["name"]}} for one in bmcs.hosts_on(conn, known)}
 
 
 def _close_under(conn: Connection, machines: Sequence[str]) -> None:
     """At once, as whoever is given such a machine has it written over."""
-    below = fleet.bmcs_under(conn, machines)
+    below = bmcs.under(conn, machines)
     used = in_use(conn, [bmc["machine"] for bmc in below])
     for bmc in below:
         fleet.close_hosts(conn, [bmc["id"]], used[bmc["machine"]])

@@ -15,7 +15,7 @@ from controller.actions import fleet as hosts
 from controller.actions import guard
 from controller.model.identity import Identity, Right
 from controller.model.naming import is_id
-from controller.store import events, fleet, machines
+from controller.store import bmcs, events, fleet, machines
 from controller.store.sql import Row
 from drivers.bare_metal.record import Record, State, Step, state
 
@@ -61,7 +61,7 @@ def ask(conn: Connection, identity: Identity, reference: str, generation: int | 
     if machine["state"] == "retired":
         raise errors.InvalidState("host_retired", name=host["name"])
     _check_state(machine, what)
-    if what in ("inspect", "wipe") and (used := fleet.on_bmcs(conn, [machine["machine"]])):
+    if what in ("inspect", "wipe") and (used := bmcs.hosts_on(conn, [machine["machine"]])):
         raise errors.InvalidState("machine_in_use", host=used[0]["name"])
     machines.ask(conn, host["endpoint_id"], what, identity.user_id)
     fleet.look_now(conn, [host["endpoint_id"]])

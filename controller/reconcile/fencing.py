@@ -37,7 +37,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from controller.connections import Connections
 from controller.model import fencing
-from controller.store import fleet
+from controller.store import bmcs
 from controller.store.database import Database
 from controller.store.sql import Row
 from drivers.base import Inventory, Reason
@@ -79,7 +79,7 @@ class Fencing:
         return any(tie["state"] == "fenced" and self._proof(tie) is not None for tie in self._ties(endpoint_id, [host]))
 
     def _ties(self, endpoint_id: str, hosts: Sequence[str]) -> Sequence[Row]:
-        return self._database.run(lambda conn: fleet.behind_bmcs(conn, endpoint_id, hosts))
+        return self._database.run(lambda conn: bmcs.behind(conn, endpoint_id, hosts))
 
     def _proof(self, tie: Row) -> Reason | None:
         off = fencing.says_off(self._ask(tie["bmc"]), tie["machine"])

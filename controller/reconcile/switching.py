@@ -18,7 +18,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from controller.store import events, fleet, power
+from controller.store import bmcs, events, fleet, power
 from controller.store.database import Database
 from controller.store.sql import Row
 from drivers.base import Driver, HostPower, Inventory, PowerControl
@@ -73,7 +73,7 @@ class Switching:
             self._trouble.pop(row["host_id"], None)
             if power.drop(conn, row):
                 events.add(conn, [self._fact(f"machine.switched_{row['wanted']}", row)])
-                fleet.look_now(conn, [one["endpoint_id"] for one in fleet.on_bmcs(conn, [row["machine"]])])
+                fleet.look_now(conn, [one["endpoint_id"] for one in bmcs.hosts_on(conn, [row["machine"]])])
         return next(iter(self._trouble.values()), None)
 
     def again_s(self, usual_s: float) -> float:

@@ -1,6 +1,7 @@
 """A small HTTPS server that is a BMC to its clients: with what is in golden/rack-server; it keeps what it was sent and errs where told.
 
-It speaks the protocol and carries nothing out. BMCs that do are in `tests.lab.metal`.
+It speaks the protocol and carries nothing out, but for cutting power and switching on where it is told to (`obeys`). BMCs that do are in
+`tests.lab.metal`.
 """
 
 from __future__ import annotations
@@ -29,9 +30,16 @@ class Service:
     resources: dict[str, Any] = field(default_factory=lambda: json.loads(GOLDEN.read_text()))
     sent: list[tuple[str, str, Any, dict[str, str]]] = field(default_factory=list)
     amiss: dict[str, str] = field(default_factory=dict)
+    obeys: bool = False
     connections: int = 0
     url: str = ""
     authority: str = ""
+
+    def reset(self, path: str, kind: str) -> None:
+        """What `obeys` means."""
+        system = path.removesuffix("/Actions/ComputerSystem.Reset")
+        if self.obeys and system != path and kind in ("On", "ForceOff"):
+            self.resources[system]["PowerState"] = "On" if kind == "On" else "Off"
 
     def acts(self) -> list[tuple[str, str, Any]]:
         return [(method, path, body) for method, path, body, _ in self.sent if method != "GET"]
@@ -64,6 +72,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif self.command == "GET" and self.path not in self.service.resources:
             self._say(404, b"{}")
         else:
+            if self.command == "POST":
+                self.service.reset(self.path, (json.loads(content) if content else {}).get("ResetType", ""))
             self._say(200, json.dumps(self.service.resources[self.path]).encode() if self.command == "GET" else b"")
 
     def _say(self, status: int, content: bytes, **more: str) -> None:

@@ -25,6 +25,7 @@ from drivers.bare_metal.record import (
     closed,
     ended,
     given_back,
+    may_switch,
     observed,
     powered,
     state,
@@ -33,7 +34,7 @@ from drivers.bare_metal.record import (
     to_tend,
 )
 from drivers.base import Condition, HostPower, InstanceSpec, Power, Reason
-from drivers.errors import DiskMissing, MachineQuarantined, MachineTaken
+from drivers.errors import DiskMissing, MachineAtWork, MachineQuarantined, MachineTaken
 
 MINE, OTHERS, RUN = "mine", "others", "run-1"
 WHY = Reason("wipe_failed", {"detail": "sda: input/output error"})
@@ -160,6 +161,20 @@ def test_what_was_cut_off_looks_as_if_something_were_to_be_done(stage: Stage) ->
 ])  # fmt: skip
 def test_when_the_power_is_as_asked_for(power: HostPower, wanted: Power, reboots: int, holds: bool) -> None:
     assert powered(tenant(Stage.INSTALLED), replace(SPEC, power=wanted, reboots=reboots), power) is holds
+
+
+@pytest.mark.parametrize("wanted", [HostPower.ON, HostPower.OFF])
+def test_whose_power_may_be_switched_from_outside(wanted: HostPower) -> None:
+    for record in RECORDS:
+        whose = record.tenant
+        if record.work is not None or (whose is not None and whose.stage is not Stage.INSTALLED):
+            with pytest.raises(MachineAtWork):
+                may_switch(record, wanted, "m1")
+        elif whose is not None and wanted is HostPower.ON:
+            with pytest.raises(MachineTaken):
+                may_switch(record, wanted, "m1")
+        else:
+            may_switch(record, wanted, "m1")
 
 
 def test_the_end_of_another_run_changes_nothing() -> None:
