@@ -73,6 +73,8 @@ ADVICE: Mapping[str, str] = {
     "machine_quarantined": "See the run (`chutian run list --host NAME`). Replace the disk, then `chutian machine wipe NAME`; or, if you"
     " have seen to its disks yourself, `chutian machine trust NAME`.",
     "machine_taken": "Nothing; it goes on when the machine is free.",
+    "machine_in_use": "Nothing while it is so. When the host is no more: `chutian host retire`, and the machine is free at the next look.",
+    "machine_at_work": "Nothing; what was asked for is done when the playbook has ended.",
     "machine_differs": "Find out why: a module that failed or was added, or a BMC that was never told.",
     "depot_closed": "Look at `depot_listen`: is the address this machine's, has somebody else that port?",
     "bmc_unreachable": "Look at the BMC's address, cable and power, and the way to it (HTTPS, or UDP 623). One that hangs: unplug it.",
@@ -104,9 +106,10 @@ ADVICE: Mapping[str, str] = {
     "rights_missing": "`chutian endpoint rbac`, with the `--option`s that the endpoint has, and `kubectl apply` by the cluster's people.",
     "place_taken": "Read the detail; `kubectl delete` what it names, or have it deleted; then `chutian instance start`.",
     "policy_refused": "Read the detail: a rule of the cluster (Pod Security, a limit range, a webhook). Change the request, or the rule.",
-    "host_silent": "Look at the node. Once it is certainly off, say so: `kubectl taint node NODE"
-    " node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`, or delete the node.",
-    "machine_off": "Nothing; what can be started elsewhere is. Find out why it is off, and switch it on when it may run again.",
+    "host_silent": "Look at the node; `chutian host fence` switches it off by its BMC. Once it is certainly off, say so: `kubectl"
+    " taint node NODE node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`, or delete the node.",
+    "machine_off": "Nothing; what can be started elsewhere is. Find out why it is off, and switch it on when it may run again"
+    " (`chutian machine power on`).",
     "host_fenced": "Start the instance to have it elsewhere. Take the taint off when the node is back.",
     "host_refused": "The node has less left than we think, or lacks a label: `kubectl describe node`.",
     "host_keeps_refusing": "Look at the node (`kubectl describe node`) and at how much disk the container writes; start or resize it.",

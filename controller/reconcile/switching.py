@@ -29,6 +29,8 @@ PATIENCE_S: Final = 30.0
 SOON_S: Final = 1.0
 """In so many seconds it is looked at again whether a command took effect, for as long as there is patience."""
 
+_DONE: Final = {"on": "machine.switched_on", "off": "machine.switched_off"}
+
 
 class Switching:
     """What switches hosts of one endpoint during one look."""
@@ -72,7 +74,7 @@ class Switching:
                 continue
             self._trouble.pop(row["host_id"], None)
             if power.drop(conn, row):
-                events.add(conn, [self._fact(f"machine.switched_{row['wanted']}", row)])
+                events.add(conn, [self._fact(_DONE[row["wanted"]], row)])
                 fleet.look_now(conn, [one["endpoint_id"] for one in bmcs.hosts_on(conn, [row["machine"]])])
         return next(iter(self._trouble.values()), None)
 

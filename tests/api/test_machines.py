@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from drivers.fake.world import World, forget, world
 from tests.api.outside import PLENTY, Caller, Cloud, Department, fresh
 from tests.api.server import controller, free_port, furnish, new_database
 from tests.drivers.bare_metal.served import Service, serving
@@ -236,3 +238,115 @@ def test_power_is_the_bmcs_to_switch(machine: Machine, department: Department) -
     machine.operator.until("GET /v1/runs", lambda _: ("POST", reset, {"ResetType": "On"}) in machine.service.acts())
     machine.turn("On")
     until(department, instance, "active")
+
+
+# -- a machine that a host of another endpoint is on -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hypervisor(metal: Cloud, machine: Machine, tmp_path: Path) -> Iterator[tuple[str, World]]:
+    """A host on that machine, and its world, which this process shares with the controller."""
+    uri = f"fake://{tmp_path}/world?hosts=1&machines={machine.service.resources[SYSTEM]['UUID']}"
+    machine.service.obeys = True
+    machine.turn("On")
+    made = machine.operator.ask("POST /v1/endpoints", {"name": f"{machine.name}-hv", "driver": "fake", "uri": uri, "pool": machine.pool})
+    yield made["hosts"][0], world(uri)
+    forget(uri)
+
+
+def resets(machine: Machine) -> list[str]:
+    return [body["ResetType"] for _, path, body in machine.service.acts() if path.endswith("ComputerSystem.Reset")]
+
+
+def lose(machine: Machine, hypervisor: tuple[str, World]) -> None:
+    hypervisor[1].silence()
+    machine.operator.until(f"GET /v1/hosts/{hypervisor[0]}", lambda one: one["state"] == "unreachable")
+
+
+def fenced(machine: Machine, host: str) -> dict[str, Any]:
+    machine.operator.ask(f"POST /v1/hosts/{host}/fence")
+    return machine.operator.until(f"GET /v1/hosts/{host}", lambda one: one["state"] == "fenced")
+
+
+def test_a_silent_host_is_fenced_by_its_machines_bmc_and_its_machine_is_switched_on_again(
+    machine: Machine, hypervisor: tuple[str, World]
+) -> None:
+    name, there = hypervisor
+    operator = machine.operator
+    refusal = operator.refused(409, "host_answers", f"POST /v1/hosts/{name}/fence")
+    assert f"chutian host drain {name}" in refusal["message"]
+    lose(machine, hypervisor)
+    host = fenced(machine, name)
+    assert (host["reason"]["code"], host["power_wanted"]) == ("machine_off", None)
+    shown = machine.show()
+    assert (shown["power"], shown["power_wanted"], resets(machine)) == ("off", None, ["ForceOff"])
+    operator.ask(f"POST /v1/hosts/{name}/fence")
+    operator.ask(f"POST /v1/machines/{machine.name}/power", {"power": "on"})
+    machine.operator.until(f"GET /v1/machines/{machine.name}", lambda one: one["power"] == "on" and one["power_wanted"] is None)
+    operator.until(f"GET /v1/hosts/{name}", lambda one: one["state"] == "unreachable")
+    there.unsilence()
+    operator.until(f"GET /v1/hosts/{name}", lambda one: one["state"] == "up")
+    assert resets(machine) == ["ForceOff", "On"]
+    kinds = [event["kind"] for event in operator.ask("GET /v1/events", object=host["id"], limit=500)["items"]]
+    assert [kind for kind in kinds if "fence" in kind] == ["host.fence_asked", "host.fenced"]
+
+
+def test_who_can_not_fence_is_told_why(metal: Cloud, machine: Machine, hypervisor: tuple[str, World], department: Department) -> None:
+    name, _ = hypervisor
+    lose(machine, hypervisor)
+    fence = f"POST /v1/hosts/{name}/fence"
+    department.member.refused(403, "forbidden", fence)
+    machine.operator.refused(404, "not_found", "POST /v1/hosts/none/fence")
+    machine.operator.refused(409, "fence_machine", f"POST /v1/hosts/{machine.name}/fence")
+    machine.service.amiss["/redfish/v1/Systems"] = machine.service.amiss[SYSTEM] = "deny"
+    machine.operator.until(f"GET /v1/endpoints/{machine.pool}", lambda one: one["reason"] is not None)
+    refusal = machine.operator.refused(409, "bmc_troubled", fence, headers={"Accept-Language": "zh"})
+    assert "BMC 拒绝了用户名或密码" in refusal["message"]
+    machine.service.amiss.clear()
+    machine.operator.ask(f"PATCH /v1/endpoints/{machine.pool}", {"credentials": "ops:word-2"})
+    machine.operator.until(f"GET /v1/endpoints/{machine.pool}", lambda one: one["reason"] is None)
+    fenced(machine, name)
+    stranger = f"fake:{fresh('lonely')}?hosts=1"
+    (lonely,) = metal.admin.ask("POST /v1/endpoints", {"name": fresh("e"), "driver": "fake", "uri": stranger, "pool": machine.pool})[
+        "hosts"
+    ]
+    metal.admin.ask(f"POST /v1/hosts/{lonely}/retire")
+    metal.admin.refused(409, "host_retired", f"POST /v1/hosts/{lonely}/fence")
+
+
+def test_a_machine_is_nobodys_to_inspect_wipe_or_have_while_a_host_is_on_it(
+    machine: Machine, hypervisor: tuple[str, World], department: Department
+) -> None:
+    name, _ = hypervisor
+    for what in ("inspect", "wipe"):
+        refusal = machine.operator.refused(409, "machine_in_use", f"POST /v1/machines/{machine.name}/{what}")
+        assert name in refusal["message"]
+    assert machine.operator.ask(f"GET /v1/hosts/{machine.name}")["reason"]["code"] == "machine_in_use"
+    department.member.refused(409, "no_capacity", "POST /v1/requests", {"project": department.path, "items": [_item(machine)]})
+    machine.operator.ask(f"POST /v1/hosts/{name}/retire")
+    machine.inspect()
+    assert resets(machine) == [], "only its playbook would have switched it off"
+
+
+def test_a_machine_that_is_an_instance_is_stopped_with_the_host_that_it_is(
+    machine: Machine, department: Department, tmp_path: Path
+) -> None:
+    machine.inspect()
+    instance = apply(department, machine, "hv-1")
+    machine.service.obeys = True
+    machine.turn("On")
+    until(department, instance, "active")
+    power = f"POST /v1/machines/{machine.name}/power"
+    for wanted in ("on", "off"):
+        machine.operator.refused(409, "machine_power_is_its", power, {"power": wanted})
+    uri = f"fake://{tmp_path}/world?hosts=1&machines={machine.service.resources[SYSTEM]['UUID']}"
+    (name,) = machine.operator.ask("POST /v1/endpoints", {"name": fresh("hv"), "driver": "fake", "uri": uri, "pool": machine.pool})["hosts"]
+    lose(machine, (name, world(uri)))
+    fenced(machine, name)
+    until(department, instance, "stopped")
+    time.sleep(2.5)  # several looks and passes
+    assert (resets(machine)[-1], "On" in resets(machine)) == ("ForceOff", False), "its goal does not have it switched on again"
+    department.member.ask(f"POST /v1/instances/{instance['id']}/start")
+    until(department, instance, "active")
+    assert resets(machine)[-1] == "On"
+    forget(uri)

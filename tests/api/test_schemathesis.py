@@ -81,6 +81,7 @@ POWERLESS = {
     ("post", "/v1/instances/{instance_id}/exec"),
     ("post", "/v1/machines/{machine}/patch"),
     ("post", "/v1/machines/{machine}/trust"),
+    ("post", "/v1/hosts/{host}/fence"),
 }
 """What the fake driver can't do: refused at best here, and done on a real cluster, and with real machines, in `tests.stories`."""
 

@@ -96,6 +96,9 @@ CALLS = [  # command line, the call it makes, the call's body
     ("endpoint delete kvm1", "DELETE /v1/endpoints/kvm1", None),
     ("host cordon h1", "POST /v1/hosts/h1/cordon", None),
     ("host drain h1 --yes", "POST /v1/hosts/h1/drain", None),
+    ("host fence h1 --yes", "POST /v1/hosts/h1/fence", None),
+    ("machine power off m1 --yes", "POST /v1/machines/m1/power", {"power": "off"}),
+    ("machine power on m1", "POST /v1/machines/m1/power", {"power": "on"}),
     ("endpoint update kvm1 --option network=other", "PATCH /v1/endpoints/kvm1", {"options": {"network": "other"}}),
     (
         "instance create --project hubei/health --flavor pod --kind container --image registry.example/app:1 --name app",

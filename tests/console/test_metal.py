@@ -79,6 +79,23 @@ def test_a_run_that_is_followed_tells_its_tasks_and_how_far_they_are(chutian: Ru
     assert ["Write", "ok", "27.2", "-"] in [line.split() for line in ran.out.splitlines()]
 
 
+@pytest.mark.parametrize(("ends", "code", "says"), [("fenced", 0, "kvm-1: fenced Its machine is off"), ("up", 1, "kvm-1: up")])
+def test_who_waits_for_a_host_to_be_fenced_learns_what_became_of_it(chutian: Run, server: Any, ends: str, code: int, says: str) -> None:
+    why = {"code": "machine_off", "text": "Its machine is off."} if ends == "fenced" else None
+    server.on("POST /v1/hosts/kvm-1/fence", {"state": "unreachable", "reason": None})
+    server.on("GET /v1/hosts/kvm-1", *({"state": state, "reason": why} for state in ("unreachable", "unreachable", ends)))
+    ran = chutian("host", "fence", "kvm-1", "--wait", "--yes")
+    assert ran.code == code
+    assert says in ran.err
+
+
+def test_who_waits_for_a_machine_to_be_off_learns_that_it_is(chutian: Run, server: Any) -> None:
+    server.on("POST /v1/machines/m1/power", machine(power_wanted="off"))
+    server.on("GET /v1/machines/m1", machine(power_wanted="off"), machine(power="off", power_wanted=None))
+    ran = chutian("machine", "power", "off", "m1", "--wait", "--yes")
+    assert (ran.code, ran.err.strip()) == (0, "m1: power off")
+
+
 def test_a_certificate_says_first_which_disk_it_is_about(chutian: Run, server: Any) -> None:
     disk = {"disk": "sda", "bytes": DISK["bytes"], "model": "", "serial": DISK["serial"]}
     document = {"run_id": ID, "method": "discard", "verified": True, "disk": disk, "machine": "m1", "cleared_at": "2026-11-23T08:30:00Z"}
