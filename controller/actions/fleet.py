@@ -14,7 +14,7 @@ from controller.actions import guard
 from controller.actions.env import Env
 from controller.model import devices, fencing, translate
 from controller.model.identity import Identity, Right
-from controller.store import bmcs, events, fleet, instances, machines, projects
+from controller.store import bmcs, events, fleet, instances, machines, power, projects
 from controller.store.sql import Row
 from drivers.base import HostInventory, Inventory, Reason
 
@@ -316,6 +316,7 @@ def retire(conn: Connection, identity: Identity, reference: str, generation: int
             for one in instances.page(conn, None, {"host_id": row["id"]}, instances.TOP, 100)
         ]
         raise errors.InvalidState("host_occupied", details={"instances": names}, name=row["name"], count=row["used_instances"])
+    power.forget(conn, row["id"])
     return change(conn, identity, row, "host.retired", state="retired")
 
 

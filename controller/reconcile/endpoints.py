@@ -31,7 +31,7 @@ from controller.model.lifecycle import SETTLED, State
 from controller.reconcile.fencing import Fencing
 from controller.reconcile.switching import Switching
 from controller.reconcile.tenants import settle
-from controller.store import events, fleet, instances
+from controller.store import bmcs, events, fleet, instances
 from controller.store.database import Database
 from drivers.base import Condition, Driver, Inventory, Observation, Prepare
 from drivers.container import Meddled
@@ -132,11 +132,9 @@ class EndpointLoop:
 
     def _bury(self, endpoint: Row) -> None:
         """Of hosts whose endpoint does not answer, those whose machine is off are fenced, for as long as it is."""
-        hosts = self._database.run(lambda conn: fleet.hosts_of(conn, endpoint["id"]))
-        names = [row["backend_name"] for row in hosts if row["state"] in ("unreachable", "fenced") and row["machine"]]
-        proofs = self._fencing.dead(endpoint["id"], names)
-        if proofs or any(row["state"] == "fenced" for row in hosts):
-            self._database.run(lambda conn: bury(conn, endpoint["id"], proofs))
+        proofs = self._fencing.dead(endpoint["id"], self._database.run(lambda conn: bmcs.seen_off(conn, endpoint["id"])))
+        self._database.run(lambda conn: bury(conn, endpoint["id"], proofs))
+        if proofs:
             self._database.run(lambda conn: relocating.off(conn, self._env, endpoint["id"]))
 
     def _prepare(self, endpoint_id: str, driver: Driver) -> None:

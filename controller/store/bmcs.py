@@ -50,6 +50,19 @@ def under(conn: Connection, machines: Iterable[str]) -> Sequence[Row]:
     )
 
 
+def seen_off(conn: Connection, endpoint_id: str) -> list[str]:
+    """Which of an endpoint's hosts that don't answer, by the backend's names, are on a machine that was off when its BMC was looked at last:
+    a hint of whom it is worth to ask, and no proof."""
+    found = sql.rows(
+        conn,
+        "SELECT h.backend_name FROM hosts h JOIN hosts b ON b.machine = 'bmc ' || h.machine"
+        " WHERE h.endpoint_id = CAST(:id AS uuid) AND h.machine <> '' AND h.state IN ('unreachable', 'fenced')"
+        " AND b.state <> 'retired' AND b.power_seen = 'off'",
+        id=endpoint_id,
+    )
+    return [row["backend_name"] for row in found]
+
+
 def behind(conn: Connection, endpoint_id: str, names: Sequence[str]) -> Sequence[Row]:
     """Which of an endpoint's hosts, by the backend's names, are machines whose BMC is an endpoint that answers.
 

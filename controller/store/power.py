@@ -47,3 +47,8 @@ def drop(conn: Connection, row: Row) -> bool:
         asked=row["asked_at"],
     )
     return gone == 1
+
+
+def forget(conn: Connection, host_id: str) -> None:
+    """Want nothing more of a host, or for its sake."""
+    sql.run(conn, "DELETE FROM switching WHERE CAST(:id AS uuid) IN (host_id, fences)", id=host_id)

@@ -34,9 +34,12 @@ from tests.controller.off import (
     power,
     spread_pods,
     state,
+    steps,
     there,
 )
 from tests.controller.stepping import Crash, Stepper
+from tests.controller.test_fencing_faults import bring_back
+from tests.controller.test_relocating import pods
 
 cloud = plant.cloud  # the fixture
 
@@ -181,7 +184,10 @@ def test_a_crash_anywhere_between_the_asking_and_the_proof_loses_nothing_and_sta
     fatal = 0
     while True:
         fatal += 1
-        ids, on_it = hang(cloud, Stepper(cloud))
+        (id_,) = _alone_on_victim(cloud)
+        wire(cloud)
+        cloud.world.describe(VICTIM, health=Health.SILENT)
+        look_at_cluster(cloud, Stepper(cloud))
         fence(cloud)
         dying = Stepper(cloud, fatal)
         with suppress(Crash):
@@ -192,12 +198,10 @@ def test_a_crash_anywhere_between_the_asking_and_the_proof_loses_nothing_and_sta
             after.look()
         after.settle()
         assert state(cloud) == "fenced", dying.points.passed
-        assert there(cloud, ids) == []
-        assert all(backend(cloud, id_).live and cloud.world.boots(id_) == (2 if id_ in on_it else 1) for id_ in ids)
-        assert not any(live_twice(cloud.world.history(id_)) for id_ in ids)
+        assert (row_of(cloud, id_)["host"], backend(cloud, id_).live, cloud.world.boots(id_)) == ("host-0002", True, 2)
+        assert not live_twice(cloud.world.history(id_))
         sound(cloud)
-        for id_ in ids:
-            ask(cloud, "delete", id_)
+        ask(cloud, "delete", id_)
         after.settle()
         switch(cloud, "on")
         cloud.world.describe(VICTIM, health=Health.READY)
@@ -206,6 +210,46 @@ def test_a_crash_anywhere_between_the_asking_and_the_proof_loses_nothing_and_sta
         if len(dying.points.passed) < fatal:
             break
     assert fatal > 20
+
+
+def _alone_on_victim(cloud: Cloud) -> list[str]:
+    cloud.run(lambda conn: fleet.cordon(conn, cloud.admin, host_id(cloud, "host-0002"), True, None))
+    ids = pods(cloud, 1)
+    cloud.run(lambda conn: fleet.cordon(conn, cloud.admin, host_id(cloud, "host-0002"), False, None))
+    assert there(cloud, ids) == ids
+    return ids
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_becomes_of_the_machine_while_it_is_fenced_and_switched_on_nothing_runs_twice(cloud: Cloud, seed: int) -> None:
+    ids, _ = spread_pods(cloud)
+    machine, dice = wire(cloud), random.Random(seed)  # noqa: S311  # histories that a seed repeats
+    machine.dice = dice
+    asked = 0
+    for _ in range(10):
+        stepper = Stepper(cloud)
+        stepper.points = Meddled(meddle=lambda _: machine.meddle(0.05))
+        for _ in range(6):
+            machine.meddle(0.4)
+            with suppress(errors.InvalidState):
+                fence(cloud) if dice.random() < 0.5 else switch(cloud, "on")
+                asked += 1
+            stepper.look()
+            steps(cloud, stepper, 2)
+            assert cloud.world.violations == []
+        machine.heal()
+        after = Stepper(cloud)
+        for _ in range(3):
+            after.look()
+        machine.heal()
+        after.look()
+        after.settle()
+        assert all(backend(cloud, id_).live and row_of(cloud, id_)["condition"] == "running" for id_ in ids)
+        assert not any(live_twice(cloud.world.history(id_)) for id_ in ids)
+        sound(cloud)
+        bring_back(cloud, ids)
+    assert asked > 5, "the dice never led to what is tested"
+    assert commands(cloud) > 0
 
 
 def test_two_controllers_that_look_at_the_same_moment_do_no_harm(cloud: Cloud) -> None:
@@ -298,6 +342,17 @@ def test_a_machine_that_two_bmcs_claim_is_not_switched_off(cloud: Cloud) -> None
     stepper.look()
     hang(cloud, stepper)
     assert refused(lambda: fence(cloud)).text == "machine_claimed_twice"
+
+
+def test_of_a_host_that_is_retired_nothing_is_wanted_any_more(cloud: Cloud) -> None:
+    wire(cloud)
+    stepper = Stepper(cloud)
+    cloud.world.describe(VICTIM, health=Health.SILENT)
+    stepper.look()
+    fence(cloud)
+    cloud.run(lambda conn: fleet.retire(conn, cloud.admin, host_id(cloud, VICTIM), None))
+    stepper.look()
+    assert (commands(cloud), cloud.rows("SELECT 1 FROM switching")) == (0, [])
 
 
 def test_a_retired_host_is_not_fenced(cloud: Cloud) -> None:

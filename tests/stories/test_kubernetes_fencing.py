@@ -1,4 +1,5 @@
-"""A node that is certainly off is evacuated: its object deleted by the cluster's people, or its machine proven off by a real BMC."""
+"""A node that is certainly off is evacuated: its object deleted by the cluster's people, or its machine proven off by a real BMC, which
+switched it off itself where operators asked for that."""
 
 from __future__ import annotations
 
@@ -165,3 +166,32 @@ def test_a_node_whose_machine_is_proven_off_is_evacuated_and_not_before(tale: Ta
         first.start()
     runs_nothing(tale, first, lost)
     tale.delete(ids)
+
+
+def test_a_silent_node_is_switched_off_by_its_bmc_when_its_operators_ask_for_it(tale: Tale, machine: Server) -> None:
+    first, second = tale.cluster.nodes
+    fence = f"POST /v1/hosts/{first.name}/fence"
+    tale.admin.refused(409, "host_answers", fence)
+    tale.admin.refused(409, "machine_in_use", f"POST /v1/machines/{metal_name(tale)}/inspect")
+    ids = spread(tale)
+    lost = cut(tale, first, ids)
+    try:
+        stay(tale, first, lost)
+        tale.admin.ask(fence)
+        come_back(tale, lost, second)
+        assert (host(tale, first)["state"], host(tale, first)["power_wanted"]) == ("fenced", None)
+        with bmc_of(machine) as bmc:
+            assert bmc.power() is HostPower.OFF
+            tale.admin.ask(f"POST /v1/machines/{metal_name(tale)}/power", {"power": "on"})
+            until(lambda: bmc.power() is HostPower.ON, 30, "it was not switched on")
+        until(lambda: host(tale, first)["state"] == "unreachable", NOTICED_S, "a machine that is on is fenced")
+    finally:
+        first.start()
+    runs_nothing(tale, first, lost)
+    tale.delete(ids)
+
+
+def metal_name(tale: Tale) -> str:
+    """The machine, as its BMC has it."""
+    (found,) = tale.admin.ask("GET /v1/machines")["items"]
+    return str(found["host"])
