@@ -22,7 +22,7 @@ from controller.model.identity import Identity, Right
 from controller.model.lifecycle import Goal, State
 from controller.model.naming import is_oci_image
 from controller.model.term import WARN_DAYS
-from controller.store import catalogue, events, fleet, instances, projects, requests
+from controller.store import bmcs, catalogue, events, fleet, instances, projects, requests
 from controller.store import terms as terms_store
 from controller.store.sql import Row
 from quotas import check as quota
@@ -191,7 +191,8 @@ def _unprotected(row: Row) -> None:
 
 def _no_host(conn: Connection, row: Row, *, empty: bool = False) -> None:
     """A machine that is a host itself, and so holds what others have, is kept; `empty`: one that holds nothing may be meddled with."""
-    for host in fleet.within_machine(conn, row["host_id"]) if row["kind"] == "bare_metal" else ():
+    machine = fleet.host(conn, row["host_id"]) if row["kind"] == "bare_metal" else None
+    for host in bmcs.hosts_on(conn, [machine["machine"]]) if machine else ():
         if not empty:
             raise errors.InvalidState("machine_is_host", name=row["name"], host=host["name"])
         if host["used_instances"]:

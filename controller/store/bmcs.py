@@ -51,8 +51,10 @@ def under(conn: Connection, machines: Iterable[str]) -> Sequence[Row]:
 
 
 def seen_off(conn: Connection, endpoint_id: str) -> list[str]:
-    """Which of an endpoint's hosts that don't answer, by the backend's names, are on a machine that was off when its BMC was last looked at:
-    a hint of whom it is worth to ask, and no proof."""
+    """Which of an endpoint's hosts that don't answer, by the backend's names, are on a machine that its BMC called off when it was looked at.
+
+    A hint of whom it is worth to ask, and no proof.
+    """
     found = sql.rows(
         conn,
         "SELECT h.backend_name FROM hosts h JOIN hosts b ON b.machine = 'bmc ' || h.machine"

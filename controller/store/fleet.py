@@ -300,16 +300,6 @@ def on_machines(conn: Connection, endpoint_id: str, machines: Iterable[str]) -> 
     return {row["machine"]: row["name"] for row in found}
 
 
-def within_machine(conn: Connection, host_id: str) -> Sequence[Row]:
-    """Hosts in our care that are systems on a machine which is itself a host, of bare metal: name, used_instances."""
-    return sql.rows(
-        conn,
-        "SELECT o.name, o.used_instances FROM hosts b JOIN hosts o ON o.machine = substr(b.machine, 5)"
-        " WHERE b.id = CAST(:id AS uuid) AND b.machine LIKE 'bmc _%' AND o.machine <> '' AND o.state <> 'retired' ORDER BY o.name",
-        id=host_id,
-    )
-
-
 def insert_hosts(conn: Connection, records: Sequence[Mapping[str, Any]]) -> None:
     """New hosts."""
     sql.insert(conn, "hosts", records)
