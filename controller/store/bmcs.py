@@ -51,7 +51,7 @@ def under(conn: Connection, machines: Iterable[str]) -> Sequence[Row]:
 
 
 def seen_off(conn: Connection, endpoint_id: str) -> list[str]:
-    """Which of an endpoint's hosts that don't answer, by the backend's names, are on a machine that its BMC called off when it was looked at.
+    """Which of an endpoint's hosts that don't answer, by the backend's names, are on a machine that its BMC called off at its last look.
 
     A hint of whom it is worth to ask, and no proof.
     """

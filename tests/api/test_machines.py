@@ -29,10 +29,11 @@ PLAYBOOKS = Path(__file__).parent / "playbooks"
 @pytest.fixture(scope="module")
 def metal(folder: Path, postgres: str) -> Iterator[Cloud]:
     """A controller that may hand out machines."""
-    home = folder / "metal"
+    name = fresh("metal")  # several modules have one each
+    home = folder / name
     home.mkdir()
     more = {"depot_listen": f"127.0.0.1:{free_port()}", "playbooks_dir": str(PLAYBOOKS), "observe_interval_s": 1.0}
-    with controller(home, new_database(postgres, "metal"), **more) as cloud:
+    with controller(home, new_database(postgres, name), **more) as cloud:
         furnish(cloud, "general", "debian", {"tiny": (1, 512, 1)}, hosts=1)
         cloud.admin.ask("POST /v1/flavors", {"name": "whole", "kind": "bare_metal", "vcpus": 64, "memory_mib": 131072, "disk_gib": 400})
         yield cloud
