@@ -21,7 +21,7 @@ from drivers.bare_metal.bmc import OFF, Bmc, open_bmc
 from drivers.bare_metal.foreman import Foreman, Job, foreman_at
 from drivers.bare_metal.host import host_of, identified
 from drivers.bare_metal.machine import Act, Machine
-from drivers.bare_metal.orders import WITHIN_S, order_for, order_within
+from drivers.bare_metal.orders import WITHIN_S, order_for, order_within, refuse
 from drivers.bare_metal.record import (
     Do,
     Record,
@@ -174,6 +174,8 @@ class BareMetalDriver:
         journal, foreman = self._journal_of(), self._foreman()
         work, whose = Work(journal.new_id(), step), tenant or record.tenant
         machine = identified(self._look(), record)
+        if spec is not None and step is Step.PROVISION:
+            refuse(spec, self._host(machine, record).name)
         if step in WITHIN_S and whose is not None:
             order = self._order_within(work, machine, whose, spec)
         else:

@@ -1,4 +1,4 @@
-"""What a playbook is told: from a machine, its endpoint's options and what is asked of it, to the order of a run. Pure.
+"""What a playbook is told: from a machine, its endpoint's options and what is asked of it, to the order of a run.
 
 The variables are those of `playbooks/README.md`, the same that somebody gives who runs the playbook by hand.
 
@@ -17,12 +17,25 @@ from drivers.bare_metal.machine import Machine
 from drivers.bare_metal.options import Options
 from drivers.bare_metal.record import Step, Tenant, Work
 from drivers.bare_metal.runs.order import Login, Order
-from drivers.base import InstanceSpec
+from drivers.base import CANONICAL_UUID, HOST_NAME, InstanceSpec
+from drivers.errors import ImageNotFound, InvalidSpec
 from drivers.journal import LoginKey, Workplace
 
 INSPECT_S: Final = 1800.0
 WITHIN_S: Final[Mapping[Step, float]] = {Step.HYPERVISOR: 3600.0, Step.PATCH: 10_800.0}
 _TO_BMC: Final = ("fingerprint", "ca_file", "cipher_suite", "timeout_s")
+
+
+def refuse(spec: InstanceSpec, host: str) -> None:
+    """Raises InvalidSpec and ImageNotFound for what the machine, which is that host, can't be made into."""
+    if not CANONICAL_UUID.fullmatch(spec.instance_id):
+        raise InvalidSpec(detail=f"{spec.instance_id!r} is not a UUID in canonical form")
+    if not HOST_NAME.fullmatch(spec.name):
+        raise InvalidSpec(detail=f"{spec.name!r} can't be a hostname")
+    if spec.host != host:
+        raise InvalidSpec(detail=f"no host {spec.host!r} behind this endpoint, only {host}")
+    if not Path(spec.boots_from.path).is_file():
+        raise ImageNotFound(image=spec.boots_from.id)
 
 
 def order_for(

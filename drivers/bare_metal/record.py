@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from drivers.base import Condition, HostPower, InstanceSpec, Observation, Power, Reason
-from drivers.errors import DiskMissing, MachineAtWork, MachineQuarantined, MachineTaken
+from drivers.errors import DiskMissing, InvalidSpec, MachineAtWork, MachineQuarantined, MachineTaken
 
 LEASE_S: Final = 20.0
 """A run that was not confirmed for so long is no longer running anywhere."""
@@ -136,12 +136,15 @@ class Do(StrEnum):
 def to_ensure(record: Record, spec: InstanceSpec, age_s: float) -> Do:
     """What brings the machine towards the spec.
 
-    Raises MachineQuarantined, MachineTaken while it is another's (or not clean yet), and DiskMissing where it was built before and the
-    record knows nothing of it: nobody's data is ever written over because a record was lost.
+    Raises MachineQuarantined, MachineTaken while it is another's (or not clean yet), InvalidSpec for a generation older than the one on
+    record, and DiskMissing where it was built before and the record knows nothing of it: nobody's data is ever written over because a
+    record was lost.
     """
     tenant = record.tenant
     if tenant is not None and (tenant.instance_id != spec.instance_id or tenant.stage is Stage.WIPING):
         raise MachineTaken(host=spec.host)
+    if tenant is not None and spec.generation < tenant.generation:
+        raise InvalidSpec(detail=f"stale generation: {spec.generation} after {tenant.generation}")
     if tenant is None and spec.built:
         raise DiskMissing(detail=f"nothing on record says that {spec.host} holds it; look at the machine before it is given away")
     if record.quarantine is not None:

@@ -13,16 +13,12 @@ The rejected alternative, a thread per instance that sleeps and then flips a sta
 
 from __future__ import annotations
 
-import re
 import zlib
 from dataclasses import dataclass, replace
 
-from drivers.base import Condition, InstanceSpec, Observation, Power
+from drivers.base import CANONICAL_UUID, HOST_NAME, Condition, InstanceSpec, Observation, Power
 from drivers.errors import InvalidSpec
 from drivers.fake.settings import Knobs
-
-CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)

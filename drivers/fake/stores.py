@@ -21,8 +21,9 @@ from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Protocol
 
+from drivers.base import CANONICAL_UUID
 from drivers.fake.audit import Audit
-from drivers.fake.lifecycle import CANONICAL_UUID, Act, Record
+from drivers.fake.lifecycle import Act, Record
 
 SHARDS = 256
 

@@ -18,10 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Final
 
-from drivers.base import Condition, Driver, InstanceSpec, Inventory, Observation
+from drivers.base import CANONICAL_UUID, Condition, Driver, InstanceSpec, Inventory, Observation
 from drivers.container import Executed, Meddling, Tenant
 from drivers.errors import InvalidSpec, NotRunning, Unauthorized
-from drivers.kubernetes import conditions, devices, names, nodes, rights, talking
+from drivers.kubernetes import conditions, devices, nodes, rights, talking
 from drivers.kubernetes.access import access
 from drivers.kubernetes.api import Api
 from drivers.kubernetes.ensuring import Ensuring
@@ -106,7 +106,7 @@ class KubernetesDriver:
 
     def remove(self, instance_id: str) -> None:
         """May return before it is gone: the kubelet has the last word; `observe` says BUSY until then."""
-        if not names.CANONICAL_UUID.fullmatch(instance_id):
+        if not CANONICAL_UUID.fullmatch(instance_id):
             raise InvalidSpec(detail=f"{instance_id!r} is not a UUID in canonical form")
         self._view.ready()
         self._writes.remove(instance_id)

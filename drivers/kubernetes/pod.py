@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import orjson
 
-from drivers.base import InstanceSpec, Power
+from drivers.base import CANONICAL_UUID, InstanceSpec, Power
 from drivers.container import Container, Probe
 from drivers.errors import InvalidSpec
 from drivers.kubernetes import names
@@ -44,7 +44,7 @@ class Setting:
 
 def refuse(spec: InstanceSpec) -> Container:
     """The container of a spec that can be one; raises InvalidSpec."""
-    if not names.CANONICAL_UUID.fullmatch(spec.instance_id):
+    if not CANONICAL_UUID.fullmatch(spec.instance_id):
         raise InvalidSpec(detail=f"{spec.instance_id!r} is not a UUID in canonical form")
     if not names.DNS_LABEL.fullmatch(spec.name):
         raise InvalidSpec(detail=f"{spec.name!r} can't be a pod's name")

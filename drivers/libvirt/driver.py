@@ -22,12 +22,12 @@ from weakref import WeakValueDictionary
 
 import libvirt
 
-from drivers.base import Condition, Driver, InstanceSpec, Inventory, Observation, Reason
+from drivers.base import CANONICAL_UUID, Condition, Driver, InstanceSpec, Inventory, Observation, Reason
 from drivers.errors import InvalidSpec
 from drivers.libvirt import facts, host, kvm, volumes
 from drivers.libvirt.connection import Connection
 from drivers.libvirt.domain import Machine, Mark, mac_address, machine_for
-from drivers.libvirt.ensuring import CANONICAL_UUID, Work, carry_out, mark_of, power_off, refuse
+from drivers.libvirt.ensuring import Work, carry_out, mark_of, power_off, refuse
 from drivers.libvirt.options import Options, parse
 
 UNDEFINE: Final = (

@@ -14,14 +14,12 @@ from typing import Final
 
 import libvirt
 
-from drivers.base import BASELINES, Condition, GpuPart, InstanceSpec
+from drivers.base import BASELINES, CANONICAL_UUID, HOST_NAME, Condition, GpuPart, InstanceSpec
 from drivers.errors import DiskMissing, InvalidSpec, NotSupported
 from drivers.libvirt import base_image, devices, facts, volumes
 from drivers.libvirt.domain import NAMESPACE, PREFIX, Machine, Mark, Paths, domain_xml, mark_xml, read_mark, read_size
 from drivers.libvirt.plan import Body, Seen, Step, steps
 
-CANONICAL_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
 WHOLE: Final = GpuPart("").milli
 NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

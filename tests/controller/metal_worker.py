@@ -23,7 +23,7 @@ SEAL = Seal("a", {"a": bytes(16)})
 def spec(image: str) -> InstanceSpec:
     made = Image("i", image, "raw", 4, 4, "0" * 64, "0" * 64)
     return InstanceSpec(
-        "01a21bce-0000-7000-8000-000000000001", "01a21bce-0000-7000-8000-000000000002", "db-1", "bare_metal", "m", 64, 1024, 8, 0,
+        "01a21bce-0000-7000-8000-000000000001", "01a21bce-0000-7000-8000-000000000002", "db-1", "bare_metal", "ABC1234", 64, 1024, 8, 0,
         "x86_64", made, Power.RUNNING, generation=1,
     )  # fmt: skip
 

@@ -76,6 +76,7 @@ def site(cloud: Cloud, database_url: str, tmp_path: Path) -> Iterator[Site]:
     endpoint = str(cloud.run(lambda conn: sql.scalar(conn, "SELECT id FROM endpoints LIMIT 1")))
     with serving(tmp_path) as service:
         service.resources[SYSTEM]["PowerState"] = "On"
+        (tmp_path / "image").write_bytes(b"boot")
         yield Site(database_url, endpoint, service, tmp_path)
 
 

@@ -53,6 +53,12 @@ def _libvirt_qemu() -> OpenBackend:
     return in_qemu
 
 
+def _bare_metal() -> OpenBackend:
+    from tests.drivers.bare_metal.backend import on_a_real_server
+
+    return on_a_real_server
+
+
 def _kubernetes() -> OpenBackend:
     from tests.drivers.kubernetes.backend import on_a_real_node
 
@@ -64,6 +70,7 @@ BACKENDS: Mapping[str, tuple[Sequence[pytest.MarkDecorator], Callable[[], OpenBa
     "fake-slow": ((), _fake_slow),
     "fake-directory": ((), _fake_directory),
     "libvirt-in-process": ((), _libvirt_in_process),
+    "bare-metal": ((pytest.mark.real, pytest.mark.slow), _bare_metal),
     "kubernetes": ((pytest.mark.real, pytest.mark.slow), _kubernetes),
     "libvirt-qemu": ((pytest.mark.real, pytest.mark.slow), _libvirt_qemu),
 }

@@ -34,7 +34,7 @@ from drivers.bare_metal.record import (
     to_tend,
 )
 from drivers.base import Condition, HostPower, InstanceSpec, Power, Reason
-from drivers.errors import DiskMissing, MachineAtWork, MachineQuarantined, MachineTaken
+from drivers.errors import DiskMissing, InvalidSpec, MachineAtWork, MachineQuarantined, MachineTaken
 
 MINE, OTHERS, RUN = "mine", "others", "run-1"
 WHY = Reason("wipe_failed", {"detail": "sda: input/output error"})
@@ -75,6 +75,12 @@ def test_what_ensure_comes_to(age_s: float) -> None:
     for record in RECORDS:
         for built in (False, True):
             _check_ensure(record, replace(SPEC, built=built), age_s)
+
+
+def test_what_was_asked_before_what_holds_is_refused() -> None:
+    for stage in (Stage.PROVISIONING, Stage.INSTALLED, Stage.FAILED):
+        with pytest.raises(InvalidSpec, match="stale generation: 1 after 2"):
+            to_ensure(Record(tenant=tenant(stage)), replace(SPEC, generation=1), float("inf"))
 
 
 def _check_ensure(record: Record, spec: InstanceSpec, age_s: float) -> None:

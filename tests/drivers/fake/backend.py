@@ -11,9 +11,7 @@ from pathlib import Path
 from drivers.base import Image, InstanceSpec, Power
 from drivers.fake.driver import open_fake
 from drivers.fake.world import forget, world
-from tests.drivers.contract import Backend
-
-CAN = frozenset({"guest", "polite_stop", "addresses", "refuses_stale"})
+from tests.drivers.contract import POWERS, Backend
 
 
 def make_image(folder: Path, content: bytes = b"a small image " * 64) -> Image:
@@ -74,7 +72,7 @@ def fake_backend(uri: str, folder: Path) -> Iterator[Backend]:
             boots=there.boots,
             size=size,
             cut=cut,
-            can=CAN,
+            can=frozenset(POWERS),
         )
         assert there.violations == []
     finally:

@@ -24,7 +24,7 @@ from drivers.kubernetes import names
 from drivers.kubernetes.driver import KubernetesDriver, open_kubernetes
 from drivers.kubernetes.quantity import GIB, MIB, quantity
 from drivers.kubernetes.rights import ACCOUNT, NAMESPACE, rbac_manifest
-from tests.drivers.contract import Backend
+from tests.drivers.contract import POWERS, Backend
 from tests.lab.kubernetes.api import Api, Refused
 from tests.lab.kubernetes.rig import Cluster
 from tests.lab.kubernetes.shared import shared_cluster
@@ -181,7 +181,7 @@ def on_a_real_node(folder: Path) -> Iterator[Backend]:
         boots=behind.boots,
         size=behind.size,
         cut=lambda: being_frozen(cluster),
-        can=frozenset({"guest", "polite_stop", "addresses", "refuses_stale"}),
+        can=frozenset(POWERS),
         timeout_s=60,
         pause_s=0.2,
     )

@@ -24,7 +24,7 @@ from drivers.base import Driver, Image, InstanceSpec, Power
 from drivers.libvirt.connection import start_event_loop
 from drivers.libvirt.driver import LibvirtDriver, open_libvirt
 from drivers.libvirt.options import Options
-from tests.drivers.contract import Backend
+from tests.drivers.contract import POWERS, USUAL, Backend
 from tests.drivers.libvirt.folder_pool import FolderPool
 from tests.lab import rig
 from tests.lab.needs import require_lab
@@ -83,7 +83,7 @@ def in_process(folder: Path) -> Iterator[Backend]:
             make_spec=lambda **fields: spec_of(image, host, arch, fields),
             kill=lambda id_: kill(behind, id_),
             undefine=lambda id_: undefine(behind, id_),
-            can=frozenset({"refuses_stale", "polite_stop"}),
+            can=USUAL,
         )
     finally:
         behind.close()
@@ -129,7 +129,7 @@ def in_qemu(folder: Path) -> Iterator[Backend]:
             boots=boots,
             size=lambda id_: size(behind, id_),
             cut=host.being_cut,
-            can=frozenset({"guest", "polite_stop", "addresses", "refuses_stale"}),
+            can=frozenset(POWERS),
             timeout_s=90,
             pause_s=0.25,
         )
