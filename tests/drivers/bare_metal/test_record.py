@@ -204,6 +204,17 @@ def test_every_end_of_a_run_leaves_the_machine_without_work_and_never_loses_whos
                 assert whole or after.quarantine is not None, "a machine that is not clean is free"
 
 
+@pytest.mark.parametrize("step", [Step.INSPECT, Step.WIPE])
+def test_what_operators_asked_for_is_due_again_where_its_run_was_cut_off_and_not_where_it_failed(step: Step) -> None:
+    asked = {step.value: 1}
+    due, served = to_tend(Record(), asked, float("inf"))
+    assert due is step
+    run = begun(served, Work(RUN, step))
+    assert to_tend(ended(run, RUN, None, {}, whole=False), asked, float("inf"))[0] is step
+    assert to_tend(ended(run, RUN, WHY, {}, whole=False), asked, float("inf"))[0] is None
+    assert to_tend(ended(run, RUN, None, {}, whole=True), asked, float("inf"))[0] is None
+
+
 def test_a_machine_that_was_given_back_while_it_was_set_up_is_wiped() -> None:
     record = begun(Record(), Work(RUN, Step.PROVISION), claimed(SPEC))
     assert to_remove(record, MINE, 0.0) is Do.GIVE_BACK
