@@ -155,6 +155,17 @@ def test_a_disk_that_can_neither_be_written_nor_wiped(play: Play, server: Server
 
 
 @pytest.mark.slow
+def test_a_disk_that_does_not_hold_what_was_written_to_it(play: Play, server: Server, tmp_path: Path) -> None:
+    with server.with_stuck_byte(2 * MIB):
+        failed = play("provision.yml", server, **_raw(tmp_path, b"\x5a" * 8 * MIB))
+    assert (failed.status, failed.code) == (2, "readback_mismatch"), failed.output
+    assert server.holds(b"\x5a" * 512), "it was written"
+    with server.disk.open("rb") as disk:
+        assert disk.read(MIB) == bytes(MIB), "what is not whole could start"
+    assert not server.on
+
+
+@pytest.mark.slow
 def test_a_disk_that_cannot_be_wiped_is_named_and_the_others_are_wiped(play: Play, server: Server) -> None:
     with server.with_broken_disk(and_a_good_one=64 * MIB):
         with server.second.open("r+b") as disk:

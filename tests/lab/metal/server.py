@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -203,6 +204,24 @@ class Server:
             self.renew()
             self.second.unlink(missing_ok=True)
             self.host.run("sh", "-c", f"kill $(cat {socket}.pid)")
+
+    @contextmanager
+    def with_stuck_byte(self, at: int, value: int = 0) -> Iterator[None]:
+        """Whatever is written to that place of its disk, a moment later it holds that value again."""
+        over = threading.Event()
+
+        def hold() -> None:
+            with self.disk.open("r+b", buffering=0) as disk:
+                while not over.wait(0.01):
+                    os.pwrite(disk.fileno(), bytes([value]), at)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     @property
     def _console(self) -> Path:
