@@ -36,6 +36,7 @@ POWERS = {
     "unstarted": "an instance can be made without ever being on",
     "marks": "what is there bears its owner's mark and its id, so that others see whose it is, and its absence is the backend's to tell",
     "notices": "it tells of what others do",
+    "goes_alone": "an instance that was told to go while it was being made needs no second word, as the controller would give",
     "reads_first": "images are checked before `ensure` returns; else what is made of them fails later",
 }
 USUAL = frozenset(POWERS) - {"guest", "addresses"}

@@ -123,6 +123,7 @@ class Bmc:
             yield
         finally:
             machine.ip("-n", self.rack.name, "address", "add", f"{self.address}/24", "dev", "rack")
+            self.await_ready()  # who asked meanwhile still believes for a moment that there is nobody
 
     @contextmanager
     def with_another_certificate(self) -> Iterator[None]:
