@@ -35,7 +35,7 @@ quick: setup ## the tests that need no hypervisor
 real: setup kubernetes ## those on real libvirt, QEMU and Kubernetes, which need root
 	@scripts/test real
 
-long: setup ## a quarter of an hour: a Debian machine becomes a hypervisor, runs a guest and is patched, all under emulation
+long: setup ## the better part of an hour, all under emulation: a machine becomes a hypervisor and is patched, another's every step is killed
 	@scripts/test long
 
 static: setup ## the part of `check` that runs nothing

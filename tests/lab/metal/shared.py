@@ -27,11 +27,11 @@ class DiskImage:
 
 @cache
 def shared_rig() -> rig.Rig:
-    """Two servers, off; the second speaks IPMI, too. Who makes a part fail mends it before the test ends, and renews the servers."""
+    """Four servers, off; the second speaks IPMI, too. Who makes a part fail mends it before the test ends, and renews the servers."""
     require_metal()
     folder = Path(tempfile.mkdtemp(prefix="ct-metal-", dir="/tmp"))
     tied.tie(folder, "tests.lab.metal", "metal.json")
-    made = rig.up(folder, (Hardware(), Hardware(ipmi=True)))
+    made = rig.up(folder, (Hardware(), Hardware(ipmi=True), Hardware(), Hardware()))
     atexit.register(rig.down, made)
     return made
 
