@@ -173,9 +173,10 @@ class BareMetalDriver:
         """Put the run on record, which only one controller can, and start it."""
         journal, foreman = self._journal_of(), self._foreman()
         work, whose = Work(journal.new_id(), step), tenant or record.tenant
-        machine = identified(self._look(), record)
+        seen = self._look()
         if spec is not None and step is Step.PROVISION:
-            refuse(spec, self._host(machine, record).name)
+            refuse(spec, self._host(seen, record).name)
+        machine = identified(seen, record)
         if step in WITHIN_S and whose is not None:
             order = self._order_within(work, machine, whose, spec)
         else:
