@@ -45,9 +45,9 @@ def test_every_deadline_is_described_with_its_default() -> None:
             assert not name.endswith("_s") or f"`{name}` {value}" in README.replace("\n", " "), name
 
 
-def test_every_module_and_role_is_used() -> None:
+def test_every_action_and_role_is_used() -> None:
     text = "".join(path.read_text() for path in PLAYBOOKS.rglob("*.yml"))
-    for path in (PLAYBOOKS / "library").glob("metal_*.py"):
+    for path in (PLAYBOOKS / "action_plugins").glob("*.py"):
         assert f"{path.stem}:" in text, path
         assert path.read_text().startswith(f'"""{path.stem}: ')
     for role in ROLES:

@@ -21,7 +21,7 @@ def bare() -> dict[str, str]:
 
 def environment(private: Path, playbooks: Path, number: int) -> dict[str, str]:
     """For Ansible: `number` comes back with each of its events. All that Ansible leaves lying about is in the private folder."""
-    plugins = {f"ANSIBLE_{kind}_PLUGINS": str(playbooks / "plugins" / kind.lower()) for kind in _PLUGINS}
+    plugins = {f"ANSIBLE_{kind}_PLUGINS": str(playbooks / f"{kind.lower()}_plugins") for kind in _PLUGINS}
     return {
         **bare(),
         **plugins,

@@ -4,8 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ansible.module_utils.metal import ATTEMPT, WITHIN, Result, attempt_of, failed, run
-
+from drivers.bare_metal.action import ATTEMPT, WITHIN, Action, Params, Result, attempt_of, failed
 from drivers.bare_metal.inspection import fixed_disks, labels
 from drivers.bare_metal.remote import Ramdisk, ramdisk_of
 from drivers.errors import DeadlinePassed, DriverError, WipeFailed
@@ -14,17 +13,21 @@ MOST = 16  # at once
 METHODS = {"methods": {"type": "list", "elements": "str", "choices": ["secure", "discard", "overwrite", "ends"], "required": True}}
 
 
-def act(params: dict) -> Result:
-    attempt = attempt_of(params)
-    ramdisk, disks = ramdisk_of(attempt), fixed_disks(attempt.alive or {})
-    deadline = time.monotonic() + params["within_s"]
-    with ThreadPoolExecutor(MOST) as pool:  # a disk is as quick beside others as alone
-        results = list(pool.map(lambda disk: _wipe(ramdisk, disk, params["methods"], deadline), disks))
-    bad = [one for one in results if not one["verified"]]
-    if not bad:
-        return {"changed": bool(disks), "disks": results}
-    details = " ".join(f"{one['disk']}: {one['detail']}" for one in bad)
-    return {**failed(WipeFailed(disks=labels([{**one, "name": one["disk"]} for one in bad]), detail=details)), "disks": results}
+class ActionModule(Action):
+    arguments = {**ATTEMPT, **METHODS, **WITHIN}
+    would = {"changed": True, "disks": []}
+
+    def act(self, params: Params) -> Result:
+        attempt = attempt_of(params)
+        ramdisk, disks = ramdisk_of(attempt), fixed_disks(attempt.alive or {})
+        deadline = time.monotonic() + params["within_s"]
+        with ThreadPoolExecutor(MOST) as pool:  # a disk is as quick beside others as alone
+            results = list(pool.map(lambda disk: _wipe(ramdisk, disk, params["methods"], deadline), disks))
+        bad = [one for one in results if not one["verified"]]
+        if not bad:
+            return {"changed": bool(disks), "disks": results}
+        details = " ".join(f"{one['disk']}: {one['detail']}" for one in bad)
+        return {**failed(WipeFailed(disks=labels([{**one, "name": one["disk"]} for one in bad]), detail=details)), "disks": results}
 
 
 def _wipe(ramdisk: Ramdisk, disk: Any, methods: list[str], deadline: float) -> dict[str, Any]:
@@ -36,11 +39,3 @@ def _wipe(ramdisk: Ramdisk, disk: Any, methods: list[str], deadline: float) -> d
     except DriverError as error:
         return {**told, "method": "", "seconds": 0, "verified": False, "detail": str(error.reason.params.get("detail", error))}
     return {**told, "method": done["method"], "seconds": done["seconds"], "verified": True}
-
-
-def look(params: dict) -> Result:
-    return {"changed": True, "disks": []}
-
-
-if __name__ == "__main__":
-    run({**ATTEMPT, **METHODS, **WITHIN}, act, look=look)

@@ -1,0 +1,15 @@
+"""metal_boot: have a machine boot once from the network, the ramdisk's CD or its disk, and see that its BMC keeps to it."""
+
+from drivers.bare_metal.action import ATTEMPT, BMC, SOURCE, Action, Params, Result, attempt_of, bmc_of
+from drivers.bare_metal.attempt_start import boot_from
+from drivers.bare_metal.machine import Source
+
+
+class ActionModule(Action):
+    arguments = {**BMC, **SOURCE, **ATTEMPT}
+
+    def act(self, params: Params) -> Result:
+        source = Source(params["source"])
+        with bmc_of(params) as bmc:
+            boot_from(bmc, source, attempt_of(params) if source is Source.CD else None)
+        return {"changed": True}
