@@ -78,9 +78,8 @@ class EndpointLoop:
         while not self._ending.wait(_IDLE_S):
             try:
                 for endpoint in self._database.run(lambda conn: self._pick(conn, lease)):
-                    if endpoint["id"] not in self._under_way:
-                        self._under_way.add(endpoint["id"])
-                        self._pool.submit(self._look, endpoint)
+                    self._under_way.add(endpoint["id"])
+                    self._pool.submit(self._look, endpoint)
             except Exception:
                 log.exception("loop_broke", loop="endpoints")
 
@@ -88,7 +87,7 @@ class EndpointLoop:
         hints, self._hints = self._hints, set()
         if hints:
             fleet.look_now(conn, sorted(hints))
-        return fleet.pick_endpoints(conn, lease_s, 32)
+        return fleet.pick_endpoints(conn, lease_s, 32, list(self._under_way))
 
     def _look(self, endpoint: Row) -> None:
         try:

@@ -195,25 +195,27 @@ def retire_endpoint(conn: Connection, endpoint_id: str) -> None:
     )
 
 
-def pick_endpoints(conn: Connection, lease_s: float, limit: int) -> Sequence[Row]:
-    """Take endpoints that are due for a look; nobody else takes them before the lease runs out."""
+def pick_endpoints(conn: Connection, lease_s: float, limit: int, but: Sequence[str] = ()) -> Sequence[Row]:
+    """Take endpoints that are due for a look, `but` those; nobody else takes them before the lease runs out."""
     return sql.rows(
         conn,
         "UPDATE endpoints e SET leased_until = now() + make_interval(secs => :lease)"
         " WHERE id IN (SELECT id FROM endpoints WHERE due_at <= now() AND (leased_until IS NULL OR leased_until < now())"
-        "              ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED)"
+        "              AND id <> ALL(CAST(:but AS uuid[])) ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED)"
         " RETURNING id, name, driver, uri, options, credentials, pool_id, state, reason",
         lease=lease_s,
         limit=limit,
+        but=list(but),
     )
 
 
 def endpoint_seen(conn: Connection, endpoint_id: str, state: str, reason: str | None, again_s: float) -> None:
-    """Record how a look at an endpoint went and when the next is due."""
+    """Record how a look at an endpoint went and when the next is due: at once where one was asked for meanwhile, unless it is silent."""
     sql.run(
         conn,
         "UPDATE endpoints SET since = CASE WHEN state = :state THEN since ELSE now() END, state = :state, reason = CAST(:reason AS jsonb),"
-        " due_at = now() + make_interval(secs => :again), leased_until = NULL WHERE id = CAST(:id AS uuid)",
+        " due_at = CASE WHEN leased_until IS NULL AND :state <> 'unreachable' THEN due_at ELSE now() + make_interval(secs => :again) END,"
+        " leased_until = NULL WHERE id = CAST(:id AS uuid)",
         id=endpoint_id,
         state=state,
         reason=reason,
@@ -222,7 +224,7 @@ def endpoint_seen(conn: Connection, endpoint_id: str, state: str, reason: str | 
 
 
 def look_now(conn: Connection, ids: Sequence[str]) -> None:
-    """Make endpoints due at once."""
+    """Make endpoints due at once; one that is just looked at, afterwards once more, as what that look saw may be older than this."""
     sql.run(conn, "UPDATE endpoints SET due_at = now(), leased_until = NULL WHERE id = ANY(CAST(:ids AS uuid[]))", ids=list(ids))
 
 

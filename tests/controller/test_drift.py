@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from controller.config import Settings
 from controller.model import views
 from controller.model.identity import Role
 from controller.reconcile.housekeeping import HousekeepingLoop
+from controller.store import fleet as fleet_store
 from drivers.errors import HostUnreachable, Transient
 from tests.controller.asking import Case, arrived, ask, backend, create, nothing_left, quickly, row_of, running, sound, told
 from tests.controller.fixtures import ROOT, Cloud, submission
@@ -53,6 +55,20 @@ def test_what_somebody_starts_by_hand_is_stopped_again_and_told(cloud: Cloud) ->
     assert row_of(cloud, id_)["state"] == "stopped"
     assert not backend(cloud, id_).live
     assert told(cloud, id_)[-2:] == ["instance.started_by_other", "instance.mended"]
+
+
+def test_who_asks_for_a_look_while_one_is_under_way_gets_another(cloud: Cloud) -> None:
+    running(cloud)
+    pick = partial(fleet_store.pick_endpoints, lease_s=5.0, limit=32)
+    loop = Stepper(cloud).looking()
+    for asked in (False, True):
+        cloud.run(lambda conn: fleet_store.look_now(conn, [row["id"] for row in cloud.rows("SELECT id FROM endpoints")]))
+        (under_way,) = cloud.run(pick)
+        if asked:
+            cloud.run(lambda conn, row=under_way: fleet_store.look_now(conn, [row["id"]]))
+            assert cloud.run(partial(pick, but=[under_way["id"]])) == [], "its own controller waits for the look to end"
+        loop.look(under_way)
+        assert len(cloud.run(pick)) == asked
 
 
 def test_drift_is_told_once_although_mending_takes_many_tries(cloud: Cloud) -> None:
