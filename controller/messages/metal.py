@@ -105,6 +105,10 @@ METAL: dict[str, tuple[str, str]] = {
         "The playbook was interrupted: {detail} It is begun again from its start.",
         "playbook 执行被中断：{detail} 系统将从头重新执行。",
     ),
+    "wipe_interrupted": (
+        "Clearing its disks was interrupted {times} times: see to memory and disk of the controller's machine, then wipe it again.",
+        "清除磁盘已被中断 {times} 次：请检查控制器所在机器的内存与磁盘，然后重新清除。",
+    ),
     "run_too_large": (
         "The playbook was ended because it left more than {bytes} bytes in its temporary folder. Look at what its last task was given.",
         "playbook 的临时目录超过 {bytes} 字节，已被终止。请检查其最后一个任务处理的数据。",

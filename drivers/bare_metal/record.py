@@ -20,6 +20,8 @@ LEASE_S: Final = 20.0
 """A run that was not confirmed for so long is no longer running anywhere."""
 WIPES: Final = 3
 """So often a wipe is begun that fails for another reason than the disk, before the machine goes into quarantine."""
+CUTS: Final = 5
+"""So often a wipe is begun that is cut off while its controller is there (no memory for it, no disk), before the machine goes there, too."""
 
 
 class Step(StrEnum):
@@ -44,7 +46,8 @@ class Stage(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """Whose the machine is. `generation`, `build`, `reboots`: the last that hold, or of the try that failed. `reason`: why its last step
-    failed. `tries`: wipes that failed. `hypervisor`: the pool that the system is to join as one; `endpoint`: as what it has.
+    failed. `tries`: wipes that failed; `cuts`: that were cut off. `hypervisor`: the pool that the system is to join as one; `endpoint`: as what
+    it has.
     `cut_at`: the generation that held when its power was cut from outside, which switches it on no more.
     """
 
@@ -59,6 +62,7 @@ class Tenant:
     host_key: str = ""
     disk: str = ""
     tries: int = 0
+    cuts: int = 0
     hypervisor: str = ""
     endpoint: str = ""
     cut_at: int = 0
@@ -245,11 +249,21 @@ def _wiped(record: Record, reason: Reason | None, whole: bool) -> Record:
     if whole:
         return replace(record, tenant=None, quarantine=None)
     if reason is None:
-        return record  # cut off: begun anew by whoever comes next
+        return _cut_short(record)
     tries = record.tenant.tries + 1 if record.tenant else WIPES
     if record.tenant is None or tries >= WIPES or reason.code in ("wipe_failed", "write_error"):
         return replace(record, tenant=None, quarantine=reason)
     return replace(record, tenant=replace(record.tenant, tries=tries))
+
+
+def _cut_short(record: Record) -> Record:
+    """A wipe was cut off, and is begun anew by whoever comes next; not without end."""
+    if record.tenant is None:
+        return record
+    cuts = record.tenant.cuts + 1
+    if cuts >= CUTS:
+        return replace(record, tenant=None, quarantine=Reason("wipe_interrupted", {"times": cuts}))
+    return replace(record, tenant=replace(record.tenant, cuts=cuts))
 
 
 def _set_up(record: Record, step: Step, reason: Reason | None, result: Mapping[str, Any], whole: bool) -> Record:

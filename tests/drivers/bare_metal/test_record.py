@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from drivers.bare_metal.record import (
+    CUTS,
     LEASE_S,
     WIPES,
     Do,
@@ -251,6 +252,19 @@ def test_a_disk_that_can_not_be_cleared_is_quarantine_at_once_and_other_trouble_
         assert record.tenant is not None
         assert (record.tenant.tries, record.quarantine) == (number, None)
     assert ended(record, RUN, silent, {}, whole=False) == Record({"cpus": 4}, quarantine=silent)
+
+
+def test_a_wipe_that_is_always_cut_off_is_begun_anew_and_not_without_end() -> None:
+    record = Record({"cpus": 4}, tenant(Stage.WIPING), Work(RUN, Step.WIPE))
+    for number in range(1, CUTS):
+        cut = ended(record, RUN, None, {}, whole=False)
+        assert cut.tenant == replace(tenant(Stage.WIPING), cuts=number)
+        assert to_remove(cut, MINE, 0.0) is Do.WIPE
+        record = begun(cut, Work(RUN, Step.WIPE))
+    assert ended(record, RUN, None, {}, whole=True) == Record({"cpus": 4})
+    given_up = ended(record, RUN, None, {}, whole=False)
+    assert given_up == Record({"cpus": 4}, quarantine=Reason("wipe_interrupted", {"times": CUTS}))
+    assert state(given_up) is State.QUARANTINED
 
 
 def test_a_machine_in_quarantine_is_given_to_nobody_until_it_is_clean_or_trusted() -> None:
