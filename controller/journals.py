@@ -44,7 +44,7 @@ class DatabaseJournal:
 
         return self._database.run(work)
 
-    def confirm(self, run_id: str, progress: Mapping[str, Any]) -> bool:
+    def confirm(self, run_id: str, progress: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return self._database.run(lambda conn: machines.confirm(conn, self._endpoint_id, run_id, progress))
 
     def keep_run(self, run: Mapping[str, Any]) -> None:

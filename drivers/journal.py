@@ -53,8 +53,8 @@ class Journal(Protocol):
         """
         ...
 
-    def confirm(self, run_id: str, progress: Mapping[str, Any]) -> bool:
-        """Say that the run of that id goes on here; False where it isn't the one on record any more, so that it must end."""
+    def confirm(self, run_id: str, progress: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Say that the run of that id goes on here; the document, or None where that run isn't on record any more, so that it must end."""
         ...
 
     def keep_run(self, run: Mapping[str, Any]) -> None:

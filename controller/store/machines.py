@@ -81,17 +81,17 @@ def write(conn: Connection, endpoint_id: str, document: Mapping[str, Any], versi
     return written == 1
 
 
-def confirm(conn: Connection, endpoint_id: str, run_id: str, progress: Mapping[str, Any]) -> bool:
-    """Say that the run on record goes on; False where it isn't that one."""
-    touched = sql.run(
+def confirm(conn: Connection, endpoint_id: str, run_id: str, progress: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Say that the run on record goes on; the document, or None where it isn't that one."""
+    found: Mapping[str, Any] | None = sql.scalar(
         conn,
         "UPDATE machines SET confirmed_at = clock_timestamp(), progress = CAST(:progress AS jsonb)"
-        " WHERE endpoint_id = CAST(:id AS uuid) AND document->'work'->>'run_id' = :run",
+        " WHERE endpoint_id = CAST(:id AS uuid) AND document->'work'->>'run_id' = :run RETURNING document",
         id=endpoint_id,
         run=run_id,
         progress=orjson.dumps(progress).decode(),
     )
-    return touched == 1
+    return found
 
 
 def ask(conn: Connection, endpoint_id: str, what: str, user_id: str) -> None:

@@ -105,10 +105,9 @@ class Foreman:
             self.clear(job.run_id)
             job.tell()
             return
-        record = Record.of(job.journal.read().document)
-        given_back = record.tenant is not None and record.tenant.stage is Stage.WIPING and job.step is not Step.WIPE
         progress = progress_of(view, attempts.found(self.depot_folder, job.run_id))
-        if given_back or not job.journal.confirm(job.run_id, progress):
+        document = job.journal.confirm(job.run_id, progress)
+        if document is None or _given_back(Record.of(document), job.step):
             self._workshop.cancel(job.run_id)
             return
         self._confirmed[job.run_id] = time.monotonic()
@@ -135,6 +134,11 @@ class Foreman:
                 break
         if new.quarantine is not None and new.quarantine != old.quarantine:
             job.journal.say("machine.quarantined", why=new.quarantine.code, **new.quarantine.params)
+
+
+def _given_back(record: Record, step: Step) -> bool:
+    """Whether what the run does is for somebody who has left meanwhile."""
+    return record.tenant is not None and record.tenant.stage is Stage.WIPING and step is not Step.WIPE
 
 
 def foreman_at(workplace: Workplace) -> Foreman:

@@ -88,16 +88,16 @@ def test_of_many_that_begin_at_once_one_does(cloud: Cloud, endpoint: str) -> Non
 
 
 def test_a_run_is_confirmed_as_long_as_it_is_the_one_on_record(cloud: Cloud, journal: DatabaseJournal) -> None:
-    assert not journal.confirm("run-1", {})
+    assert journal.confirm("run-1", {}) is None
     journal.write(work("run-1"), 0, None)
     cloud.run(lambda conn: sql.run(conn, "UPDATE machines SET confirmed_at = now() - interval '1 hour'"))
     assert journal.read().age_s > 3599
-    assert journal.confirm("run-1", {"percent": 7})
+    assert journal.confirm("run-1", {"percent": 7}) == work("run-1")
     entry = journal.read()
     assert entry.age_s < 60
     assert entry.progress == {"percent": 7}
     journal.write(work("run-2"), entry.version, None)
-    assert not journal.confirm("run-1", {})
+    assert journal.confirm("run-1", {}) is None
     assert journal.read().progress == {}, "of the run before"
 
 
