@@ -91,6 +91,7 @@ ADVICE: Mapping[str, str] = {
     "result_unreadable": "Ask anew; if it stays, report the playbook.",
     "run_cancelled": "Nothing; ask anew when it is wanted.",
     "run_interrupted": "Nothing; it is begun again. If it stays: memory and disk of the controller's machine.",
+    "wipe_interrupted": "See to memory and disk of the controller's machine; then `chutian machine wipe NAME`.",
     "run_too_large": "Look at what the run's last task was given, and at what it printed.",
     "depot_unreachable": "Start the depot (`python -m drivers.bare_metal.depot`); look at the way from the provisioning network to it.",
     "boot_device_ignored": "Look at the boot order in the machine's setup; update the BMC; boot by CD instead of network, or the reverse.",

@@ -21,7 +21,7 @@ LEASE_S: Final = 20.0
 WIPES: Final = 3
 """So often a wipe is begun that fails for another reason than the disk, before the machine goes into quarantine."""
 CUTS: Final = 5
-"""So often a wipe is begun that is cut off while its controller is there (no memory for it, no disk), before the machine goes there, too."""
+"""So often a wipe is begun that is cut off while its controller is there (no memory for it, no disk), before it goes there, too."""
 
 
 class Step(StrEnum):
@@ -46,9 +46,8 @@ class Stage(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """Whose the machine is. `generation`, `build`, `reboots`: the last that hold, or of the try that failed. `reason`: why its last step
-    failed. `tries`: wipes that failed; `cuts`: that were cut off. `hypervisor`: the pool that the system is to join as one; `endpoint`: as what
-    it has.
-    `cut_at`: the generation that held when its power was cut from outside, which switches it on no more.
+    failed. `tries`: wipes that failed; `cuts`: that were cut off. `hypervisor`: the pool that the system is to join as one; `endpoint`: as
+    what it has. `cut_at`: the generation that held when its power was cut from outside, which switches it on no more.
     """
 
     instance_id: str
