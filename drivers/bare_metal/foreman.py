@@ -30,7 +30,8 @@ from drivers.journal import Journal, Workplace
 _EVERY_S: Final = 1.0
 _A_PART: Final = 10  # percent of what takes long: so often it is told, though the task is the same
 _GRACE_S: Final = 5.0  # for so long after it was last confirmed a run may go on
-_MIB: Final = 1 << 20
+_KEPT_S: Final = 7 * 86400.0
+"""So long what a run left is kept on disk where its controller could not write down how it ended; the ledger knows as much."""
 _log = logging.getLogger(__name__)
 
 
@@ -61,6 +62,8 @@ class Foreman:
             workplace.folder / "runs", workplace.playbooks, workplace.at_once, lambda _: self._news.set(), self._may_go_on
         )
         self._workshop.sweep()
+        for run_id in self._workshop.ended_before(time.time() - _KEPT_S):
+            self.clear(run_id)
         threading.Thread(target=self._forever, name="foreman", daemon=True).start()
 
     def begin(self, job: Job, order: Order) -> None:

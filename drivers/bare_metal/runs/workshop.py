@@ -175,6 +175,11 @@ class Workshop:
                 found.append(run.name)
         return tuple(sorted(found))
 
+    def ended_before(self, moment: float) -> tuple[str, ...]:
+        """Runs that had ended by then (seconds since 1970) and are not forgotten."""
+        views = [folder.look(run) for run in self._runs.iterdir()]
+        return tuple(sorted(view.run_id for view in views if view and view.state.ended and (view.ended or 0.0) < moment))
+
     def close(self) -> None:
         """End all runs, and wait until they have ended: interrupted. Those that wait were never begun. A second time nothing happens."""
         with self._lock:
