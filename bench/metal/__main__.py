@@ -5,7 +5,8 @@ behind a real Redfish BMC; a controller process sets it up by its playbooks, and
 turns, so that a busy moment of this machine meets both. What is compared is the time from the request (or the first command) to the end of
 each phase; shown are medians.
 
-`--flight N`: the memory of a controller that sets up N machines at once, which are simulated: BMCs that answer, playbooks that only wait.
+`--flight N`: the memory of a controller that sets up N machines at once, which are simulated: BMCs that answer, playbooks that only wait;
+`--at-once M` of their runs have their turn.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tests.lab.metal import shared
 def main(arguments: list[str] | None = None) -> int:
     """Measure and show; 0 where every aim is met."""
     given = _options(arguments)
-    rows = _in_flight(given.flight) if given.flight else _beside(given.rounds)
+    rows = _in_flight(given.flight, given.at_once) if given.flight else _beside(given.rounds)
     if given.json:
         save(given.json, rows)
     return 0 if all(row.met() is not False for row in rows) else 1
@@ -33,6 +34,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.metal", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=2, help="of each side, in turns")
     parser.add_argument("--flight", type=int, default=0, metavar="N", help="measure memory with so many machines being set up")
+    parser.add_argument("--at-once", type=int, default=8, metavar="M", help="of these, so many have their turn (the setting metal_runs)")
     parser.add_argument("--json", type=Path, help="write the keyed numbers here")
     return parser.parse_args(arguments)
 
@@ -67,14 +69,18 @@ def _phase(phase: str, mine: list[Phases], theirs: list[Phases]) -> list[Row]:
     ]
 
 
-def _in_flight(machines: int) -> list[Row]:
-    before, during = flight.measure(machines)
+def _in_flight(machines: int, at_once: int) -> list[Row]:
+    before, during = flight.measure(machines, at_once)
+    whole = during.controller + during.runs + during.database
     rows = [
-        Row("controller before, resident", before, "MiB", "idle_mib"),
-        Row(f"controller with {machines} machines being set up", during, "MiB", "in_flight_mib"),
-        Row("for each machine", (during - before) * 1024 / machines, "KiB", "in_flight_kib_each"),
+        Row("controller before, resident", before.controller, "MiB", "idle_mib"),
+        Row(f"controller with {machines} runs in flight", during.controller, "MiB", "in_flight_mib"),
+        Row("for each run", (during.controller - before.controller) * 1024 / machines, "KiB", "in_flight_kib_each"),
+        Row(f"processes of the {during.at_work} runs that have their turn", during.runs, "MiB", "runs_mib"),
+        Row("PostgreSQL", during.database, "MiB", "database_mib"),
+        Row("all of it", whole, "MiB", "whole_mib"),
     ]
-    print(show(f"{machines} simulated machines", rows), flush=True)
+    print(show(f"{machines} simulated machines: BMCs that carry nothing out, a playbook that waits", rows), flush=True)
     return rows
 
 

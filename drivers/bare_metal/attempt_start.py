@@ -29,8 +29,7 @@ def offer(bmc: Bmc, folder: Path, url: str, machine: str, source: Source, macs: 
 
     Raises DepotUnreachable, InvalidSpec, and what the BMC raises.
     """
-    ports = macs or [nic.mac for nic in bmc.machine().nics]
-    attempt = begin(folder, url, machine, ports, identity)
+    attempt = begin(folder, url, machine, macs or bmc.ports(), identity)
     try:
         if source is Source.NETWORK:
             offer_by_network(attempt)

@@ -26,6 +26,10 @@ class Bmc(Protocol):
         """All that it says: by Redfish about a dozen requests, more with many disks."""
         ...
 
+    def ports(self) -> tuple[str, ...]:
+        """The MACs of its network ports, where it knows any: by Redfish a request for each port and two more."""
+        ...
+
     def power(self) -> HostPower:
         """Whether the machine is on; unknown while it changes. One request."""
         ...

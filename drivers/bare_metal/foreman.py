@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import functools
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -57,10 +59,8 @@ class Foreman:
         self._jobs: dict[str, Job] = {}
         self._confirmed: dict[str, float] = {}
         self._told: dict[str, tuple[Any, ...]] = {}
-        self._news = threading.Event()
-        self._workshop = Workshop(
-            workplace.folder / "runs", workplace.playbooks, workplace.at_once, lambda _: self._news.set(), self._may_go_on
-        )
+        self._news: queue.SimpleQueue[str] = queue.SimpleQueue()  # of runs
+        self._workshop = Workshop(workplace.folder / "runs", workplace.playbooks, workplace.at_once, self._news.put, self._may_go_on)
         self._workshop.sweep()
         for run_id in self._workshop.ended_before(time.time() - _KEPT_S):
             self.clear(run_id)
@@ -71,7 +71,7 @@ class Foreman:
         self._confirmed[job.run_id] = time.monotonic()
         self._jobs[job.run_id] = job
         self._workshop.start(order)
-        self._news.set()
+        self._news.put(job.run_id)
 
     def over(self, run_id: str) -> bool:
         """Whether this run was this controller's, and has ended with what the controller was before it was started again."""
@@ -89,14 +89,26 @@ class Foreman:
         return time.monotonic() - self._confirmed.get(run_id, 0.0) < _GRACE_S
 
     def _forever(self) -> None:
+        """Attend to runs of which there is news, and to all every so often."""
+        all_at = 0.0
         while True:
-            self._news.wait(_EVERY_S)
-            self._news.clear()
-            for job in list(self._jobs.values()):
+            fresh = self._fresh(max(all_at - time.monotonic(), 0.0))
+            if time.monotonic() >= all_at:
+                fresh, all_at = set(self._jobs), time.monotonic() + _EVERY_S
+            for job in [job for run_id, job in list(self._jobs.items()) if run_id in fresh]:
                 try:
                     self._attend(job)
                 except Exception:  # noqa: BLE001  # the database is away: the run ends by itself, unless it comes back soon
                     _log.exception("a run could not be attended to", extra={"run": job.run_id})
+
+    def _fresh(self, within_s: float) -> set[str]:
+        """Runs of which there is news; waits so long for the first."""
+        found = set()
+        with suppress(queue.Empty):
+            found.add(self._news.get(timeout=within_s))
+            while True:
+                found.add(self._news.get_nowait())
+        return found
 
     def _attend(self, job: Job) -> None:
         view = self._workshop.look(job.run_id)

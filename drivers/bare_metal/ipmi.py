@@ -55,6 +55,9 @@ class Ipmi:
             boot = self.boot()
         return reading.machine_of(power, firmware, reading.fields(fru), self._guid(), boot)
 
+    def ports(self) -> tuple[str, ...]:
+        return ()  # not a word for them
+
     def power(self) -> HostPower:
         return reading.power_of(self._run("chassis", "power", "status"))
 

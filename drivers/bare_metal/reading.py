@@ -62,7 +62,7 @@ def machine_of(parts: Parts) -> Machine:
         cpus=_cpus(system, processors),
         memory_mib=_memory(system),
         disks=tuple(_disk(one) for one in parts.drives if _present(one)),
-        nics=tuple(nic for one in parts.nics if (nic := _nic(one)) is not None),
+        nics=nics_of(parts.nics),
         boot=boot_of(system),
         media=tuple(slot_of(one) for one in parts.media),
     )
@@ -154,6 +154,11 @@ def _disk(drive: Json) -> Disk:
         _text(drive, "SerialNumber"),
         _text(drive, "MediaType"),
     )
+
+
+def nics_of(ports: Iterable[Json]) -> tuple[Nic, ...]:
+    """Network ports, but for those without a MAC."""
+    return tuple(nic for one in ports if (nic := _nic(one)) is not None)
 
 
 def _nic(port: Json) -> Nic | None:

@@ -36,6 +36,10 @@ class Redfish:
     def machine(self) -> Machine:
         return reading.machine_of(collect(self._read, self._system))
 
+    def ports(self) -> tuple[str, ...]:
+        found = reading.nics_of(_members(self._read, link(self._read(self._system), "EthernetInterfaces")))
+        return tuple(nic.mac for nic in found)
+
     def power(self) -> HostPower:
         return reading.power_of(self._read(self._system))
 

@@ -72,6 +72,7 @@ Speak = Callable[..., AbstractContextManager[Bmc]]
 def test_a_machine_is_what_it_is(server: Server) -> None:
     with redfish(server) as bmc:
         found = bmc.machine()
+        assert bmc.ports() == (server.mac,)
     assert (found.uuid, found.serial, found.manufacturer, found.model) == (server.uuid, f"SN-{server.name}", "Lab", "L1")
     assert (found.power, found.arch, found.cpus, found.memory_mib) == (
         HostPower.OFF,
@@ -96,6 +97,7 @@ def test_the_only_machine_of_a_bmc_need_not_be_named(server: Server) -> None:
 def test_ipmi_says_little_and_guesses_nothing(server: Server) -> None:
     with ipmi(server) as bmc:
         found = bmc.machine()
+        assert bmc.ports() == ()
     assert (found.power, found.firmware) == (HostPower.OFF, "1.00")
     assert (found.cpus, found.memory_mib, found.disks, found.nics, found.media) == (None, None, (), (), ())
 
