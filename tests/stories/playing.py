@@ -53,6 +53,7 @@ class Desk:
         here = {
             "ansible_host": self.system.server.address,
             "ansible_user": "root",
+            "ansible_python_interpreter": "/usr/bin/python3",
             "ansible_ssh_private_key_file": str(self.system.key),
             "ansible_ssh_common_args": f"-F none -o UserKnownHostsFile={known}",
         }

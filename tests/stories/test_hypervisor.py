@@ -1,11 +1,12 @@
 """A Debian machine becomes a hypervisor of a pool by its playbook, runs a guest for a department, and is patched.
 
-The machine is a guest of the bare-metal lab under emulation, and the department's guest runs within it: a quarter of an hour in all,
-so this is no part of `make real`.
+The machine is a guest of the bare-metal lab under emulation, and the department's guest runs within it: minutes in all, so this is no part
+of `make real`. It starts from an image that has the packages; at the end another one starts from plain Debian and a mirror.
 """
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -19,10 +20,11 @@ from controller.store import embedded
 from tests.api.outside import PLENTY, Cloud, Department
 from tests.api.server import controller
 from tests.lab import debs, tied
-from tests.lab.metal import installed, rig
+from tests.lab.metal import by_hand, installed, rig
 from tests.lab.metal.installed import Installed
+from tests.lab.metal.rig import Rig
 from tests.lab.metal.server import Hardware
-from tests.lab.needs import require_metal
+from tests.lab.needs import CHECKOUT, require_metal
 from tests.stories.conftest import GUESTS, upload
 from tests.stories.playing import Desk
 
@@ -30,7 +32,8 @@ pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.long]
 
 GIB = 1 << 30
 NEEDS = ("libvirt-daemon-system", "libvirt-clients", "qemu-system-x86", "qemu-utils", "dnsmasq-base", "iptables", "nftables", "openssl")
-BOOTS_S = 400  # of a guest within a guest: two layers of emulation
+BOOTS_S = 400  # of a guest within a guest
+SERVER = Hardware(memory_mib=2048, cpus=2, disk=8 * GIB)
 UPDATED = "netbase"
 
 
@@ -43,6 +46,7 @@ class Office:
     system: Installed
     desk: Desk
     packages: Path
+    rack: Rig
 
     @property
     def host(self) -> dict[str, object]:
@@ -70,30 +74,24 @@ def office() -> Iterator[Office]:
     folder.chmod(0o755)
     (folder / "rack").mkdir()
     tied.tie(folder / "rack", "tests.lab.metal", "metal.json")
-    packages = _packages(folder)
-    rack = rig.up(folder / "rack", [Hardware(memory_mib=2048, cpus=2, disk=8 * GIB)])
+    packages = folder / "packages"
+    packages.mkdir()
+    debs.index(packages)
+    rack = rig.up(folder / "rack", [SERVER, SERVER])
     try:
         url = embedded.start(folder)
         with debs.serving(packages, rack.outside) as repository, controller(folder, url, observe_interval_s=3.0) as cloud:
-            system = installed.install(rack.servers[0], folder / "system", repository)
+            system = installed.install(rack.servers[0], folder / "system", repository, "hypervisor")
             _furnish(cloud, folder)
-            made = Office(cloud, cloud.department(PLENTY), system, Desk(folder, cloud, system), packages)
+            made = Office(cloud, cloud.department(PLENTY), system, Desk(folder, cloud, system), packages, rack)
             system.await_login()
             first = made.desk.play("hypervisor.yml", hypervisor_pool="general")
-            assert first.changed > 5
+            assert first.changed == 6, "files, key and request, signature, certificate, what runs, and the endpoint"
             yield made
     finally:
         embedded.stop(folder)
         rig.down(rack)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _packages(folder: Path) -> Path:
-    """What the playbook asks for, in a folder of our own."""
-    subprocess.run([GUESTS / "debian" / "build", folder / "debian.qcow2"], check=True, capture_output=True)
-    status = debs.status_of(folder / "debian.qcow2", folder)
-    shutil.copytree(debs.repository(status, [*NEEDS, "python3-apt"]), folder / "packages")
-    return folder / "packages"
 
 
 def _furnish(cloud: Cloud, folder: Path) -> None:
@@ -179,3 +177,44 @@ def _publish_update(folder: Path) -> None:
     subprocess.run(["dpkg-deb", "-b", work, folder / f"{UPDATED}_99_all.deb"], check=True, capture_output=True)
     shutil.rmtree(work)
     debs.index(folder)
+
+
+def test_a_bridge_takes_over_the_address_and_a_network_of_libvirt_is_on_it(office: Office) -> None:
+    bridge = {"name": "br0", "port": _nic(office.system), "network": "lan"}
+    assert office.desk.play("hypervisor.yml", "--check", hypervisor_pool="general", hypervisor_bridge=bridge).changed == 2
+    assert office.desk.play("hypervisor.yml", hypervisor_pool="general", hypervisor_bridge=bridge).changed == 2, "the bridge, the network"
+    assert _nic(office.system) == "br0"
+    assert "br0" in office.system.run("virsh net-dumpxml lan")
+    assert office.desk.play("hypervisor.yml", hypervisor_pool="general", hypervisor_bridge=bridge).changed == 0
+    office.system.run("test $(virsh net-list --autostart --name | grep -c lan) = 1; ls /etc/systemd/network/05-chutian-br0.netdev")
+
+
+def test_a_bridge_that_nobody_keeps_is_undone(office: Office) -> None:
+    system = office.system
+    port = system.run("ls /sys/class/net/br0/brif").strip()
+    system.run("rm /etc/systemd/network/05-chutian-*; ip link delete br0; networkctl reload; networkctl reconfigure " + port)
+    system.await_login(60)
+    script = (CHECKOUT / "playbooks/roles/hypervisor/files/bridge").read_text()
+    system.run(f"sh -c {shlex.quote(script)} bridge try br1 {port} 20")
+    system.await_login(60)
+    by_hand.until("the bridge", lambda: _nic(system) == "br1", 30)
+    by_hand.until("the NIC alone", lambda: _nic(system) == port, 90)
+    assert "br1" not in system.run("ls /sys/class/net /run/systemd/network /etc/systemd/network")
+
+
+def test_plain_debian_takes_its_packages_from_a_mirror(office: Office, tmp_path: Path) -> None:
+    office.system.server.pull_plug()
+    image = tmp_path / "debian.qcow2"
+    subprocess.run([GUESTS / "debian" / "build", image], check=True, capture_output=True)
+    packages = debs.repository(debs.status_of(image, tmp_path), [*NEEDS, "python3-apt"])
+    with debs.serving(packages, office.rack.outside) as repository:
+        system = installed.install(office.rack.servers[1], tmp_path / "system", repository)
+        system.await_login()
+        desk = Desk(tmp_path, office.cloud, system)
+        assert desk.play("hypervisor.yml", hypervisor_pool="general").changed == 7, "the packages, too"
+        assert desk.play("hypervisor.yml", hypervisor_pool="general").changed == 0
+
+
+def _nic(system: Installed) -> str:
+    """Which has the machine's address."""
+    return system.run(f"ip -4 -o address show | awk '/{system.server.address}/ {{print $2}}'").strip()

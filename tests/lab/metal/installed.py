@@ -59,11 +59,11 @@ class Installed:
             time.sleep(2)
 
 
-def install(server: Server, folder: Path, packages: str) -> Installed:
-    """Write its disk and switch it on; returns before it is up. `packages`: the URL of its apt repository."""
+def install(server: Server, folder: Path, packages: str, guest: str = "debian") -> Installed:
+    """Write its disk and switch it on; returns before it is up. `packages`: the URL of its apt repository; `guest`: what guests/ builds."""
     folder.mkdir(parents=True, exist_ok=True)
-    image, key, host_key = folder / "debian.qcow2", folder / "key", folder / "host-key"
-    subprocess.run([CHECKOUT / "guests/debian/build", image], check=True)
+    image, key, host_key = folder / "image.qcow2", folder / "key", folder / "host-key"
+    subprocess.run([CHECKOUT / "guests" / guest / "build", image], check=True)
     public, host_public = by_hand.new_key(key), by_hand.new_key(host_key)
     size = server.disk.stat().st_size
     subprocess.run(["qemu-img", "convert", "-O", "raw", image, server.disk], check=True)
