@@ -1,7 +1,7 @@
 """Ansible module: folders and small text files as they shall be, all in one call, since each call to a machine takes its time.
 
-A file is replaced as a whole, so that nobody ever reads half of one. With `block` it is only the lines between our two markers that are ours; the
-rest of the file stays as it is. Runs on the machine: nothing but Python and Ansible is there.
+A file is replaced as a whole, so that nobody ever reads half of one. With `block` only the lines between our two markers are ours; the rest
+of the file stays as it is. Runs on the machine, where nothing but Python and Ansible is.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def put_file(path: Path, mode: int, content: str, check: bool) -> bool:
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "w") as file:
             file.write(content)
-        os.chmod(partial, mode)
-        os.replace(partial, path)
+        Path(partial).chmod(mode)
+        Path(partial).replace(path)
     return True
 
 
