@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.long]
 GIB = 1 << 30
 NEEDS = ("libvirt-daemon-system", "libvirt-clients", "qemu-system-x86", "qemu-utils", "dnsmasq-base", "iptables", "nftables", "openssl")
 BOOTS_S = 400  # of a guest within a guest
-SERVER = Hardware(memory_mib=2048, cpus=2, disk=8 * GIB)
+SERVER = Hardware(memory_mib=2048, cpus=2, disk=8 * GIB, hosts_guests=True)
 UPDATED = "netbase"
 
 

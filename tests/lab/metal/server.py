@@ -22,6 +22,12 @@ from tests.lab.rig import Host
 
 BAD = 4 << 20  # where a disk that can't be written fails
 
+CPUS = {
+    False: "<cpu mode='custom' match='exact' check='none'><model>qemu64</model>{topology}</cpu>",
+    True: "<cpu mode='maximum'>{topology}<feature policy='disable' name='la57'/></cpu>",
+}
+TOPOLOGY = "<topology sockets='1' cores='{cpus}' threads='1'/>"
+
 DISK = """\
 <disk type='file' device='disk'>
       <driver name='qemu' type='raw' discard='unmap' detect_zeroes='unmap' cache='unsafe' error_policy='report'/>
@@ -37,7 +43,7 @@ XML = """\
     <entry name='manufacturer'>Lab</entry><entry name='product'>L1</entry><entry name='serial'>SN-{name}</entry>
   </system></sysinfo>
   <features><acpi/><apic/></features>
-  <cpu mode='custom' match='exact' check='none'><model>qemu64</model><topology sockets='1' cores='{cpus}' threads='1'/></cpu>
+  {cpu}
   <clock offset='utc'/>
   <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>
   <devices>
@@ -60,6 +66,7 @@ class Hardware:
     disk: int = 1 << 30  # in bytes; takes no room until it is written
     ipmi: bool = False  # whether its BMC speaks that, too
     uuid: str = ""  # of its firmware; empty: one of its own
+    hosts_guests: bool = False  # a CPU with all that QEMU can emulate: nested paging and AES are what a hypervisor wants
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +265,9 @@ def furnish(server: Server) -> None:
 def _xml(server: Server) -> str:
     made_of = server.hardware
     facts = {"name": server.name, "uuid": server.uuid, "mac": server.mac, "memory": made_of.memory_mib, "cpus": made_of.cpus}
+    cpu = CPUS[made_of.hosts_guests].format(topology=TOPOLOGY.format(cpus=made_of.cpus))
     disk = DISK.format(path=server.disk, device="vda", serial=server.disk_serial)
-    return XML.format(**facts, disk=disk, console=server._console)
+    return XML.format(**facts, disk=disk, cpu=cpu, console=server._console)
 
 
 def _child(element: ET.Element, name: str) -> ET.Element:
