@@ -247,7 +247,7 @@ def test_power_is_the_bmcs_to_switch(machine: Machine, department: Department) -
 @pytest.fixture
 def hypervisor(metal: Cloud, machine: Machine, tmp_path: Path) -> Iterator[tuple[str, World]]:
     """A host on that machine, and its world, which this process shares with the controller."""
-    uri = f"fake://{tmp_path}/world?hosts=1&machines={machine.service.resources[SYSTEM]['UUID']}"
+    uri = f"fake://{tmp_path}/world?hosts=1&machine={machine.service.resources[SYSTEM]['UUID']}"
     machine.service.obeys = True
     machine.turn("On")
     made = machine.operator.ask("POST /v1/endpoints", {"name": f"{machine.name}-hv", "driver": "fake", "uri": uri, "pool": machine.pool})
@@ -340,7 +340,7 @@ def test_a_machine_that_is_an_instance_is_stopped_with_the_host_that_it_is(
     power = f"POST /v1/machines/{machine.name}/power"
     for wanted in ("on", "off"):
         machine.operator.refused(409, "machine_power_is_its", power, {"power": wanted})
-    uri = f"fake://{tmp_path}/world?hosts=1&machines={machine.service.resources[SYSTEM]['UUID']}"
+    uri = f"fake://{tmp_path}/world?hosts=1&machine={machine.service.resources[SYSTEM]['UUID']}"
     (name,) = machine.operator.ask("POST /v1/endpoints", {"name": fresh("hv"), "driver": "fake", "uri": uri, "pool": machine.pool})["hosts"]
     lose(machine, (name, world(uri)))
     fenced(machine, name)
