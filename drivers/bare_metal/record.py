@@ -235,7 +235,8 @@ def ended(record: Record, run_id: str, reason: Reason | None, result: Mapping[st
     if work is None or work.run_id != run_id:
         return record
     idle = replace(record, work=None)
-    if record.tenant is None and reason is None and not whole:  # cut off: what its operators asked for is due again
+    asked = record.tenant is None or work.step is Step.PATCH
+    if asked and reason is None and not whole:  # cut off: what its operators asked for is due again
         return replace(idle, served={**idle.served, work.step.value: max(idle.served.get(work.step.value, 0) - 1, 0)})
     if work.step is Step.INSPECT:
         return replace(idle, inspection=result) if whole else idle

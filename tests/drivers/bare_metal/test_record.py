@@ -205,10 +205,10 @@ def test_every_end_of_a_run_leaves_the_machine_without_work_and_never_loses_whos
                 assert whole or after.quarantine is not None, "a machine that is not clean is free"
 
 
-@pytest.mark.parametrize("step", [Step.INSPECT, Step.WIPE])
+@pytest.mark.parametrize("step", [Step.INSPECT, Step.WIPE, Step.PATCH])
 def test_what_operators_asked_for_is_due_again_where_its_run_was_cut_off_and_not_where_it_failed(step: Step) -> None:
-    asked = {step.value: 1}
-    due, served = to_tend(Record(), asked, float("inf"))
+    asked, whose = {step.value: 1}, replace(tenant(Stage.INSTALLED), hypervisor="east", endpoint="kvm-1")
+    due, served = to_tend(Record(tenant=whose if step is Step.PATCH else None), asked, float("inf"))
     assert due is step
     run = begun(served, Work(RUN, step))
     assert to_tend(ended(run, RUN, None, {}, whole=False), asked, float("inf"))[0] is step
