@@ -46,7 +46,7 @@ def test_four_servers_are_inspected_given_to_a_department_at_once_and_taken_back
     key = tmp_path / "department"
     ids = hall.apply(department, len(servers), ssh_keys=[by_hand.new_key(key)])
     department.member.refused(409, "no_capacity", "POST /v1/requests", halls.asked(department, 1, name="fifth"))
-    hall.operator.until("GET /v1/runs", lambda page: sum(one["state"] == "running" for one in page["items"]) == len(servers))
+    hall.operator.until("GET /v1/runs", lambda page: sum(one["state"] == "running" for one in page["items"]) == len(servers), within_s=60)
     instances = [hall.instance(id_, "active") for id_ in ids]
     assert {one["addresses"][0] for one in instances} == {server.address for server in servers}
     for one in instances:
