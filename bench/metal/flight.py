@@ -70,7 +70,7 @@ def measure(machines: int, at_once: int) -> tuple[Memory, Memory]:
         item = {"kind": "bare_metal", "flavor": "whole", "image": "none", "name": "slow", "count": machines}
         client.post(at("requests"), {"project": "hubei", "reason": "measured", "items": [item]})
         _until(client, "provisioning", machines)
-        while len(client.get(at("runs"), state="running", limit=200)["items"]) < min(at_once, machines):
+        while sum(bool(one["progress"].get("task")) for one in client.pages(at("runs"), state="running")) < min(at_once, machines):
             time.sleep(1)
         return before, _memory(rig)
 
