@@ -38,7 +38,10 @@ def await_power(bmc: Bmc, wanted: HostPower, within_s: float, every_s: float = E
 
 
 def turn(bmc: Bmc, wanted: HostPower, within_s: float, *, force: bool = False, every_s: float = EVERY_S) -> float:
-    """Bring the machine to that power state and prove it; the seconds that it took. Raises as `await_power` and `Bmc.switch`."""
+    """Bring the machine to that power state and prove it; the seconds that it took, 0 where it was there already.
+
+    Raises as `await_power` and `Bmc.switch`.
+    """
     if ensure_power(bmc, wanted, force=force):
         return 0.0
     return await_power(bmc, wanted, within_s, every_s)

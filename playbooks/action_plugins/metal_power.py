@@ -16,5 +16,5 @@ class ActionModule(Action):
 
     def act(self, params: Params) -> Result:
         with bmc_of(params) as bmc:
-            changed = bmc.power() is not HostPower(params["state"])
-            return {"changed": changed, "seconds": turn(bmc, HostPower(params["state"]), params["within_s"], force=params["force"])}
+            seconds = turn(bmc, HostPower(params["state"]), params["within_s"], force=params["force"])
+        return {"changed": seconds > 0, "seconds": seconds}
