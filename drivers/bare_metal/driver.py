@@ -25,6 +25,7 @@ from drivers.bare_metal.orders import WITHIN_S, order_for, order_within, refuse
 from drivers.bare_metal.record import (
     Do,
     Record,
+    Stage,
     Step,
     Tenant,
     Work,
@@ -80,8 +81,9 @@ class BareMetalDriver:
 
     def _seen(self, entry: Entry, record: Record, instance_id: str) -> Observation:
         """A system that is being patched goes on: its power is asked for, as of any that is ready."""
-        ready = record.tenant is not None and record.tenant.ready and record.tenant.instance_id == instance_id
-        return observed(record, instance_id, self._bmc.power() if ready else HostPower.UNKNOWN, entry.progress)
+        tenant = record.tenant
+        installed = tenant is not None and tenant.stage is Stage.INSTALLED and tenant.instance_id == instance_id
+        return observed(record, instance_id, self._bmc.power() if installed else HostPower.UNKNOWN, entry.progress)
 
     def ensure(self, spec: InstanceSpec) -> None:
         entry, record = self._read()
@@ -92,7 +94,7 @@ class BareMetalDriver:
             if self._bmc.power() is HostPower.ON:
                 self._begin(Step.HYPERVISOR, entry, record, replace(record.tenant, reason=None), spec)
             else:
-                self._bmc.switch(Act.ON)
+                self._power(entry, record, record.tenant, spec)
         elif do is Do.POWER and record.tenant is not None:
             self._power(entry, record, record.tenant, spec)
 

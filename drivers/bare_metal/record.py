@@ -156,7 +156,7 @@ def to_ensure(record: Record, spec: InstanceSpec, age_s: float) -> Do:
         return Do.NOTHING
     if tenant is None or tenant.stage is not Stage.INSTALLED or tenant.build != spec.build:
         return Do.PROVISION
-    return Do.POWER if tenant.ready else Do.HYPERVISOR
+    return Do.POWER if tenant.ready or spec.power is Power.STOPPED else Do.HYPERVISOR
 
 
 def to_remove(record: Record, instance_id: str, age_s: float) -> Do:
@@ -177,8 +177,9 @@ def observed(record: Record, instance_id: str, power: HostPower, progress: Mappi
         return Observation(instance_id, Condition.FAILED, tenant.generation, reason=tenant.reason)
     if not tenant.ready and record.work is not None:
         return Observation(instance_id, Condition.BUSY, reason=under_way(record.work, progress), told=True)
-    if not tenant.ready:  # the next step is to be begun, or one that was cut off anew
-        return Observation(instance_id, Condition.STOPPED)
+    if not tenant.ready:  # the next step is to be begun, or one that was cut off anew; but for one whose system is there, and off
+        off = tenant.stage is Stage.INSTALLED and power is HostPower.OFF
+        return Observation(instance_id, Condition.STOPPED, tenant.generation if off else None)
     conditions = {HostPower.ON: Condition.RUNNING, HostPower.OFF: Condition.STOPPED}
     addresses = (tenant.address,) if tenant.address else ()
     return Observation(instance_id, conditions.get(power, Condition.BUSY), tenant.generation, addresses=addresses)

@@ -323,6 +323,9 @@ def test_a_system_becomes_a_hypervisor_after_it_was_set_up_and_is_not_set_up_ane
     assert to_ensure(bad, wanted, 0.0) is Do.HYPERVISOR
     cut = ended(at_work, RUN, None, {}, whole=False)
     assert (cut.tenant, to_ensure(cut, wanted, 0.0)) == (record.tenant, Do.HYPERVISOR)
+    assert to_ensure(record, replace(wanted, power=Power.STOPPED), 0.0) is Do.POWER, "it is not wanted to run at all"
+    stopped = observed(record, MINE, HostPower.OFF, {})
+    assert (stopped.condition, stopped.generation) == (Condition.STOPPED, SPEC.generation)
     good = ended(at_work, RUN, None, {"endpoint": "kvm-01"}, whole=True)
     assert good.tenant is not None
     assert (good.tenant.is_hypervisor, good.tenant.address, state(good)) == (True, "10.0.0.9", State.OCCUPIED)
