@@ -32,7 +32,7 @@ POOL = "servers"
 VIRTUAL = "virtual"  # the pool that the hypervisor joins
 OPERATIONS = "hubei/operations"  # the operators' own project
 HYPERVISOR = "kvm-01"
-SERVERS = (Hardware(), Hardware(), Hardware(), Hardware(memory_mib=2048, cpus=2, disk=4 << 30))
+SERVERS = (Hardware(), Hardware(), Hardware(), Hardware(memory_mib=2048, cpus=2, disk=4 << 30, hosts_guests=True))
 BOOT_BY = ("network", "cd")  # in turn: both ways are shown
 DEPOT_PORT = 8090
 PHASE_S = 900  # of the slowest phase, on the slowest machine
