@@ -92,7 +92,8 @@ class BareMetalDriver:
             self._begin(Step.PROVISION, entry, record, claimed(spec), spec)
         elif do is Do.HYPERVISOR and record.tenant is not None:
             if self._bmc.power() is HostPower.ON:
-                self._begin(Step.HYPERVISOR, entry, record, replace(record.tenant, reason=None), spec)
+                tried = replace(record.tenant, reason=None, generation=spec.generation)
+                self._begin(Step.HYPERVISOR, entry, record, tried, spec)
             else:
                 self._power(entry, record, record.tenant, spec)
         elif do is Do.POWER and record.tenant is not None:

@@ -6,6 +6,7 @@ The same with a real system is in tests/stories.
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,9 @@ def test_what_fails_on_the_system_is_begun_there_again_and_not_from_the_start(
     operations.member.ask(f"POST /v1/instances/{instance['id']}/start")
     twice = [("inspect", "done"), ("provision", "done"), ("hypervisor", "failed"), ("hypervisor", "failed")]
     machine.operator.until("GET /v1/runs", lambda _: _steps(machine) == twice, within_s=60)
+    operations.member.settled_within(instance["id"], "error", 60)
+    time.sleep(3)
+    assert _steps(machine) == twice, "once for each time that it was asked for"
     machine.operator.refused(409, "machine_no_hypervisor", f"POST /v1/machines/{machine.name}/patch")
     operations.member.ask(f"DELETE /v1/instances/{instance['id']}")
     until(operations, instance, "deleted")

@@ -54,6 +54,7 @@ CASES: dict[str, tuple[Any, Any, str]] = {  # by kind: what is expected, what ca
     "moment": (InstanceIn.model_fields["starts_at"].rebuild_annotation(), "2026-12-01T08:00:00", "+08:00"),
     "a_container": (ItemIn, {"flavor": "small", "kind": "container"}, "container"),
     "no_container": (ItemIn, {"flavor": "small"}, "image"),
+    "no_hypervisor": (ItemIn, {"flavor": "small", "image": "debian-12", "hypervisor": "general"}, "bare_metal"),
     "one_probe": (ProbeIn, {"http_path": "/"}, "http_path"),
     "twice": (ContainerIn, {"image": "a/b:1", "ports": [{"name": "a", "port": 1}, {"name": "a", "port": 2}]}, "ports"),
     "crooked": (ContainerIn, {"image": "a/b:1", "volumes": [{"name": "data", "path": "/a/../b", "size_gib": 1}]}, ".."),

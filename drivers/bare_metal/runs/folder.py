@@ -137,6 +137,7 @@ def _log_in(private: Path, login: Login) -> dict[str, Any]:
     return {
         "ansible_host": login.address,
         "ansible_user": "root",
+        "ansible_python_interpreter": "/usr/bin/python3",
         "ansible_ssh_private_key_file": str(key),
         "ansible_ssh_common_args": f"-o UserKnownHostsFile={known} -o IdentitiesOnly=yes",
     }
