@@ -32,7 +32,7 @@ POOL = "servers"
 VIRTUAL = "virtual"  # the pool that the hypervisor joins
 OPERATIONS = "hubei/operations"  # the operators' own project
 HYPERVISOR = "kvm-01"
-SERVERS = (Hardware(), Hardware(), Hardware(), Hardware(memory_mib=2048, cpus=2, disk=4 << 30, hosts_guests=True))
+SERVERS = (Hardware(), Hardware(), Hardware(), Hardware(memory_mib=2048, cpus=2, disk=8 << 30, hosts_guests=True))
 BOOT_BY = ("network", "cd")  # in turn: both ways are shown
 DEPOT_PORT = 8090
 PHASE_S = 900  # of the slowest phase, on the slowest machine
@@ -135,7 +135,7 @@ def _inspect() -> None:
     if unknown:
         tell("the first of them is followed task by task; the others go on at the same time")
         chutian("machine", "inspect", unknown[0], "--yes", "--wait", "--timeout", str(PHASE_S), live=True)
-    _until("inspected", lambda: all(one["reason"] is None for one in _hosts()))
+    _until("inspected", lambda: not any(one["reason"] and one["reason"]["code"] == "machine_uninspected" for one in _hosts()))
     chutian("machine", "show", _machines()[0]["host"], show=True)
     chutian("host", "list", "--pool", POOL, show=True)
 
@@ -171,7 +171,7 @@ def _log_in(instance: Body, host: str) -> None:
 
 def _operations() -> None:
     """What the operators need for machines of their own."""
-    room = ("instances=1,vcpus=2,memory_mib=2048,disk_gib=4", "instances=1 vcpus=2 memory_mib=2048 disk_gib=4")
+    room = ("instances=1,vcpus=2,memory_mib=2048,disk_gib=8", "instances=1 vcpus=2 memory_mib=2048 disk_gib=4")
     ensure("project", OPERATIONS, "project", "create", OPERATIONS, "--description", "The operators themselves", "--auto-approve", room[0])
     demo.once("quota", "set", OPERATIONS, *room[1].split())
     ensure("pool", VIRTUAL, "pool", "create", VIRTUAL, "--zone", "wuhan-1", "--overcommit", "vcpus=4")

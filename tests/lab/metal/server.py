@@ -24,7 +24,7 @@ BAD = 4 << 20  # where a disk that can't be written fails
 
 CPUS = {
     False: "<cpu mode='custom' match='exact' check='none'><model>qemu64</model>{topology}</cpu>",
-    True: "<cpu mode='maximum'>{topology}<feature policy='disable' name='la57'/></cpu>",
+    True: "<cpu mode='maximum'>{topology}<feature policy='disable' name='la57'/><feature policy='disable' name='svm'/></cpu>",
 }
 TOPOLOGY = "<topology sockets='1' cores='{cpus}' threads='1'/>"
 
@@ -66,7 +66,7 @@ class Hardware:
     disk: int = 1 << 30  # in bytes; takes no room until it is written
     ipmi: bool = False  # whether its BMC speaks that, too
     uuid: str = ""  # of its firmware; empty: one of its own
-    hosts_guests: bool = False  # a CPU with all that QEMU can emulate: nested paging and AES are what a hypervisor wants
+    hosts_guests: bool = False  # a CPU with all that QEMU can emulate, AES for one; but for KVM within, which hangs the whole server at times
 
 
 @dataclass(frozen=True, slots=True)
