@@ -33,7 +33,6 @@ pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.long]
 GIB = 1 << 30
 NEEDS = ("libvirt-daemon-system", "libvirt-clients", "qemu-system-x86", "qemu-utils", "dnsmasq-base", "iptables", "nftables", "openssl")
 BOOTS_S = 400  # of a guest within a guest
-# emulated KVM is as fast as the server itself where its CPU has nested paging; it is said, as trying it takes a guest
 SERVER = Hardware(memory_mib=2048, cpus=2, disk=8 * GIB, hosts_guests=True)
 UPDATED = "netbase"
 
@@ -86,7 +85,7 @@ def office() -> Iterator[Office]:
             _furnish(cloud, folder)
             made = Office(cloud, cloud.department(PLENTY), system, Desk(folder, cloud, system), packages, rack)
             system.await_login()
-            first = made.desk.play("hypervisor.yml", hypervisor_pool="general", hypervisor_options={"virt_type": "kvm"})
+            first = made.desk.play("hypervisor.yml", hypervisor_pool="general")
             assert first.changed == 6, "files, key and request, signature, certificate, what runs, and the endpoint"
             yield made
     finally:
@@ -107,7 +106,7 @@ def test_the_same_playbook_again_changes_nothing(office: Office) -> None:
     assert office.desk.play("hypervisor.yml", "--check", hypervisor_pool="general").changed == 0
     (endpoint,) = office.cloud.admin.ask("GET /v1/endpoints")["items"]
     assert endpoint["uri"] == f"qemu+tls://{office.system.server.address}/system"
-    assert (endpoint["state"], endpoint["options"]) == ("connected", {"certificates": "own", "virt_type": "kvm"})
+    assert (endpoint["state"], endpoint["options"]) == ("connected", {"certificates": "own"})
 
 
 def test_a_certificate_for_another_address_is_replaced_and_used_at_once(office: Office) -> None:

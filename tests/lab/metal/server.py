@@ -66,7 +66,9 @@ class Hardware:
     disk: int = 1 << 30  # in bytes; takes no room until it is written
     ipmi: bool = False  # whether its BMC speaks that, too
     uuid: str = ""  # of its firmware; empty: one of its own
-    hosts_guests: bool = False  # a CPU with all that QEMU can emulate, AES for one; but for KVM within, which hangs the whole server at times
+    hosts_guests: bool = (
+        False  # a CPU with all that QEMU can emulate, AES for one; but for KVM within, which hangs the whole server at times
+    )
 
 
 @dataclass(frozen=True, slots=True)
