@@ -214,7 +214,7 @@ def test_a_server_is_switched_by_ipmi_with_a_client_that_asks_for_more_than_it_c
     assert other.starts_from == "disk"
     board.set_bootdev("network", persist=True)
     board.raw_command(netfn=0, command=2, data=[2])  # a power cycle, for which this client has no word
-    assert (other.on, other.starts_from) == (True, "network")
+    by_hand.until("on again, from the network", lambda: (other.on, other.starts_from) == (True, "network"), within_s=30)
     board.set_power("off")
     assert not other.on
     board.ipmi_session.logout()
