@@ -35,7 +35,7 @@ quick: setup ## the tests that need no hypervisor
 real: setup kubernetes ## those on real libvirt, QEMU and Kubernetes, which need root
 	@scripts/test real
 
-long: setup ## the better part of an hour, all under emulation: a machine becomes a hypervisor and is patched, another's every step is killed
+long: setup ## what takes too long for CI, all under emulation: hypervisors made and patched, kills at every task, the rest of the contract on a rack
 	@scripts/test long
 
 static: setup ## the part of `check` that runs nothing
