@@ -47,6 +47,8 @@ from drivers.errors import NotSupported, PasswordRefused, WrongMachine
 from drivers.journal import Entry, Journal, Workplace
 
 LEFT_ALONE_S: Final = 300.0
+TURN_S: Final = 86_400.0
+"""For so long a run may wait for its turn, and its ticket for the API holds all the same."""
 
 
 class BareMetalDriver:
@@ -196,7 +198,7 @@ class BareMetalDriver:
 
     def _order_within(self, work: Work, machine: Machine, tenant: Tenant, spec: InstanceSpec | None) -> Order:
         """For a hypervisor that is to be, known by its instance's name, or one that is, by its endpoint's."""
-        journal, lasts_s = self._journal_of(), WITHIN_S[work.step]
+        journal, lasts_s = self._journal_of(), WITHIN_S[work.step] + TURN_S
         if spec is None:
             ticket = journal.open_ticket(work.run_id, lasts_s, asked=work.step)
         else:
