@@ -33,20 +33,26 @@ def of_host(conn: Connection, host_id: str) -> Row | None:
 
 def hosts_on(conn: Connection, machines: Iterable[str]) -> Sequence[Row]:
     """Hosts in our care that are on the machines of these BMCs: id, name, endpoint_id, used_instances, and `machine` as BMCs have it."""
+    wanted = sorted({machine.removeprefix(BMC) for machine in machines if machine.startswith(BMC)})
+    if not wanted:  # as at every look at a backend that is none
+        return []
     return sql.rows(
         conn,
         "SELECT id, name, endpoint_id, used_instances, 'bmc ' || machine AS machine FROM hosts"
         " WHERE machine = ANY(:machines) AND machine <> '' AND state <> 'retired' ORDER BY name",
-        machines=sorted({machine.removeprefix(BMC) for machine in machines if machine.startswith(BMC)}),
+        machines=wanted,
     )
 
 
 def under(conn: Connection, machines: Iterable[str]) -> Sequence[Row]:
     """The other way round: the hosts that these machines are by their BMCs: id and machine."""
+    wanted = sorted({f"{BMC}{machine}" for machine in machines if machine and not machine.startswith(BMC)})
+    if not wanted:  # as at every look that finds nothing new
+        return []
     return sql.rows(
         conn,
         "SELECT id, machine FROM hosts WHERE machine = ANY(:machines) AND state <> 'retired' ORDER BY id",
-        machines=sorted({f"{BMC}{machine}" for machine in machines if machine and not machine.startswith(BMC)}),
+        machines=wanted,
     )
 
 

@@ -8,6 +8,7 @@ those that act on a machine do nothing and say that they would.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,9 +43,9 @@ class Action(ActionBase):  # type: ignore[misc]  # Ansible has no types
     would: ClassVar[Result] = {"changed": True}
     _requires_connection = False
 
+    @abstractmethod
     def act(self, params: Params) -> Result:
         """Do it. Raises DriverError."""
-        raise NotImplementedError
 
     def look(self, params: Params) -> Result:  # noqa: ARG002
         """What it would do, in check mode."""

@@ -92,20 +92,14 @@ def test_a_ramdisk_that_stays_silent(play: Play, server: Server, depot: Depot) -
 @contextmanager
 def _hanging_once(server: Server, when: Callable[[], bool]) -> Iterator[None]:
     """It hangs from when that holds, to the end."""
-    over = threading.Event()
 
-    def hang() -> None:
+    def hang(over: threading.Event) -> None:
         by_hand.until("time to hang", lambda: over.is_set() or when(), within_s=60)
         with server.hanging():
             over.wait(120)
 
-    thread = threading.Thread(target=hang)
-    thread.start()
-    try:
+    with by_hand.meanwhile(hang):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 @pytest.mark.slow

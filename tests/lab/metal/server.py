@@ -17,6 +17,7 @@ from pathlib import Path
 
 import libvirt
 
+from tests.lab.metal import by_hand
 from tests.lab.metal.bmc import Bmc
 from tests.lab.rig import Host
 
@@ -217,20 +218,14 @@ class Server:
     @contextmanager
     def with_stuck_byte(self, at: int, value: int = 0) -> Iterator[None]:
         """Whatever is written to that place of its disk, a moment later it holds that value again."""
-        over = threading.Event()
 
-        def hold() -> None:
+        def hold(over: threading.Event) -> None:
             with self.disk.open("r+b", buffering=0) as disk:
                 while not over.wait(0.01):
                     os.pwrite(disk.fileno(), bytes([value]), at)
 
-        thread = threading.Thread(target=hold)
-        thread.start()
-        try:
+        with by_hand.meanwhile(hold):
             yield
-        finally:
-            over.set()
-            thread.join()
 
     @property
     def _console(self) -> Path:
