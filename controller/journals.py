@@ -11,13 +11,13 @@ from sqlalchemy import Connection
 from controller import signing
 from controller.actions import people as tokens
 from controller.actions.env import fresh_id
-from controller.actions.fleet import in_use
+from controller.actions.fleet import discover, in_use
 from controller.model import translate
 from controller.sealing import Seal
 from controller.store import events, fleet, machines, people
 from controller.store.database import Database
 from drivers import openssh
-from drivers.base import Reason
+from drivers.base import HostInventory, Inventory, Reason
 from drivers.journal import Entry, LoginKey
 
 
@@ -31,16 +31,20 @@ class DatabaseJournal:
         found = self._database.run(lambda conn: machines.journal(conn, self._endpoint_id))
         return Entry(**found) if found else Entry()
 
-    def write(self, document: Mapping[str, Any], version: int, closed: Reason | None) -> bool:
+    def write(self, document: Mapping[str, Any], version: int, closed: Reason | None, host: HostInventory | None = None) -> bool:
         def work(conn: Connection) -> bool:
             hosts = fleet.hosts_of(conn, self._endpoint_id)
-            fleet.lock_hosts(conn, [host["id"] for host in hosts])  # before the journal, as whoever asks something of a machine does
+            fleet.lock_hosts(conn, [row["id"] for row in hosts])  # before the journal, as whoever asks something of a machine does
             why = translate.reason(closed)
-            written = machines.write(conn, self._endpoint_id, document, version, why)
-            used = in_use(conn, [host["machine"] for host in hosts]) if written else {}
-            for host in hosts if written else ():
-                fleet.close_hosts(conn, [host["id"]], used.get(host["machine"]) or why)
-            return written
+            if not machines.write(conn, self._endpoint_id, document, version):
+                return False
+            used = in_use(conn, [row["machine"] for row in hosts])
+            for row in hosts:
+                fleet.close_hosts(conn, [row["id"]], used.get(row["machine"]) or why)
+            endpoint = fleet.endpoint(conn, self._endpoint_id) if host is not None else None
+            if host is not None and endpoint is not None and endpoint["state"] != "retired":
+                discover(conn, fresh_id, endpoint, Inventory((host,), version=version + 1))
+            return True
 
         return self._database.run(work)
 

@@ -231,10 +231,13 @@ class HostInventory:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """The hosts behind one endpoint. `complete`: one that it does not name runs nothing any more, and never will again."""
+    """The hosts behind one endpoint. `complete`: one that it does not name runs nothing any more, and never will again. `version`: of the
+    endpoint's journal (`drivers.journal`), where it has one, that they were told from.
+    """
 
     hosts: tuple[HostInventory, ...]
     complete: bool = False
+    version: int = 0
 
 
 class Driver(Protocol):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from drivers.base import Reason
+from drivers.base import HostInventory, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,10 @@ class Journal(Protocol):
         """What is on record."""
         ...
 
-    def write(self, document: Mapping[str, Any], version: int, closed: Reason | None) -> bool:
+    def write(self, document: Mapping[str, Any], version: int, closed: Reason | None, host: HostInventory | None = None) -> bool:
         """Put the document in place of that version, and say with it why nobody is given the endpoint's host from then on (None: somebody
-        may be): both hold at once, so that what an instance leaves is never placed on before it is fit for that.
+        may be) and, where the document tells it anew, what that host has: all hold at once, so that what an instance leaves is never placed
+        on before it is fit for that, and nothing by what was known before.
 
         False where another was quicker, and nothing is changed.
         """

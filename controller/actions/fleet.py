@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -113,7 +113,7 @@ def enrol(conn: Connection, env: Env, identity: Identity, record: Mapping[str, A
     made = find_endpoint(conn, identity, id_)
     if twice := fleet.on_machines(conn, id_, (found.machine for found in inventory.hosts)):
         raise errors.AlreadyExists("machine_enrolled", name=min(twice.values()))
-    discover(conn, env, made, inventory)
+    discover(conn, env.new_id, made, inventory)
     return made
 
 
@@ -128,15 +128,17 @@ def change_endpoint(conn: Connection, identity: Identity, reference: str, genera
     return find_endpoint(conn, identity, row["id"])
 
 
-def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) -> None:
+def discover(conn: Connection, new_id: Callable[[], str], endpoint: Row, inventory: Inventory) -> None:
     """Bring the hosts' rows in line with what the driver found: new ones are added, changed ones changed, missing ones are unreachable,
     or fenced where the driver knows that such a host is gone for good.
 
     Of two that turn out to be on one machine the later keeps a note of that, and no machine, for its operators to retire one.
 
     A row is written only where something differs, since every write makes placements on that host look again. A retired host stays retired.
+    A look that is older than what was recorded meanwhile of the endpoint's journal changes nothing: the next one knows better.
     """
-    held = machines.held_back(conn, endpoint["id"])  # a look may be older than what was recorded meanwhile
+    if machines.overtaken(conn, endpoint["id"], inventory.version):
+        return
     used = in_use(conn, [found.machine for found in inventory.hosts])
     known = {row["backend_name"]: row for row in fleet.hosts_of(conn, endpoint["id"])}
     pools = fleet.pools(conn, {endpoint["pool_id"], *(row["pool_id"] for row in known.values())})
@@ -148,10 +150,10 @@ def discover(conn: Connection, env: Env, endpoint: Row, inventory: Inventory) ->
         row = known.get(found.name)
         pool = pools[row["pool_id"] if row else endpoint["pool_id"]]
         record = translate.host_record(_alone(found, twice), pool["overcommit"], pool["reserved"], row)
-        record["closed"] = used.get(found.machine) or held or record["closed"]
+        record["closed"] = used.get(found.machine) or record["closed"]
         if row is None:
             name = found.name if found.name not in taken else f"{endpoint['name']}-{found.name}"
-            id_ = env.new_id()
+            id_ = new_id()
             fresh.append(
                 {"id": id_, "name": name, "backend_name": found.name, "endpoint_id": endpoint["id"], "pool_id": pool["id"], **record}
             )

@@ -153,7 +153,7 @@ class EndpointLoop:
         fleet.endpoint_seen(conn, endpoint["id"], "connected", why, switching.again_s(self._settings.observe_interval_s))
         if current["state"] != "connected":
             events.add(conn, [events.event("endpoint.connected", "endpoint", endpoint["id"], endpoint["name"], None, "chutian")])
-        discover(conn, self._env, current, inventory)
+        discover(conn, self._env.new_id, current, inventory)
         due, moved, unknown = [], {}, set(seen)
         for row in instances.on_endpoint(conn, endpoint["id"]):
             one = seen.get(row["id"])

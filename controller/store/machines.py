@@ -52,30 +52,27 @@ def journals(conn: Connection, endpoint_ids: Sequence[str]) -> dict[str, Row]:
     return {row["endpoint_id"]: row for row in found}
 
 
-def held_back(conn: Connection, endpoint_id: str) -> Row | None:
-    """Why nobody is given a machine by what is on record, for who is about to write what a look saw before; its host is locked for that.
-
-    None where there is no record, or no reason.
+def overtaken(conn: Connection, endpoint_id: str, version: int) -> bool:
+    """Whether a journal was written since somebody saw that version, for who is about to write what he saw with it; its host is locked
+    for that. False where there is no journal.
     """
     if sql.scalar(conn, "SELECT 1 FROM machines WHERE endpoint_id = CAST(:id AS uuid)", id=endpoint_id) is None:
-        return None
+        return False
     sql.run(conn, "SELECT 1 FROM hosts WHERE endpoint_id = CAST(:id AS uuid) ORDER BY id FOR NO KEY UPDATE", id=endpoint_id)
-    found: Row | None = sql.scalar(conn, "SELECT closed FROM machines WHERE endpoint_id = CAST(:id AS uuid)", id=endpoint_id)
-    return found
+    newest = "SELECT version > :version FROM machines WHERE endpoint_id = CAST(:id AS uuid)"
+    return bool(sql.scalar(conn, newest, id=endpoint_id, version=version))
 
 
-def write(conn: Connection, endpoint_id: str, document: Mapping[str, Any], version: int, closed: Mapping[str, Any] | None) -> bool:
-    """Put a document in place of the one of that version, with why nobody is given the machine; False where there is another by now."""
+def write(conn: Connection, endpoint_id: str, document: Mapping[str, Any], version: int) -> bool:
+    """Put a document in place of the one of that version; False where there is another by now."""
     written = sql.run(
         conn,
-        "INSERT INTO machines AS m (endpoint_id, document, closed, version)"
-        " SELECT CAST(:id AS uuid), CAST(:document AS jsonb), CAST(:closed AS jsonb), 1"
+        "INSERT INTO machines AS m (endpoint_id, document, version) SELECT CAST(:id AS uuid), CAST(:document AS jsonb), 1"
         " WHERE :version = 0 OR EXISTS (SELECT 1 FROM machines WHERE endpoint_id = CAST(:id AS uuid))"
-        " ON CONFLICT (endpoint_id) DO UPDATE SET document = excluded.document, closed = excluded.closed,"
-        " version = m.version + 1, confirmed_at = clock_timestamp(), progress = '{}' WHERE m.version = :version",
+        " ON CONFLICT (endpoint_id) DO UPDATE SET document = excluded.document, version = m.version + 1,"
+        " confirmed_at = clock_timestamp(), progress = '{}' WHERE m.version = :version",
         id=endpoint_id,
         document=orjson.dumps(document).decode(),
-        closed=None if closed is None else orjson.dumps(closed).decode(),
         version=version,
     )
     return written == 1

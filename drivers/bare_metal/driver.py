@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from drivers.bare_metal.address import parse
@@ -70,9 +71,9 @@ class BareMetalDriver:
 
     def inventory(self) -> Inventory:
         entry, record = self._read()
-        if self._busy(record, entry) and self._known is not None:
-            return Inventory((self._host(replace(self._known, power=HostPower.UNKNOWN), record),))
-        return Inventory((self._host(self._look(), record),))
+        busy_one = self._known if self._busy(record, entry) else None
+        host = self._host(self._look(), record) if busy_one is None else self._host_at_work(busy_one, record)
+        return Inventory((host,), version=entry.version)
 
     def observe(self, instance_id: str) -> Observation:
         return self._seen(*self._read(), instance_id)
@@ -142,6 +143,10 @@ class BareMetalDriver:
     def _host(self, machine: Machine, record: Record) -> HostInventory:
         return host_of(machine, record, depot=self._depot, otherwise=f"bmc-{parse(self._uri).host}")
 
+    def _host_at_work(self, machine: Machine, record: Record) -> HostInventory:
+        """While a run switches it."""
+        return self._host(replace(machine, power=HostPower.UNKNOWN), record)
+
     def _look(self) -> Machine:
         if self._refused is not None and time.monotonic() - self._refused[0] < LEFT_ALONE_S:
             raise PasswordRefused(**self._refused[1].reason.params)
@@ -194,7 +199,8 @@ class BareMetalDriver:
             foreman.clear(record.work.run_id)
         instance = whose.instance_id if whose else ""
         project = whose.project_id if whose else None
-        foreman.begin(Job(work.run_id, step, journal, lambda: self._tell(instance), instance or None, project), order)
+        host, tell = partial(self._host_at_work, seen), partial(self._tell, instance)
+        foreman.begin(Job(work.run_id, step, journal, host, tell, instance or None, project), order)
 
     def _order_within(self, work: Work, machine: Machine, tenant: Tenant, spec: InstanceSpec | None) -> Order:
         """For a hypervisor that is to be, known by its instance's name, or one that is, by its endpoint's."""

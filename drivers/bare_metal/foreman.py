@@ -26,6 +26,7 @@ from drivers.bare_metal.record import Record, Stage, Step, closed, ended
 from drivers.bare_metal.runs import reading
 from drivers.bare_metal.runs.order import Order, RunView, State
 from drivers.bare_metal.runs.workshop import Workshop
+from drivers.base import HostInventory
 from drivers.errors import DepotClosed
 from drivers.journal import Journal, Workplace
 
@@ -39,11 +40,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is known of a run beside its order. `tell` wakes who waits for it."""
+    """What is known of a run beside its order. `host`: what the machine has, by a record; `tell` wakes who waits for the run."""
 
     run_id: str
     step: Step
     journal: Journal
+    host: Callable[[Record], HostInventory]
     tell: Callable[[], None]
     instance_id: str | None = None
     project_id: str | None = None
@@ -145,7 +147,8 @@ class Foreman:
                 return
             for certificate in certificates(job, view) if job.step is Step.WIPE else ():
                 job.journal.keep_certificate(certificate)
-            if job.journal.write(new.document, entry.version, closed(new, depot=True)):
+            host = job.host(new) if new.inspection != old.inspection else None
+            if job.journal.write(new.document, entry.version, closed(new, depot=True), host):
                 break
         if new.quarantine is not None and new.quarantine != old.quarantine:
             job.journal.say("machine.quarantined", why=new.quarantine.code, **new.quarantine.params)

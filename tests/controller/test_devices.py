@@ -251,7 +251,7 @@ def look_again(cloud: Cloud) -> None:
     opened.close()
 
     def work(conn: Any) -> None:
-        fleet_actions.discover(conn, cloud.env, fleet_actions.find_endpoint(conn, cloud.admin, "fake"), inventory)
+        fleet_actions.discover(conn, cloud.env.new_id, fleet_actions.find_endpoint(conn, cloud.admin, "fake"), inventory)
 
     cloud.run(work)
 

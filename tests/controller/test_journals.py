@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from controller.actions.people import token_hash
 from controller.journals import DatabaseJournal
 from controller.sealing import Seal
 from controller.store import fleet, machines, people, sql
+from controller.store.sql import Row
 from drivers.base import HostInventory, Inventory, Reason
 from tests.controller.fixtures import Cloud
 
@@ -63,12 +65,44 @@ def test_a_host_is_closed_in_the_moment_in_which_its_document_says_so(cloud: Clo
     assert told() == free, "another was quicker"
     assert journal.write({"a": 1}, 0, Reason("machine_wiping"))
     assert all(closed["code"] == "machine_wiping" for closed in told())
-    seen = Inventory(tuple(HostInventory(host["backend_name"], "x86_64", 8, 16384, 200) for host in cloud.run(hosts)))
-    row = cloud.run(lambda conn: fleet.endpoint(conn, endpoint))
-    cloud.run(lambda conn: actions.discover(conn, cloud.env, row, seen))
-    assert all(closed["code"] == "machine_wiping" for closed in told()), "a look that began before says otherwise"
     assert journal.write({"a": 2}, 1, None)
     assert told() == [None] * len(free)
+
+
+def test_a_look_that_began_before_its_document_was_written_changes_nothing(cloud: Cloud, endpoint: str, journal: DatabaseJournal) -> None:
+    def hosts() -> Sequence[Row]:
+        return cloud.run(lambda conn: fleet.hosts_of(conn, endpoint))
+
+    def look(seen: Inventory) -> None:
+        row = cloud.run(lambda conn: fleet.endpoint(conn, endpoint))
+        cloud.run(lambda conn: actions.discover(conn, cloud.env.new_id, row, seen))
+
+    (name, *_) = (host["backend_name"] for host in hosts())
+    older = Inventory((HostInventory(name, "x86_64", 8, 16384, 200),))
+    assert journal.write({"a": 1}, 0, Reason("machine_wiping"))
+    before = hosts()
+    look(older)
+    assert hosts() == before
+    look(replace(older, version=1))
+    now = {host["backend_name"]: host for host in hosts()}
+    assert (now[name]["closed"], now[name]["inventory"]["vcpus"]) == (None, 8)
+
+
+def test_what_a_host_has_is_known_in_the_moment_in_which_its_document_says_so(
+    cloud: Cloud, endpoint: str, journal: DatabaseJournal
+) -> None:
+    def host() -> Row:
+        return cloud.run(lambda conn: fleet.hosts_of(conn, endpoint))[0]
+
+    before = host()
+    found = HostInventory(before["backend_name"], "aarch64", 48, 65536, 900)
+    assert not journal.write({"a": 1}, 7, None, found)
+    assert host() == before, "another was quicker"
+    assert journal.write({"a": 1}, 0, None, found)
+    assert (host()["arch"], host()["inventory"]["vcpus"], host()["closed"]) == ("aarch64", 48, None)
+    cloud.run(lambda conn: fleet.retire_endpoint(conn, endpoint))
+    assert journal.write({"a": 2}, 1, None, replace(found, vcpus=4))
+    assert host()["inventory"]["vcpus"] == 48, "of what is no longer in our care nothing is learned"
 
 
 def test_of_many_that_begin_at_once_one_does(cloud: Cloud, endpoint: str) -> None:

@@ -22,7 +22,7 @@ def enrol(cloud: Cloud, name: str, *hosts: HostInventory) -> Any:
 
 def look(cloud: Cloud, endpoint: Any, *hosts: HostInventory) -> Any:
     """What a look finds; the rows of the endpoint's hosts afterwards."""
-    cloud.run(lambda conn: fleet.discover(conn, cloud.env, endpoint, Inventory(hosts)))
+    cloud.run(lambda conn: fleet.discover(conn, cloud.env.new_id, endpoint, Inventory(hosts)))
     return cloud.rows(
         "SELECT name, machine, notes, state FROM hosts WHERE endpoint_id = CAST(:id AS uuid) ORDER BY name", id=endpoint["id"]
     )

@@ -46,7 +46,7 @@ def test_a_host_that_falls_silent_is_off_only_if_somebody_says_so_and_on_again_w
     say(cloud, "off")
     assert power(cloud) == ("off", False, True), "silent because it is off: its pool decides whether it is capacity"
     for _ in range(2):
-        cloud.run(lambda conn: fleet.discover(conn, cloud.env, endpoint, Inventory((SEEN,))))
+        cloud.run(lambda conn: fleet.discover(conn, cloud.env.new_id, endpoint, Inventory((SEEN,))))
     assert power(cloud) == ("on", True, True)
     cloud.run(lambda conn: silent(conn, endpoint, HostUnreachable(detail="no route"), 30.0))
     assert power(cloud) == ("unknown", True, False), "what was said before it answered is not true any more"
@@ -55,7 +55,9 @@ def test_a_host_that_falls_silent_is_off_only_if_somebody_says_so_and_on_again_w
 def test_what_an_operator_says_stays_where_the_driver_can_not_see_it(cloud: Cloud) -> None:
     endpoint = enrol(cloud, replace(SEEN, power=HostPower.UNKNOWN))
     say(cloud, "off")
-    cloud.run(lambda conn: fleet.discover(conn, cloud.env, endpoint, Inventory((replace(SEEN, power=HostPower.UNKNOWN, disk_gib=300),))))
+    cloud.run(
+        lambda conn: fleet.discover(conn, cloud.env.new_id, endpoint, Inventory((replace(SEEN, power=HostPower.UNKNOWN, disk_gib=300),)))
+    )
     assert power(cloud) == ("off", False, True)
     cloud.run(lambda conn: fleet.update_pool(conn, cloud.admin, "general", None, {"may_wake": True}))
     assert power(cloud) == ("off", False, True)

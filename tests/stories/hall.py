@@ -42,7 +42,7 @@ class Hall:
             self.operator.ask(f"POST /v1/machines/{host_of(server)}/inspect")
         for server in servers:
             self.until(server, "free")
-            self.operator.until(f"GET /v1/hosts/{host_of(server)}", lambda one: one["reason"] is None)
+            assert self.operator.ask(f"GET /v1/hosts/{host_of(server)}")["reason"] is None
             assert not server.on
 
     def apply(self, department: Department, count: int, **item: Any) -> list[str]:
