@@ -67,7 +67,7 @@ def test_a_crash_loop_is_named_with_its_exit_code(driver: KubernetesDriver, make
 def test_a_command_that_is_not_there_fails(driver: KubernetesDriver, make_spec: MakeSpec) -> None:
     spec = make_spec(container=Container(IMAGE, command=("/no/such/command",)))
     create(driver, spec)
-    assert becomes(driver, spec, "command_not_started").condition is Condition.FAILED
+    becomes(driver, spec, "command_not_started", Condition.FAILED)
     gone(driver, spec)
 
 
@@ -76,8 +76,8 @@ def test_what_runs_once_finishes_or_fails_by_its_exit_code(driver: KubernetesDri
     create(driver, good)
     create(driver, bad)
     until("finished", lambda: driver.observe(good.instance_id).condition is Condition.FINISHED)
-    seen = becomes(driver, bad, "container_exited")
-    assert (seen.condition, seen.reason) == (Condition.FAILED, Reason("container_exited", {"code": 7}))
+    seen = becomes(driver, bad, "container_exited", Condition.FAILED)
+    assert seen.reason == Reason("container_exited", {"code": 7})
     driver.ensure(good)
     assert driver.observe(good.instance_id).condition is Condition.FINISHED
     gone(driver, good, bad)

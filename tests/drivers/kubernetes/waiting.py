@@ -49,12 +49,15 @@ def created(driver: KubernetesDriver, spec: InstanceSpec) -> bool:
     return True
 
 
-def becomes(driver: KubernetesDriver, spec: InstanceSpec, code: str, within_s: float = 60) -> Observation:
-    """Until that is the reason seen."""
+def becomes(
+    driver: KubernetesDriver, spec: InstanceSpec, code: str, condition: Condition | None = None, within_s: float = 60
+) -> Observation:
+    """Until that is the reason seen, in that condition where one is named: a kubelet says why a container ended before it ends the pod."""
 
     def named() -> Observation | None:
         seen = driver.observe(spec.instance_id)
-        return seen if seen.reason is not None and seen.reason.code == code else None
+        so = seen.reason is not None and seen.reason.code == code and condition in (None, seen.condition)
+        return seen if so else None
 
     found: Observation = until(code, named, within_s)
     return found
