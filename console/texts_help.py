@@ -289,6 +289,14 @@ OPTIONS: dict[str, Pair] = {
     "opt.min-memory-mib": ("至少需要的内存 (MiB)", "Least memory in MiB."),
     "opt.pool-zone": ("可用区", "Failure domain."),
     "opt.site": ("地点", "Place."),
+    "opt.hypervisor-option": (
+        "由裸机部署为本池虚拟化主机时的接入选项，如 virt_type=kvm（重新给出全部；空值清除）",
+        "An option of machines that are made its hypervisors, such as virt_type=kvm; all of them anew, empty: none.",
+    ),
+    "opt.hypervisor-bridge": (
+        "由裸机部署为本池虚拟化主机时，在其默认路由网口上建立的网桥，如 br0（空值：不建）",
+        "A bridge over the NIC of machines that are made its hypervisors, such as br0, for their guests; empty: none.",
+    ),
     "opt.overcommit": ("超分比例，如 vcpus=4", "Overcommit, such as vcpus=4."),
     "opt.reserved": ("为主机自身预留", "Kept for the host itself."),
     "opt.driver": ("驱动，如 libvirt", "Driver, such as libvirt."),

@@ -40,6 +40,16 @@ RIGHTS: Mapping[str, Callable[[Mapping[str, str]], str]] = {"kubernetes": _kuber
 """What a backend's own people apply there, so that the driver of an endpoint with these options may do what it must and nothing else.
 Raises InvalidSpec for options that can't be."""
 
+
+def _libvirt_options(options: Mapping[str, str]) -> None:
+    from drivers.libvirt.options import parse
+
+    parse(options)
+
+
+CHECKS: Mapping[str, Callable[[Mapping[str, str]], None]] = {"libvirt": _libvirt_options}
+"""Whether options can be, before there is anything to connect to. Raises InvalidSpec."""
+
 DRIVERS: Mapping[str, Callable[[], OpenDriver]] = {
     "fake": _fake,
     "libvirt": _libvirt,

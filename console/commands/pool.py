@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 import click
 
 from console import listing, render
 from console.app import App, sure
 from console.client import Body, at
-from console.pairs import numbers, ratios
+from console.pairs import numbers, pairs, ratios
 from console.verbs import LISTING, YES, Verb, arg, opt
 
-COLUMNS = ("name", "zone", "site", "level", "+spare_hosts", "+fill_order", "+licences", "+may_wake", "overcommit", "+reserved", "+id")
+COLUMNS = (
+    "name",
+    "zone",
+    "site",
+    "level",
+    "+spare_hosts",
+    "+fill_order",
+    "+licences",
+    "+may_wake",
+    "overcommit",
+    "+reserved",
+    "+hypervisor_bridge",
+    "+id",
+)
 RESOURCES = ("vcpus", "memory_mib", "disk_gib")
-Plain = str | int | tuple[str, ...] | None
+Texts = tuple[str, ...]
+Given = Any  # an option's value: a text, a number, or texts
 
 
-def create(app: App, name: str, zone: str, overcommit: tuple[str, ...], reserved: tuple[str, ...], **plain: Plain) -> None:
+def create(app: App, name: str, zone: str, **given: Given) -> None:
     """Make a pool."""
-    body: Body = {"name": name, "zone": zone} | _changes(app, overcommit, reserved, plain)
+    body: Body = {"name": name, "zone": zone} | _changes(app, **given)
     made = app.client().post(at("pools"), body)
     render.done(app, "message.created", made, name=made["name"], id=made["id"])
 
 
-def update(app: App, name: str, overcommit: tuple[str, ...], reserved: tuple[str, ...], **plain: Plain) -> None:
+def update(app: App, name: str, **given: Given) -> None:
     """Change a pool; placements already made stay."""
-    changes = _changes(app, overcommit, reserved, plain)
+    changes = _changes(app, **given)
     if not changes:
         raise click.UsageError(app.say("message.no_change"))
     present = app.client().get(at("pools", name))
@@ -39,12 +53,13 @@ def update(app: App, name: str, overcommit: tuple[str, ...], reserved: tuple[str
     render.done(app, "message.updated", body, name=name)
 
 
-def _changes(app: App, overcommit: tuple[str, ...], reserved: tuple[str, ...], plain: Mapping[str, Plain]) -> Body:
-    """What was given: an option that was not is None, or an empty list. An empty licence is none."""
+def _changes(app: App, overcommit: Texts = (), reserved: Texts = (), hypervisor_options: Texts = (), **plain: Given) -> Body:
+    """What was given: an option that was not is None, or an empty list. An empty licence, or option of hypervisors, is none."""
     figures = {"overcommit": ratios(app, overcommit, RESOURCES), "reserved": numbers(app, reserved, RESOURCES)}
     said = {
         key: [one for one in value if one] if isinstance(value, tuple) else value for key, value in plain.items() if value not in (None, ())
     }
+    said |= {"hypervisor_options": pairs(app, hypervisor_options, split=False)} if hypervisor_options else {}
     return said | {key: value for key, value in figures.items() if value}
 
 
@@ -74,6 +89,8 @@ _SETTINGS = (
     opt("--may-wake/--no-may-wake", default=None),
     opt("--overcommit", multiple=True, metavar="RESOURCE=X"),
     opt("--reserved", multiple=True, metavar="RESOURCE=N"),
+    opt("--hypervisor-option", "hypervisor_options", multiple=True, metavar="KEY=VALUE"),
+    opt("--hypervisor-bridge"),
 )
 
 VERBS = {

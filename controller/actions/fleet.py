@@ -20,7 +20,10 @@ from drivers.base import HostInventory, Inventory, Reason
 
 _BECAME = {"up": "host.reachable", "unreachable": "host.unreachable", "fenced": "host.fenced"}
 _SEEN = {"up": "instance.seen_again", "unreachable": "instance.unseen"}  # of what it runs; what a fenced one ran is told of one by one
-_CHANGING = ("zone", "site", "level", "spare_hosts", "fill_order", "licences", "may_wake", "overcommit", "reserved")
+_CHANGING = (
+    *("zone", "site", "level", "spare_hosts", "fill_order", "licences", "may_wake", "overcommit", "reserved"),
+    *("hypervisor_options", "hypervisor_bridge"),
+)
 
 # -- pools -----------------------------------------------------------------------------------------------------------------------
 
@@ -62,7 +65,7 @@ def update_pool(conn: Connection, identity: Identity, reference: str, generation
         if over and host["state"] != "retired":
             raise errors.InvalidState("pool_too_full", host=host["name"], resources=", ".join(over), name=row["name"])
         records.append({**{name: host[name] for name in ("id", "state", *fleet.DISCOVERED)}, **room, "gpus": host["gpus"], "cells": cells})
-    dumped = {name: orjson.dumps(merged[name]).decode() for name in ("overcommit", "reserved")}
+    dumped = {name: orjson.dumps(merged[name]).decode() for name in ("overcommit", "reserved", "hypervisor_options")}
     fleet.update_pool(conn, row["id"], merged | dumped)
     fleet.update_hosts(conn, records)
     guard.nobody_misplaced(conn, "pool_id", row["id"], row["name"])

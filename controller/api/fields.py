@@ -72,6 +72,15 @@ Licences = Annotated[
 Wakes = Annotated[
     Flag, Field(description="Hosts that are off are capacity: who is placed there waits until somebody switches the host on.")
 ]
+Options = Annotated[dict[Name, Line], Field(max_length=32)]
+HypervisorOptions = Annotated[
+    Options, Field(description="Options of the endpoints that machines become which are made its hypervisors; all of them anew.")
+]
+Bridge = Annotated[
+    str,
+    StringConstraints(max_length=15, pattern=r"^([a-z][a-z0-9-]*)?$"),
+    Field(description="Machines that are made its hypervisors get this bridge over the NIC of their default route: their guests' network."),
+]
 Watts = Annotated[Int, Field(ge=0, le=100_000)]
 HostPower = Literal["on", "off", "unknown"]
 

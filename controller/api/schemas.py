@@ -14,10 +14,12 @@ from pydantic_core import PydanticCustomError
 from controller.api.containers import ContainerIn, Word
 from controller.api.fields import (
     Amount,
+    Bridge,
     Credentials,
     Flag,
     Hex64,
     HostPower,
+    HypervisorOptions,
     In,
     Int,
     Kind,
@@ -27,6 +29,7 @@ from controller.api.fields import (
     Line,
     Name,
     Number,
+    Options,
     Order,
     Prefix,
     Priority,
@@ -191,6 +194,8 @@ class PoolIn(In):
     may_wake: Wakes = False
     overcommit: Overcommit = Overcommit()
     reserved: Reserved = Reserved()
+    hypervisor_options: HypervisorOptions = Field({}, examples=[{"virt_type": "kvm"}])
+    hypervisor_bridge: Bridge = Field("", examples=["br0"])
 
 
 class PoolChange(In):
@@ -205,6 +210,8 @@ class PoolChange(In):
     may_wake: Wakes | None = Field(None, examples=[True])
     overcommit: Overcommit | None = None
     reserved: Reserved | None = None
+    hypervisor_options: HypervisorOptions | None = Field(None, examples=[{"virt_type": "kvm"}])
+    hypervisor_bridge: Bridge | None = Field(None, examples=["br0"])
 
 
 class HostChange(In):
@@ -234,14 +241,14 @@ class EndpointIn(In):
     driver: Name = Field(examples=["libvirt"])
     uri: Reference = Field(examples=["qemu+tls://kvm-01.example/system"])
     pool: Reference = Field(description="The pool that its hosts join.", examples=["general"])
-    options: dict[Name, Line] = Field({}, max_length=32, description="The driver's own options.", examples=[{"network": "default"}])
+    options: Options = Field({}, description="The driver's own options.", examples=[{"network": "default"}])
     credentials: Credentials | None = Field(None, description=_CREDENTIALS, examples=[None])
 
 
 class EndpointChange(In):
     """How an endpoint is reached from now on; what is null stays."""
 
-    options: dict[Name, Line] | None = Field(None, max_length=32, description="All of them anew.", examples=[{"network": "default"}])
+    options: Options | None = Field(None, description="All of them anew.", examples=[{"network": "default"}])
     credentials: Credentials | None = Field(None, description=_CREDENTIALS, examples=[None])
 
 

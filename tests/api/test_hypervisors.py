@@ -30,6 +30,25 @@ def pool(metal: Cloud) -> str:  # noqa: F811
     return str(metal.admin.ask("POST /v1/pools", {"name": fresh("kvm"), "zone": "wuhan-a"})["name"])
 
 
+def test_how_hypervisors_of_a_pool_are_made_is_said_of_the_pool_and_tried_before_any_is(metal: Cloud, pool: str) -> None:  # noqa: F811
+    line = f"/v1/pools/{pool}"
+    shown = metal.admin.ask(f"GET {line}")
+    assert (shown["hypervisor_options"], shown["hypervisor_bridge"]) == ({}, "")
+    changed = metal.admin.ask(f"PATCH {line}", {"hypervisor_options": {"virt_type": "qemu"}, "hypervisor_bridge": "br0"})
+    assert (changed["hypervisor_options"], changed["hypervisor_bridge"]) == ({"virt_type": "qemu"}, "br0")
+    for wrong in ({"virt_typ": "qemu"}, {"virt_type": "fast"}):
+        refusal = metal.admin.refused(400, "endpoint_refused", f"PATCH {line}", {"hypervisor_options": wrong})
+        assert "virt_typ" in refusal["message"]
+        body = {"name": fresh("kvm"), "zone": "wuhan-a", "hypervisor_options": wrong}
+        metal.admin.refused(400, "endpoint_refused", "POST /v1/pools", body)
+    for wrong in ("br 0", "a-name-too-long-for-linux", "../br0", "-br0"):
+        metal.admin.refused(400, "invalid_request", f"PATCH {line}", {"hypervisor_bridge": wrong})
+    metal.admin.ask(f"PATCH {line}", {"site": "武汉"})
+    assert metal.admin.ask(f"GET {line}")["hypervisor_bridge"] == "br0", "what isn't named stays"
+    changed = metal.admin.ask(f"PATCH {line}", {"hypervisor_options": {}, "hypervisor_bridge": ""})
+    assert (changed["hypervisor_options"], changed["hypervisor_bridge"]) == ({}, "")
+
+
 def _steps(machine: Machine) -> list[tuple[str, str]]:  # noqa: F811
     return [(run["step"], run["state"]) for run in reversed(machine.operator.walk("GET /v1/runs", host=machine.name))]
 

@@ -23,6 +23,10 @@ class PoolOut(Identified):
     may_wake: bool = Field(description="Hosts that are off count as capacity; somebody has to switch them on.", examples=[False])
     overcommit: dict[str, float] = Field(examples=[{"vcpus": 4.0, "memory_mib": 1.0, "disk_gib": 1.0}])
     reserved: dict[str, int] = Field(examples=[{"vcpus": 0, "memory_mib": 512, "disk_gib": 5}])
+    hypervisor_options: dict[str, str] = Field(
+        description="Options of the endpoints that machines become which are made its hypervisors.", examples=[{"network": "br0"}]
+    )
+    hypervisor_bridge: str = Field(description="The bridge that those get over their own NIC; empty: none.", examples=["br0"])
 
 
 class EndpointOut(Identified):

@@ -23,7 +23,7 @@ from controller.model.identity import Right
 from controller.store import fleet as store
 from drivers.base import Inventory
 from drivers.errors import DriverError
-from drivers.registry import DRIVERS, RIGHTS
+from drivers.registry import CHECKS, DRIVERS, RIGHTS
 
 router = APIRouter(prefix="/v1", tags=["fleet"])
 
@@ -31,6 +31,7 @@ router = APIRouter(prefix="/v1", tags=["fleet"])
 @router.post("/pools", status_code=201, responses=responses(PoolOut, 201), response_model=None)
 def create_pool(call: TheCall, given: PoolIn) -> Json:
     """A new, empty pool."""
+    _check_hypervisors(call, given.hypervisor_options)
     return call.change(lambda conn: views.pool(actions.create_pool(conn, call.env, call.identity, given.model_dump())), 201)
 
 
@@ -56,8 +57,17 @@ def show_pool(call: TheCall, pool: str) -> Json:
 @router.patch("/pools/{pool}", responses=responses(PoolOut), response_model=None)
 def change_pool(call: TheCall, pool: str, given: PoolChange) -> Json:
     """Change what is named of a pool; refused where a host would hold more than it may."""
+    _check_hypervisors(call, given.hypervisor_options or {})
     changes = given.model_dump(exclude_none=True)
     return call.change(lambda conn: views.pool(actions.update_pool(conn, call.identity, pool, call.seen, changes)))
+
+
+def _check_hypervisors(call: Call, options: Mapping[str, str]) -> None:
+    """Now, and not when a machine has been provisioned."""
+    try:
+        CHECKS["libvirt"](options)
+    except DriverError as error:
+        raise _refused(call, error) from error
 
 
 @router.delete("/pools/{pool}", responses=responses(None), response_model=None)
