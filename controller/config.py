@@ -80,7 +80,9 @@ class Settings(BaseSettings):
     playbooks_dir: Path | None = Field(
         None, description="The folder of the playbooks that bare machines are set up with; else this release's."
     )
-    metal_runs: int = Field(4, ge=1, le=64, description="Bare machines that this controller inspects, provisions or wipes at once.")
+    metal_runs: int = Field(
+        4, ge=1, le=256, description="Bare machines that this controller inspects, provisions or wipes at once; each takes some 80 MiB."
+    )
     max_body_bytes: int = Field(1 << 20, ge=1024, description="Largest body of a request other than an image's content.")
     max_image_bytes: int = Field(64 << 30, ge=1 << 20, description="Largest image that may be imported.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")

@@ -33,7 +33,7 @@ from controller.reconcile.switching import Switching
 from controller.reconcile.tenants import settle
 from controller.store import bmcs, events, fleet, instances
 from controller.store.database import Database
-from drivers.base import Condition, Driver, Inventory, Observation, Prepare
+from drivers.base import Condition, Driver, Inventory, Observation, PowerControl, Prepare
 from drivers.container import Meddled
 from drivers.errors import DriverError, HostUnreachable, Timeout
 from drivers.journal import Tends
@@ -103,7 +103,8 @@ class EndpointLoop:
         try:
             driver = self._connections.driver(endpoint)
             self._prepare(endpoint["id"], driver)
-            switching.act(driver)
+            if isinstance(driver, PowerControl):  # those of others are never asked for
+                switching.act(driver)
             if isinstance(driver, Tends):
                 driver.tend()
             inventory = self._fencing.judge(endpoint["id"], driver.inventory())

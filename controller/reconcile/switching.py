@@ -21,8 +21,8 @@ from sqlalchemy import Connection
 from controller.store import bmcs, events, fleet, power
 from controller.store.database import Database
 from controller.store.sql import Row
-from drivers.base import Driver, HostPower, Inventory, PowerControl
-from drivers.errors import DriverError, NotSupported, PowerUnchanged
+from drivers.base import HostPower, Inventory, PowerControl
+from drivers.errors import DriverError, PowerUnchanged
 
 PATIENCE_S: Final = 30.0
 """A machine whose power is not as wanted after so long is said not to have taken the command: BMCs need some seconds for it."""
@@ -40,7 +40,7 @@ class Switching:
         self._wanted: list[Row] = []
         self._trouble: dict[str, DriverError] = {}  # by host
 
-    def act(self, driver: Driver) -> None:
+    def act(self, driver: PowerControl) -> None:
         """Ask for what is wanted. Never raises what a driver does: whether the endpoint answers is found out by looking at it."""
         due = self._database.run(lambda conn: power.due(conn, self._endpoint["id"]))
         for row in due:
@@ -53,9 +53,7 @@ class Switching:
             except DriverError as error:
                 self._trouble[row["host_id"]] = error
 
-    def _ask(self, driver: Driver, row: Row) -> None:
-        if not isinstance(driver, PowerControl):
-            raise NotSupported(detail="this endpoint switches no hosts")
+    def _ask(self, driver: PowerControl, row: Row) -> None:
         seen = driver.switch_power(row["backend_name"], HostPower(row["wanted"]))
         if seen != row["wanted"] and row["seconds"] > PATIENCE_S:
             raise PowerUnchanged(wanted=row["wanted"], seen=seen.value, seconds=round(row["seconds"]))

@@ -86,7 +86,8 @@ class BareMetalDriver:
         """A system that is being patched goes on: its power is asked for, as of any that is ready."""
         tenant = record.tenant
         installed = tenant is not None and tenant.stage is Stage.INSTALLED and tenant.instance_id == instance_id
-        return observed(record, instance_id, self._bmc.power() if installed else HostPower.UNKNOWN, entry.progress)
+        power = self._bmc.power() if installed else HostPower.UNKNOWN
+        return observed(record, instance_id, power, entry.progress, at_work=self._busy(record, entry))
 
     def ensure(self, spec: InstanceSpec) -> None:
         entry, record = self._read()

@@ -168,14 +168,16 @@ def to_remove(record: Record, instance_id: str, age_s: float) -> Do:
     return Do.NOTHING if record.tenant.stage is Stage.WIPING else Do.GIVE_BACK
 
 
-def observed(record: Record, instance_id: str, power: HostPower, progress: Mapping[str, Any]) -> Observation:
-    """How the instance is. `power` counts where the system is installed alone."""
+def observed(record: Record, instance_id: str, power: HostPower, progress: Mapping[str, Any], *, at_work: bool) -> Observation:
+    """How the instance is. `power` counts where the system is installed alone. `at_work`: whether the run on record is (`busy`); of one
+    that ended with its controller nobody tells any more, so that what it was for is due at once.
+    """
     tenant = record.tenant
     if tenant is None or tenant.instance_id != instance_id:
         return Observation(instance_id, Condition.ABSENT)
     if tenant.reason is not None:
         return Observation(instance_id, Condition.FAILED, tenant.generation, reason=tenant.reason)
-    if not tenant.ready and record.work is not None:
+    if not tenant.ready and record.work is not None and at_work:
         return Observation(instance_id, Condition.BUSY, reason=under_way(record.work, progress), told=True)
     if not tenant.ready:  # the next step is to be begun, or one that was cut off anew; but for one whose system is there, and off
         off = tenant.stage is Stage.INSTALLED and power is HostPower.OFF

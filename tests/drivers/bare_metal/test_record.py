@@ -34,7 +34,7 @@ from drivers.bare_metal.record import (
     to_remove,
     to_tend,
 )
-from drivers.base import Condition, HostPower, InstanceSpec, Power, Reason
+from drivers.base import Condition, HostPower, InstanceSpec, Observation, Power, Reason
 from drivers.errors import DiskMissing, InvalidSpec, MachineAtWork, MachineQuarantined, MachineTaken
 
 MINE, OTHERS, RUN = "mine", "others", "run-1"
@@ -116,20 +116,26 @@ def test_what_remove_comes_to(age_s: float) -> None:
             assert do is (Do.NOTHING if record.tenant.stage is Stage.WIPING else Do.GIVE_BACK)
 
 
+def idle(record: Record, power: HostPower) -> Observation:
+    """How the instance looks while no run works on its machine."""
+    return observed(record, MINE, power, {}, at_work=False)
+
+
 def test_an_instance_is_absent_only_where_the_machine_is_not_its() -> None:
     for record in RECORDS:
         for power in HostPower:
-            seen = observed(record, MINE, power, {"task": "Write", "percent": 7})
-            assert (seen.condition is Condition.ABSENT) == (record.tenant is None or record.tenant.instance_id != MINE)
+            seen = [observed(record, MINE, power, {"task": "Write", "percent": 7}, at_work=at_work) for at_work in (True, False)]
+            absent = record.tenant is None or record.tenant.instance_id != MINE
+            assert [one.condition is Condition.ABSENT for one in seen] == [absent, absent]
 
 
 def test_how_an_instance_looks() -> None:
     running = Record(tenant=tenant(Stage.INSTALLED))
-    assert observed(running, MINE, HostPower.ON, {}).condition is Condition.RUNNING
-    assert observed(running, MINE, HostPower.ON, {}).addresses == ("10.0.0.5",)
-    assert observed(running, MINE, HostPower.OFF, {}).condition is Condition.STOPPED
-    assert observed(running, MINE, HostPower.UNKNOWN, {}).condition is Condition.BUSY
-    failed = observed(Record(tenant=tenant(Stage.FAILED)), MINE, HostPower.ON, {})
+    assert idle(running, HostPower.ON).condition is Condition.RUNNING
+    assert idle(running, HostPower.ON).addresses == ("10.0.0.5",)
+    assert idle(running, HostPower.OFF).condition is Condition.STOPPED
+    assert idle(running, HostPower.UNKNOWN).condition is Condition.BUSY
+    failed = idle(Record(tenant=tenant(Stage.FAILED)), HostPower.ON)
     assert (failed.condition, failed.reason, failed.generation) == (Condition.FAILED, WHY, 2)
 
 
@@ -143,7 +149,9 @@ def test_how_an_instance_looks() -> None:
     ],
 )
 def test_how_far_a_build_is_is_told(progress: dict[str, Any], task: str, far: str) -> None:
-    writing = observed(Record(tenant=tenant(Stage.PROVISIONING), work=Work(RUN, Step.PROVISION)), MINE, HostPower.ON, progress)
+    writing = observed(
+        Record(tenant=tenant(Stage.PROVISIONING), work=Work(RUN, Step.PROVISION)), MINE, HostPower.ON, progress, at_work=True
+    )
     assert (writing.condition, writing.told) == (Condition.BUSY, True)
     assert writing.reason is not None
     assert (writing.reason.code, writing.reason.params["task"], writing.reason.params["far"]) == ("machine_provision", task, far)
@@ -151,8 +159,10 @@ def test_how_far_a_build_is_is_told(progress: dict[str, Any], task: str, far: st
 
 @pytest.mark.parametrize("stage", [Stage.PROVISIONING, Stage.WIPING])
 def test_what_was_cut_off_looks_as_if_something_were_to_be_done(stage: Stage) -> None:
-    seen = observed(Record(tenant=tenant(stage)), MINE, HostPower.ON, {})
-    assert (seen.condition, seen.generation, seen.reason) == (Condition.STOPPED, None, None)
+    step = Step.WIPE if stage is Stage.WIPING else Step.PROVISION
+    for work in (None, Work(RUN, step)):  # written down as cut off, or ended with its controller
+        seen = idle(Record(tenant=tenant(stage), work=work), HostPower.ON)
+        assert (seen.condition, seen.generation, seen.reason, seen.told) == (Condition.STOPPED, None, None, False)
 
 
 @pytest.mark.parametrize(("power", "wanted", "reboots", "holds"), [
@@ -313,23 +323,23 @@ def test_a_system_becomes_a_hypervisor_after_it_was_set_up_and_is_not_set_up_ane
     record = ended(begun(Record(), Work(RUN, Step.PROVISION), claimed(wanted)), RUN, None, {"address": "10.0.0.9"}, whole=True)
     assert record.tenant is not None
     assert state(record) is State.PROVISIONING
-    assert observed(record, MINE, HostPower.ON, {}).condition is Condition.STOPPED, "more is to be done"
+    assert idle(record, HostPower.ON).condition is Condition.STOPPED, "more is to be done"
     assert to_ensure(record, wanted, 0.0) is Do.HYPERVISOR
     at_work = begun(record, Work(RUN, Step.HYPERVISOR), record.tenant)
-    seen = observed(at_work, MINE, HostPower.ON, {"task": "Install libvirt and QEMU"})
+    seen = observed(at_work, MINE, HostPower.ON, {"task": "Install libvirt and QEMU"}, at_work=True)
     assert (seen.condition, seen.reason.code if seen.reason else "") == (Condition.BUSY, "machine_hypervisor")
     bad = ended(at_work, RUN, WHY, {}, whole=False)
-    assert (observed(bad, MINE, HostPower.ON, {}).condition, observed(bad, MINE, HostPower.ON, {}).reason) == (Condition.FAILED, WHY)
+    assert (idle(bad, HostPower.ON).condition, idle(bad, HostPower.ON).reason) == (Condition.FAILED, WHY)
     assert to_ensure(bad, wanted, 0.0) is Do.HYPERVISOR
     cut = ended(at_work, RUN, None, {}, whole=False)
     assert (cut.tenant, to_ensure(cut, wanted, 0.0)) == (record.tenant, Do.HYPERVISOR)
     assert to_ensure(record, replace(wanted, power=Power.STOPPED), 0.0) is Do.POWER, "it is not wanted to run at all"
-    stopped = observed(record, MINE, HostPower.OFF, {})
+    stopped = idle(record, HostPower.OFF)
     assert (stopped.condition, stopped.generation) == (Condition.STOPPED, SPEC.generation)
     good = ended(at_work, RUN, None, {"endpoint": "kvm-01"}, whole=True)
     assert good.tenant is not None
     assert (good.tenant.is_hypervisor, good.tenant.address, state(good)) == (True, "10.0.0.9", State.OCCUPIED)
-    assert observed(good, MINE, HostPower.ON, {}).condition is Condition.RUNNING
+    assert idle(good, HostPower.ON).condition is Condition.RUNNING
     assert to_ensure(good, wanted, 0.0) is Do.POWER
     assert to_ensure(good, replace(wanted, build=3), 0.0) is Do.PROVISION
 
