@@ -45,7 +45,7 @@ class Settings(BaseSettings):
         description="File with the keys that seal secrets in the database; else `data_dir/keys/seal.keys`, made at the first start.",
     )
     database_connections: int = Field(20, ge=6, le=200, description="Most connections to the database that one controller opens.")
-    workers: int = Field(64, ge=1, le=256, description="Threads that talk to endpoints.")
+    workers: int = Field(64, ge=1, le=64, description="Threads that talk to endpoints.")
     workers_per_endpoint: int = Field(
         8, ge=1, le=256, description="Most of them that one endpoint may occupy, so that a silent one leaves room for others."
     )
@@ -81,7 +81,7 @@ class Settings(BaseSettings):
         None, description="The folder of the playbooks that bare machines are set up with; else this release's."
     )
     metal_runs: int = Field(
-        4, ge=1, le=256, description="Bare machines that this controller inspects, provisions or wipes at once; each takes some 80 MiB."
+        4, ge=1, le=64, description="Bare machines that this controller inspects, provisions or wipes at once; each takes some 80 MiB."
     )
     max_body_bytes: int = Field(1 << 20, ge=1024, description="Largest body of a request other than an image's content.")
     max_image_bytes: int = Field(64 << 30, ge=1 << 20, description="Largest image that may be imported.")
