@@ -102,7 +102,7 @@ ADVICE: Mapping[str, str] = {
     "disk_too_small": "A smaller image, or a machine with a larger disk.",
     "write_error": "Replace the disk; or name another root disk.",
     "readback_mismatch": "Replace the disk.",
-    "wipe_failed": "Replace the disk and destroy it by your own rules; then wipe again, which proves the others.",
+    "wipe_failed": "Replace the disk and destroy it by your own rules; wipe again, which proves the others; inspect, to know the new one.",
     "ssh_unreachable": "Read the machine's console. User data with `ssh_keys` of its own has other host keys than expected.",
     "rights_missing": "`chutian endpoint rbac`, with the `--option`s that the endpoint has, and `kubectl apply` by the cluster's people.",
     "place_taken": "Read the detail; `kubectl delete` what it names, or have it deleted; then `chutian instance start`.",

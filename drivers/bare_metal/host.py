@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from drivers.bare_metal.machine import Machine
+from drivers.bare_metal.inspection import fixed_disks
+from drivers.bare_metal.machine import Disk, Machine
 from drivers.bare_metal.record import Record, closed
 from drivers.base import HostInventory, Reason
 
@@ -38,8 +39,12 @@ def host_of(machine: Machine, record: Record, *, depot: bool, otherwise: str) ->
 
 
 def identified(machine: Machine, record: Record) -> Machine:
-    """The machine with the UUID that it told itself, where its BMC tells none: by that a run knows it again before it writes anything."""
-    return replace(machine, uuid=machine.uuid or str((record.inspection or {}).get("uuid", "")))
+    """The machine as a run has to know it again: by the UUID that it told itself, where its BMC tells none, before anything is written; and
+    where it is somebody's, by the disks that it told of, none of which may be missing when they are wiped."""
+    seen = record.inspection or {}
+    disks = fixed_disks(seen) if record.tenant is not None else []
+    theirs = tuple(Disk(str(disk.get("name")), None, serial=str(disk.get("serial") or "")) for disk in disks)
+    return replace(machine, uuid=machine.uuid or str(seen.get("uuid", "")), disks=theirs)
 
 
 def _memory_mib(seen: Mapping[str, Any]) -> int:

@@ -64,6 +64,12 @@ def fixed_disks(said: Json) -> list[Json]:
     return [disk for disk in said.get("disks", ()) if not disk.get("removable") and disk.get("bytes")]
 
 
+def absent(said: Json, expected: Sequence[str]) -> list[str]:
+    """Which of those disks, by serial number or name, the machine does not have (any more)."""
+    there = {word for disk in fixed_disks(said) for word in (disk["name"], disk.get("serial"))}
+    return [one for one in expected if one not in there]
+
+
 def labels(disks: Sequence[Json]) -> str:
     """For people: names with serial numbers."""
     return ", ".join(f"{disk['name']} ({disk['serial']})" if disk.get("serial") else str(disk["name"]) for disk in disks)

@@ -41,7 +41,8 @@ def refuse(spec: InstanceSpec, host: str) -> None:
 def order_for(
     work: Work, uri: str, given: Mapping[str, str], machine: Machine, depot: Path, depot_url: str, spec: InstanceSpec | None, ours: str
 ) -> Order:
-    """The order of a run of that step. `spec`: of what is to be provisioned; `ours`: our public key, for a system that we look after."""
+    """The order of a run of that step on a machine as `host.identified` has it. `spec`: of what is to be provisioned; `ours`: our public
+    key, for a system that we look after."""
     options = settings.parse(given)
     variables: dict[str, Any] = {
         "bmc_uri": uri,
@@ -56,6 +57,7 @@ def order_for(
     secrets: dict[str, Any] = {"bmc_credentials": options.credentials}
     if work.step is Step.WIPE:
         variables["wipe_methods"] = options.wipe.split()
+        variables["expected_disks"] = [disk.serial or disk.name for disk in machine.disks]
     if work.step is Step.PROVISION and spec is not None:
         variables |= _to_install(options, spec, ours)
         secrets["user_data"] = spec.user_data

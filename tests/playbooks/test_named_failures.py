@@ -160,6 +160,27 @@ def test_a_disk_that_does_not_hold_what_was_written_to_it(play: Play, server: Se
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("methods", "at"), [(["discard", "overwrite"], MIB), (["ends"], 4 * MIB)])
+def test_a_disk_that_is_not_empty_after_it_was_wiped_is_not_taken_for_clean(
+    play: Play, server: Server, methods: list[str], at: int
+) -> None:
+    with server.with_stuck_byte(at, 0x5A):
+        failed = play("wipe.yml", server, wipe_methods=methods)
+    assert (failed.status, failed.code) == (2, "wipe_failed"), failed.output
+    assert all(f"{method}: not zero" in failed.reasons[0]["params"]["detail"] for method in methods)
+    assert [disk["verified"] for disk in failed.result["disks"]] == [False]
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_not_there_any_more_is_not_taken_for_wiped(play: Play, server: Server) -> None:
+    failed = play("wipe.yml", server, expected_disks=[server.disk_serial, "WD-GONE"])
+    assert (failed.status, failed.code) == (2, "wipe_failed"), failed.output
+    assert failed.reasons[0]["params"]["disks"] == "WD-GONE"
+    assert {disk["disk"]: disk["verified"] for disk in failed.result["disks"]} == {"vda": True, "WD-GONE": False}
+    assert not server.on
+
+
+@pytest.mark.slow
 def test_a_disk_that_cannot_be_wiped_is_named_and_the_others_are_wiped(play: Play, server: Server) -> None:
     with server.with_broken_disk(and_a_good_one=64 * MIB):
         with server.second.open("r+b") as disk:

@@ -21,7 +21,7 @@ from drivers.bare_metal.attempt_silence import why_silent
 from drivers.bare_metal.attempt_start import await_served
 from drivers.bare_metal.depot_image import KEPT, NAME, forget, provide
 from drivers.bare_metal.foreman import progress_of
-from drivers.bare_metal.inspection import check_identity, differences, fixed_disks, root_disk
+from drivers.bare_metal.inspection import absent, check_identity, differences, fixed_disks, root_disk
 from drivers.bare_metal.machine import Disk, Machine, Nic, Source
 from drivers.bare_metal.remote import Ramdisk, address_of, failure, prove
 from drivers.bare_metal.runs.order import RunView, State, Task, TaskState
@@ -116,6 +116,13 @@ def test_the_root_disk_is_the_smallest_that_has_room_and_stays(made: list[tuple[
     else:
         with pytest.raises(DiskTooSmall):
             root_disk(said, "", needed)
+
+
+def test_a_disk_that_should_be_there_and_is_not_is_told_by_serial_number_or_name() -> None:
+    assert absent(DISKS, ["S-sda", "sdb"]) == []
+    assert absent(DISKS, ["S-sda", "S-gone", "sdx"]) == ["S-gone", "sdx"]
+    assert absent(DISKS, ["S-sde"]) == ["S-sde"], "one that says that it has no bytes can't be wiped"
+    assert absent({}, ["S-sda"]) == ["S-sda"]
 
 
 def test_what_bmc_and_machine_say_differently() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,8 @@ from drivers.bare_metal.bmc import open_bmc
 from drivers.bare_metal.host import host_of, identified
 from drivers.bare_metal.ipmi import arguments
 from drivers.bare_metal.machine import Disk, Machine
-from drivers.bare_metal.record import Record
+from drivers.bare_metal.orders import order_for
+from drivers.bare_metal.record import Record, Stage, Step, Tenant, Work
 from drivers.base import HostPower
 from drivers.errors import DriverError, InvalidSpec
 
@@ -178,6 +181,23 @@ def test_a_bmc_that_does_not_say_which_machine_it_has_is_named_by_its_address_an
     seen = Record({"uuid": "4c4c4544-0033-4710-8032-c7c04f470000"})
     assert identified(Machine(HostPower.OFF), seen).uuid == "4c4c4544-0033-4710-8032-c7c04f470000"
     assert identified(Machine(HostPower.OFF, uuid="another"), seen).uuid == "another"
+
+
+def test_the_disks_that_a_machine_had_when_it_was_inspected_have_to_be_there_when_it_is_given_back() -> None:
+    bmc = Machine(HostPower.OFF, uuid="4c4c", disks=(Disk("a raid of two", 1 << 40),))
+    disks = [{"name": "sda", "bytes": 1, "serial": "S-1"}, {"name": "sdb", "bytes": 1}, {"name": "sdc", "bytes": 1, "removable": True}]
+    somebodys = Record({"disks": disks}, Tenant("i", "p", Stage.WIPING, 1, 1, 0))
+
+    def expected(record: Record) -> list[str]:
+        given = {"credentials": "ops:word"}
+        order = order_for(
+            Work("run-1", Step.WIPE), "redfish+https://bmc-1", given, identified(bmc, record), Path("/d"), "http://d", None, ""
+        )
+        found: list[str] = order.variables["expected_disks"]
+        return found
+
+    assert expected(somebodys) == ["S-1", "sdb"]
+    assert expected(replace(somebodys, tenant=None)) == [], "its operators, who ask for it, may have replaced one"
 
 
 def test_who_can_not_be_trusted_or_reached_is_unreachable_to_the_controller() -> None:
