@@ -198,10 +198,10 @@ class BareMetalDriver:
         if record.work is not None:
             journal.keep_run(_cut_off(record.work))
             foreman.clear(record.work.run_id)
-        instance = whose.instance_id if whose else ""
-        project = whose.project_id if whose else None
-        host, tell = partial(self._host_at_work, seen), partial(self._tell, instance)
-        foreman.begin(Job(work.run_id, step, journal, host, tell, instance or None, project), order)
+        about = (whose or record.left) if step is Step.WIPE else whose
+        instance, project = (about.instance_id, about.project_id) if about else (None, None)
+        host, tell = partial(self._host_at_work, seen), partial(self._tell, whose.instance_id if whose else "")
+        foreman.begin(Job(work.run_id, step, journal, host, tell, instance, project), order)
 
     def _order_within(self, work: Work, machine: Machine, tenant: Tenant, spec: InstanceSpec | None) -> Order:
         """For a hypervisor that is to be, known by its instance's name, or one that is, by its endpoint's."""

@@ -78,6 +78,14 @@ class Tenant:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """Who left the machine without its disks being cleared: whoever clears them owes him the certificates."""
+
+    instance_id: str
+    project_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """The run that is on record."""
 
@@ -87,25 +95,33 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All of it. `inspection`: what the machine said of itself. `served`: how often what its operators asked for was done, by its name."""
+    """All of it. `inspection`: what the machine said of itself. `served`: how often what its operators asked for was done, by its name.
+    `left`: who had a machine that is in quarantine."""
 
     inspection: Mapping[str, Any] | None = None
     tenant: Tenant | None = None
     work: Work | None = None
     quarantine: Reason | None = None
     served: Mapping[str, int] = field(default_factory=dict)
+    left: Left | None = None
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Record:
         """From its document, which `document` made."""
-        tenant, work = document.get("tenant"), document.get("work")
+        tenant, work, left = (document.get(name) for name in ("tenant", "work", "left"))
         return cls(
             document.get("inspection"),
             Tenant(**{**tenant, "stage": Stage(tenant["stage"]), "reason": _reason(tenant["reason"])}) if tenant else None,
             Work(work["run_id"], Step(work["step"])) if work else None,
             _reason(document.get("quarantine")),
             document.get("served", {}),
+            Left(**left) if left else None,
         )
+
+    @property
+    def uncleared(self) -> Left | None:
+        """Whose data is on its disks, for all that is known."""
+        return Left(self.tenant.instance_id, self.tenant.project_id) if self.tenant else self.left
 
     @property
     def document(self) -> dict[str, Any]:
@@ -250,13 +266,17 @@ def ended(record: Record, run_id: str, reason: Reason | None, result: Mapping[st
 
 def _wiped(record: Record, reason: Reason | None, whole: bool) -> Record:
     if whole:
-        return replace(record, tenant=None, quarantine=None)
+        return replace(record, tenant=None, quarantine=None, left=None)
     if reason is None:
         return _cut_short(record)
     tries = record.tenant.tries + 1 if record.tenant else WIPES
     if record.tenant is None or tries >= WIPES or reason.code in ("wipe_failed", "write_error"):
-        return replace(record, tenant=None, quarantine=reason)
+        return _held(record, reason)
     return replace(record, tenant=replace(record.tenant, tries=tries))
+
+
+def _held(record: Record, why: Reason) -> Record:
+    return replace(record, tenant=None, quarantine=why, left=record.uncleared)
 
 
 def _cut_short(record: Record) -> Record:
@@ -265,7 +285,7 @@ def _cut_short(record: Record) -> Record:
         return record
     cuts = record.tenant.cuts + 1
     if cuts >= CUTS:
-        return replace(record, tenant=None, quarantine=Reason("wipe_interrupted", {"times": cuts}))
+        return _held(record, Reason("wipe_interrupted", {"times": cuts}))
     return replace(record, tenant=replace(record.tenant, cuts=cuts))
 
 
@@ -301,7 +321,7 @@ def to_tend(record: Record, asked: Mapping[str, int], age_s: float) -> tuple[Ste
     if record.work is not None:  # cut off, with its controller
         return (record.work.step if record.tenant is None or record.work.step in mine else None), record
     if "trust" in due and record.tenant is None:
-        return None, replace(record, quarantine=None, served={**record.served, "trust": asked["trust"]})
+        return None, replace(record, quarantine=None, left=None, served={**record.served, "trust": asked["trust"]})
     for step in mine:
         if step in due:
             return step, replace(record, served={**record.served, step.value: asked[step]})

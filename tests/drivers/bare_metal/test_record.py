@@ -15,6 +15,7 @@ from drivers.bare_metal.record import (
     LEASE_S,
     WIPES,
     Do,
+    Left,
     Record,
     Stage,
     State,
@@ -42,6 +43,9 @@ WHY = Reason("wipe_failed", {"detail": "sda: input/output error"})
 SPEC = InstanceSpec(MINE, "project", "db-1", "bare_metal", "m1", 4, 1024, 8, 0, "x86_64", None, Power.RUNNING, generation=3, build=2)
 
 
+LEFT = Left(MINE, "project")
+
+
 def tenant(stage: Stage, instance: str = MINE, build: int = 2) -> Tenant:
     return Tenant(instance, "project", stage, 2, build, 0, WHY if stage is Stage.FAILED else None, address="10.0.0.5")
 
@@ -54,7 +58,7 @@ def records() -> Iterator[Record]:
     tenants = [None, *(tenant(stage, who) for stage in Stage for who in (MINE, OTHERS)), tenant(Stage.INSTALLED, build=1), *HYPERVISORS]
     works = [None, *(Work(RUN, step) for step in Step)]
     for whose, work, quarantine, inspection in itertools.product(tenants, works, (None, WHY), (None, {"cpus": 4})):
-        yield Record(inspection, whose, work, quarantine, {"inspect": 1})
+        yield Record(inspection, whose, work, quarantine, {"inspect": 1}, LEFT if quarantine and whose is None else None)
 
 
 RECORDS = list(records())
@@ -255,13 +259,13 @@ def test_what_a_run_of_provision_leaves() -> None:
 
 def test_a_disk_that_can_not_be_cleared_is_quarantine_at_once_and_other_trouble_only_after_several_tries() -> None:
     record = Record({"cpus": 4}, tenant(Stage.WIPING), Work(RUN, Step.WIPE))
-    assert ended(record, RUN, WHY, {}, whole=False) == Record({"cpus": 4}, quarantine=WHY)
+    assert ended(record, RUN, WHY, {}, whole=False) == Record({"cpus": 4}, quarantine=WHY, left=LEFT)
     silent = Reason("bmc_unreachable")
     for number in range(1, WIPES):
         record = replace(ended(record, RUN, silent, {}, whole=False), work=Work(RUN, Step.WIPE))
         assert record.tenant is not None
         assert (record.tenant.tries, record.quarantine) == (number, None)
-    assert ended(record, RUN, silent, {}, whole=False) == Record({"cpus": 4}, quarantine=silent)
+    assert ended(record, RUN, silent, {}, whole=False) == Record({"cpus": 4}, quarantine=silent, left=LEFT)
 
 
 def test_a_wipe_that_is_always_cut_off_is_begun_anew_and_not_without_end() -> None:
@@ -273,12 +277,12 @@ def test_a_wipe_that_is_always_cut_off_is_begun_anew_and_not_without_end() -> No
         record = begun(cut, Work(RUN, Step.WIPE))
     assert ended(record, RUN, None, {}, whole=True) == Record({"cpus": 4})
     given_up = ended(record, RUN, None, {}, whole=False)
-    assert given_up == Record({"cpus": 4}, quarantine=Reason("wipe_interrupted", {"times": CUTS}))
+    assert given_up == Record({"cpus": 4}, quarantine=Reason("wipe_interrupted", {"times": CUTS}), left=LEFT)
     assert state(given_up) is State.QUARANTINED
 
 
 def test_a_machine_in_quarantine_is_given_to_nobody_until_it_is_clean_or_trusted() -> None:
-    held = Record({"cpus": 4}, quarantine=WHY)
+    held = Record({"cpus": 4}, quarantine=WHY, left=LEFT)
     why = closed(held, depot=True)
     assert why is not None
     assert (why.code, why.params["why"]) == ("machine_quarantined", "wipe_failed")
@@ -287,9 +291,9 @@ def test_a_machine_in_quarantine_is_given_to_nobody_until_it_is_clean_or_trusted
     step, served = to_tend(held, {"wipe": 1}, 0.0)
     assert step is Step.WIPE
     clean = ended(begun(served, Work(RUN, Step.WIPE)), RUN, None, {"disks": []}, whole=True)
-    assert (clean.quarantine, closed(clean, depot=True)) == (None, None)
+    assert (clean.quarantine, clean.left, closed(clean, depot=True)) == (None, None, None)
     again = ended(begun(served, Work(RUN, Step.WIPE)), RUN, WHY, {}, whole=False)
-    assert again.quarantine == WHY
+    assert (again.quarantine, again.left) == (WHY, LEFT), "who had it is owed the certificates as long as it isn't clean"
 
 
 def test_what_its_operators_ask_for_is_served_once_and_never_while_it_is_somebodys_or_at_work() -> None:
