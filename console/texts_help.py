@@ -172,6 +172,10 @@ COMMANDS: dict[str, Pair] = {
         "Switch a machine that is nobody's on or, by force, off",
     ),
     "help.run.list": ("列出运行记录，最新在前", "List runs of playbooks, the newest first"),
+    "help.run.cancel": (
+        "取消运行：数秒内结束，不会自动重新开始；正在清除磁盘的服务器将被隔离",
+        "Have a run end within seconds, not to be begun again by itself; a machine that was being wiped is in quarantine then",
+    ),
     "help.run.show": ("查看一次运行的每一步", "Show a run, task by task"),
     "help.certificate.list": ("列出清除证明，最新在前", "List certificates, the newest first"),
     "help.certificate.show": ("查看一份清除证明", "Show a certificate"),

@@ -54,5 +54,10 @@ MESSAGES: dict[str, Pair] = {
     "machine.power_on": ("{name} 将被开启；chutian machine show {name}", "{name} is being switched on; chutian machine show {name}"),
     "machine.power": ("{name}：电源 {power}", "{name}: power {power}"),
     "certificate.saved": ("已保存到 {folder}，验证：", "Saved in {folder}; verify it with:"),
+    "confirm.cancel_run": (
+        "取消运行 {what}？部署中的实例将报错，清除中的服务器将被隔离",
+        "Cancel run {what}? An instance that is being set up fails, a machine that is being wiped is in quarantine then",
+    ),
+    "run.cancel": ("{name} 将被取消；chutian run show {name} --follow", "{name} is being cancelled; chutian run show {name} --follow"),
     "run.task_ended": ("{name}：{state}，{seconds} 秒", "{name}: {state}, {seconds} s"),
 }

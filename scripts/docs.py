@@ -89,7 +89,7 @@ ADVICE: Mapping[str, str] = {
     "playbook_task_failed": "Read the task and its detail in the run; mend it; ask anew. Every playbook begins again from its start.",
     "playbook_unusable": "Compare the controller's `playbooks/` with the release; `ansible-playbook --syntax-check` says where.",
     "result_unreadable": "Ask anew; if it stays, report the playbook.",
-    "run_cancelled": "Nothing; ask anew when it is wanted.",
+    "run_cancelled": "Nothing; ask anew when it is wanted: `chutian instance start`, or `chutian machine inspect`, `wipe` or `patch`.",
     "run_interrupted": "Nothing; it is begun again. If it stays: memory and disk of the controller's machine.",
     "wipe_interrupted": "See to memory and disk of the controller's machine; then `chutian machine wipe NAME`.",
     "run_too_large": "Look at what the run's last task was given, and at what it printed.",

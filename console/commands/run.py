@@ -7,10 +7,10 @@ import time
 import click
 
 from console import listing, lookup, progress, render
-from console.app import App, tell
+from console.app import App, sure, tell
 from console.client import Body, at
 from console.exits import FAILED, OK
-from console.verbs import LISTING, Verb, arg, flag, opt
+from console.verbs import LISTING, YES, Verb, arg, flag, opt
 
 COLUMNS = ("id", "host", "step", "instance", "state", "progress", "began_at", "ended_at", "reason", "+project", "+instance_id", "+digest")
 STATES = ("waiting", "running", "done", "failed", "cancelled", "interrupted")
@@ -35,6 +35,13 @@ def show(app: App, run: str, follow: bool) -> int:
     return code
 
 
+def cancel(app: App, run: str, yes: bool) -> None:
+    """Have it end."""
+    found = lookup.newest(app, "runs", run)
+    sure(app, yes, "confirm.cancel_run", what=found)
+    render.done(app, "run.cancel", app.client().post(at("runs", found, "cancel")), name=found)
+
+
 def _print(app: App, body: Body) -> None:
     tasks = body.get("tasks") or []
     if not app.for_people:
@@ -55,5 +62,6 @@ VERBS = {
             *LISTING,
         ),
     ),
+    "cancel": Verb(cancel, (arg("run"), YES)),
     "show": Verb(show, (arg("run"), flag("--follow", "-f", text="follow-run"))),
 }

@@ -90,6 +90,21 @@ def find_run(conn: Connection, identity: Identity, run_id: str) -> Row:
     return row
 
 
+def cancel(conn: Connection, identity: Identity, run_id: str) -> Row:
+    """Ask that a run end, and that it not be begun again by itself. Who carries it out ends it within seconds.
+
+    Again changes nothing. Raises InvalidState where it has ended.
+    """
+    guard.overall(identity, Right.OPERATE)
+    row = find_run(conn, identity, run_id)
+    if row["state"] not in machines.LIVE or not machines.cancel(conn, row["endpoint_id"], row["id"]):
+        raise errors.InvalidState("run_over", step=row["step"], name=row["host"] or row["endpoint"])
+    for host in fleet.hosts_of(conn, row["endpoint_id"]):
+        events.add(conn, [events.event("run.cancel_asked", "host", host["id"], host["name"], None, identity.name, step=row["step"])])
+    fleet.look_now(conn, [row["endpoint_id"]])
+    return row
+
+
 def find_certificate(conn: Connection, identity: Identity, certificate_id: str) -> Row:
     """The proof that a disk was cleared, for the department that had it and for those who may see the fleet."""
     row = machines.certificate(conn, certificate_id) if is_id(certificate_id) else None

@@ -172,6 +172,7 @@ METAL: dict[str, tuple[str, str]] = {
         "Machine {name} was not switched off: its host {host} answers again, or is retired.",
         "未关闭服务器 {name}：其主机 {host} 已恢复响应或已退役。",
     ),
+    "run.cancel_asked": ("{name}: {step} is to be cancelled.", "{name}：已要求取消 {step}。"),
     "run.done": ("{name}: {step} is done.", "{name}：{step} 已完成。"),
     "run.failed": ("{name}: {step} failed. {why}", "{name}：{step} 失败。{why}"),
     "run.cancelled": ("{name}: {step} was cancelled.", "{name}：{step} 已取消。"),
@@ -233,6 +234,10 @@ METAL: dict[str, tuple[str, str]] = {
     "machine_fixed": (
         "{name} is a whole machine and has the size it has; ask for another one, and delete it then.",
         "{name} 为整机，规格不可更改；请另行申请后删除。",
+    ),
+    "run_over": (
+        "{step} on {name} has ended already: chutian run list --host {name} says how.",
+        "{name} 上的 {step} 已结束，结果见 chutian run list --host {name}。",
     ),
     "run_not_found": ("There is no run {name}.", "没有运行记录 {name}。"),
     "certificate_not_found": ("There is no certificate {name}.", "没有清除证明 {name}。"),

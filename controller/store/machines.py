@@ -91,6 +91,18 @@ def confirm(conn: Connection, endpoint_id: str, run_id: str, progress: Mapping[s
     return found
 
 
+def cancel(conn: Connection, endpoint_id: str, run_id: str) -> bool:
+    """Put on record that the run is to end; False where it isn't the one on record (any more)."""
+    marked = sql.run(
+        conn,
+        "UPDATE machines SET document = jsonb_set(document, '{work,cancelled}', 'true'), version = version + 1"
+        " WHERE endpoint_id = CAST(:id AS uuid) AND document->'work'->>'run_id' = :run",
+        id=endpoint_id,
+        run=run_id,
+    )
+    return marked == 1
+
+
 def ask(conn: Connection, endpoint_id: str, what: str, user_id: str) -> None:
     """Count one more time that its operators asked for that, and keep who did."""
     sql.run(
@@ -139,7 +151,7 @@ def keep_run(conn: Connection, record: Mapping[str, Any]) -> bool:
 
 def run(conn: Connection, run_id: str) -> Row | None:
     """One, with its tasks."""
-    return sql.one(conn, f"{_RUN.format(more=', r.tasks')} WHERE r.id = CAST(:id AS uuid)", id=run_id)
+    return sql.one(conn, f"{_RUN.format(more=', r.tasks, r.endpoint_id')} WHERE r.id = CAST(:id AS uuid)", id=run_id)
 
 
 def page_runs(conn: Connection, filters: Mapping[str, str | None], before: str, limit: int) -> Sequence[Row]:

@@ -118,8 +118,8 @@ class BareMetalDriver:
         step, served = to_tend(record, entry.asked, self._age(record, entry))
         if step is not None and self._depot:
             self._begin(step, entry, served)
-        elif served is not record:
-            self._write(entry, served)
+        elif served is not record and self._write(entry, served) and record.work is not None:
+            self._journal_of().keep_run(_cut_off(record.work))
 
     def switch_power(self, host: str, wanted: HostPower) -> HostPower:
         entry, record = self._read()
@@ -256,7 +256,8 @@ class BareMetalDriver:
 
 def _cut_off(work: Work) -> Mapping[str, Any]:
     """A run that ended with its controller, which could not write that down."""
-    return {"id": work.run_id, "step": work.step.value, "playbook": f"{work.step}.yml", "state": "interrupted"}
+    state = "cancelled" if work.cancelled else "interrupted"
+    return {"id": work.run_id, "step": work.step.value, "playbook": f"{work.step}.yml", "state": state}
 
 
 def open_bare_metal(uri: str, owner: str, options: Mapping[str, str]) -> Driver:  # noqa: ARG001  # marks are in the journal, which is the owner's

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from drivers.bare_metal import attempt as attempts
 from drivers.bare_metal.depot import Depot
-from drivers.bare_metal.record import Record, Stage, Step, closed, ended
+from drivers.bare_metal.record import Record, Step, closed, ended, unwanted
 from drivers.bare_metal.runs import reading
 from drivers.bare_metal.runs.order import Order, RunView, State
 from drivers.bare_metal.runs.workshop import Workshop
@@ -124,7 +124,7 @@ class Foreman:
             return
         progress = progress_of(view, attempts.found(self.depot_folder, job.run_id))
         document = job.journal.confirm(job.run_id, progress)
-        if document is None or _given_back(Record.of(document), job.step):
+        if document is None or unwanted(Record.of(document), job.step):
             self._workshop.cancel(job.run_id)
             return
         self._confirmed[job.run_id] = time.monotonic()
@@ -152,11 +152,6 @@ class Foreman:
                 break
         if new.quarantine is not None and new.quarantine != old.quarantine:
             job.journal.say("machine.quarantined", why=new.quarantine.code, **new.quarantine.params)
-
-
-def _given_back(record: Record, step: Step) -> bool:
-    """Whether what the run does is for somebody who has left meanwhile."""
-    return record.tenant is not None and record.tenant.stage is Stage.WIPING and step is not Step.WIPE
 
 
 def foreman_at(workplace: Workplace) -> Foreman:

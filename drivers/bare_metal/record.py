@@ -20,6 +20,7 @@ LEASE_S: Final = 20.0
 """A run that was not confirmed for so long is no longer running anywhere."""
 WIPES: Final = 3
 """So often a wipe is begun that fails for another reason than the disk, before the machine goes into quarantine."""
+CANCELLED: Final = Reason("run_cancelled", {"task": ""})
 CUTS: Final = 5
 """So often a wipe is begun that is cut off while its controller is there (no memory for it, no disk), before it goes there, too."""
 
@@ -87,10 +88,11 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The run that is on record."""
+    """The run that is on record. `cancelled`: its operators want it to end."""
 
     run_id: str
     step: Step
+    cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ class Record:
         return cls(
             document.get("inspection"),
             Tenant(**{**tenant, "stage": Stage(tenant["stage"]), "reason": _reason(tenant["reason"])}) if tenant else None,
-            Work(work["run_id"], Step(work["step"])) if work else None,
+            Work(work["run_id"], Step(work["step"]), work.get("cancelled", False)) if work else None,
             _reason(document.get("quarantine")),
             document.get("served", {}),
             Left(**left) if left else None,
@@ -136,6 +138,12 @@ def _reason(kept: Mapping[str, Any] | None) -> Reason | None:
 def busy(record: Record, age_s: float) -> bool:
     """Whether a run works on the machine, here or elsewhere."""
     return record.work is not None and age_s < LEASE_S
+
+
+def unwanted(record: Record, step: Step) -> bool:
+    """Whether nobody wants what the run on record does any more: it was cancelled, or who it is for has left."""
+    left = record.tenant is not None and record.tenant.stage is Stage.WIPING and step is not Step.WIPE
+    return left or _to_be_closed(record)
 
 
 # -- an instance -----------------------------------------------------------------------------------------------------------------
@@ -168,11 +176,16 @@ def to_ensure(record: Record, spec: InstanceSpec, age_s: float) -> Do:
         raise DiskMissing(detail=f"nothing on record says that {spec.host} holds it; look at the machine before it is given away")
     if record.quarantine is not None:
         raise MachineQuarantined(**quarantined(record.quarantine).params)
-    if busy(record, age_s):
+    if busy(record, age_s) or _to_be_closed(record):
         return Do.NOTHING
     if tenant is None or tenant.stage is not Stage.INSTALLED or tenant.build != spec.build:
         return Do.PROVISION
     return Do.POWER if tenant.ready or spec.power is Power.STOPPED else Do.HYPERVISOR
+
+
+def _to_be_closed(record: Record) -> bool:
+    """Whether the run on record was cancelled, so that it isn't begun again where its controller is gone (`to_tend`)."""
+    return record.work is not None and record.work.cancelled
 
 
 def to_remove(record: Record, instance_id: str, age_s: float) -> Do:
@@ -180,7 +193,7 @@ def to_remove(record: Record, instance_id: str, age_s: float) -> Do:
     if record.tenant is None or record.tenant.instance_id != instance_id:
         return Do.NOTHING
     if not busy(record, age_s):
-        return Do.WIPE
+        return Do.NOTHING if _to_be_closed(record) else Do.WIPE
     return Do.NOTHING if record.tenant.stage is Stage.WIPING else Do.GIVE_BACK
 
 
@@ -248,11 +261,13 @@ def given_back(tenant: Tenant) -> Tenant:
 def ended(record: Record, run_id: str, reason: Reason | None, result: Mapping[str, Any], *, whole: bool) -> Record:
     """A run came to its end: `whole`: it did what it should; else `reason` tells why not, and None that it was cut off.
 
-    The record is unchanged where the run isn't the one on it.
+    The record is unchanged where the run isn't the one on it. One that was cancelled is not begun again, however it ended.
     """
     work = record.work
     if work is None or work.run_id != run_id:
         return record
+    if work.cancelled and not whole:
+        reason = reason or CANCELLED
     idle = replace(record, work=None)
     asked = record.tenant is None or work.step is Step.PATCH
     if asked and reason is None and not whole:  # cut off: what its operators asked for is due again
@@ -264,13 +279,17 @@ def ended(record: Record, run_id: str, reason: Reason | None, result: Mapping[st
     return idle if work.step is Step.PATCH else _set_up(idle, work.step, reason, result, whole)
 
 
+_AT_ONCE: Final = ("wipe_failed", "write_error", CANCELLED.code)
+"""Why no other wipe is tried unasked."""
+
+
 def _wiped(record: Record, reason: Reason | None, whole: bool) -> Record:
     if whole:
         return replace(record, tenant=None, quarantine=None, left=None)
     if reason is None:
         return _cut_short(record)
     tries = record.tenant.tries + 1 if record.tenant else WIPES
-    if record.tenant is None or tries >= WIPES or reason.code in ("wipe_failed", "write_error"):
+    if record.tenant is None or tries >= WIPES or reason.code in _AT_ONCE:
         return _held(record, reason)
     return replace(record, tenant=replace(record.tenant, tries=tries))
 
@@ -312,9 +331,12 @@ _OF_HYPERVISORS: Final = (Step.PATCH,)
 def to_tend(record: Record, asked: Mapping[str, int], age_s: float) -> tuple[Step | None, Record]:
     """What its operators asked for and was not done yet: the step to begin, if any, and the record that says that they were served.
 
-    A machine that is somebody's is left alone, but for patching a hypervisor; what was asked then is served when it is free.
+    A machine that is somebody's is left alone, but for patching a hypervisor; what was asked then is served when it is free. A run that was
+    cancelled, and whose controller is gone, ends here.
     """
     due = {name for name, times in asked.items() if times > record.served.get(name, 0)}
+    if record.work is not None and record.work.cancelled and not busy(record, age_s):
+        return None, ended(record, record.work.run_id, None, {}, whole=False)
     mine = _OF_HYPERVISORS if record.tenant is not None else _OF_NOBODYS
     if busy(record, age_s) or (record.tenant is not None and not record.tenant.is_hypervisor):
         return None, record

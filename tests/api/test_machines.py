@@ -211,27 +211,6 @@ def test_a_machine_that_can_not_be_cleared_stays_in_quarantine_until_somebody_de
     assert {"machine.quarantined", "machine.trust_asked", "run.failed"} <= set(kinds)
 
 
-def test_a_department_gets_the_certificate_of_disks_that_were_cleared_after_it_had_left(
-    metal: Cloud, service: Service, department: Department
-) -> None:
-    machine = enrol(metal, service, wipe="ends")
-    machine.inspect()
-    instance = apply(department, machine, "db-5")
-    machine.turn("On")
-    until(department, instance, "active")
-    department.member.ask(f"DELETE /v1/instances/{instance['id']}")
-    machine.until("quarantined")
-    assert department.member.walk("GET /v1/certificates") == []
-    machine.operator.ask(f"PATCH /v1/endpoints/{machine.pool}", {"options": {"ca_file": service.authority, "wipe": "overwrite"}})
-    machine.operator.ask(f"POST /v1/machines/{machine.name}/wipe")
-    machine.until("free")
-    (certificate,) = department.member.walk("GET /v1/certificates")
-    assert (certificate["instance_id"], certificate["disk_serial"]) == (instance["id"], "DISK-1")
-    machine.operator.ask(f"POST /v1/machines/{machine.name}/wipe")
-    machine.operator.until(f"GET /v1/certificates?host={machine.name}", lambda page: len(page["items"]) == 2)
-    assert len(department.member.walk("GET /v1/certificates")) == 1, "what is cleared once more is nobody's"
-
-
 def test_what_may_not_be_asked_of_a_machine(metal: Cloud, machine: Machine, department: Department) -> None:
     machine.inspect()
     machine.operator.refused(409, "invalid_state", f"POST /v1/machines/{machine.name}/trust")

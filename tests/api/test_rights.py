@@ -110,6 +110,7 @@ TABLE: dict[str, Row] = {
     "POST /v1/machines/{machine}/power": Row(OPERATORS, lambda _: {"power": "on"}),
     "GET /v1/runs": Row(FLEET),
     "GET /v1/runs/{run}": Row(FLEET),
+    "POST /v1/runs/{run}/cancel": Row(OPERATORS),
     "GET /v1/certificates": Row(EVERYBODY),
     "GET /v1/certificates/{certificate}": Row(READERS),
     "POST /v1/plans": Row(OPERATORS, lambda at: {"kind": "drain", "host": at["host"]}),

@@ -135,6 +135,18 @@ def test_a_run_is_confirmed_as_long_as_it_is_the_one_on_record(cloud: Cloud, jou
     assert journal.read().progress == {}, "of the run before"
 
 
+def test_only_the_run_on_record_is_cancelled_and_who_looked_before_writes_over_it_no_more(
+    cloud: Cloud, endpoint: str, journal: DatabaseJournal
+) -> None:
+    journal.write(work("run-1"), 0, None)
+    before = journal.read()
+    assert not cloud.run(lambda conn: machines.cancel(conn, endpoint, "run-2"))
+    assert journal.read().document == work("run-1")
+    assert cloud.run(lambda conn: machines.cancel(conn, endpoint, "run-1"))
+    assert journal.confirm("run-1", {}) == {"work": {**work("run-1")["work"], "cancelled": True}}
+    assert not journal.write(work("run-3"), before.version, None)
+
+
 @pytest.fixture
 def somebody(cloud: Cloud) -> str:
     return str(cloud.run(lambda conn: sql.scalar(conn, "SELECT id FROM users LIMIT 1")))

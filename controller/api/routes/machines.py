@@ -118,6 +118,16 @@ def show_run(call: TheCall, run: str) -> Json:
     return call.read(lambda conn: views.run(actions.find_run(conn, call.identity, run), call.reader))
 
 
+@router.post("/runs/{run}/cancel", responses=responses(RunOut), response_model=None)
+def cancel_run(call: TheCall, run: str) -> Json:
+    """Have a run end, within seconds, and not be begun again by itself.
+
+    What was inspected or patched is as it was left, and can be asked for anew. An instance that was set up is in error until it is started,
+    or deleted. A machine that was being cleared is in quarantine.
+    """
+    return call.change(lambda conn: views.run(actions.cancel(conn, call.identity, run), call.reader))
+
+
 @router.get("/certificates", responses=responses(page_of(CertificateOut)), response_model=None)
 def list_certificates(
     call: TheCall,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from drivers.bare_metal.record import (
+    CANCELLED,
     CUTS,
     LEASE_S,
     WIPES,
@@ -34,6 +35,7 @@ from drivers.bare_metal.record import (
     to_ensure,
     to_remove,
     to_tend,
+    unwanted,
 )
 from drivers.base import Condition, HostPower, InstanceSpec, Observation, Power, Reason
 from drivers.errors import DiskMissing, InvalidSpec, MachineAtWork, MachineQuarantined, MachineTaken
@@ -294,6 +296,28 @@ def test_a_machine_in_quarantine_is_given_to_nobody_until_it_is_clean_or_trusted
     assert (clean.quarantine, clean.left, closed(clean, depot=True)) == (None, None, None)
     again = ended(begun(served, Work(RUN, Step.WIPE)), RUN, WHY, {}, whole=False)
     assert (again.quarantine, again.left) == (WHY, LEFT), "who had it is owed the certificates as long as it isn't clean"
+
+
+@pytest.mark.parametrize("step", list(Step))
+@pytest.mark.parametrize("whose", [None, tenant(Stage.PROVISIONING), TO_BE, HYPERVISORS[2], tenant(Stage.WIPING)])
+@pytest.mark.parametrize("reason", [None, CANCELLED])
+def test_a_run_that_was_cancelled_is_not_begun_again_by_itself(step: Step, whose: Tenant | None, reason: Reason | None) -> None:
+    record = Record({"cpus": 4}, whose, Work(RUN, step, cancelled=True), served={step.value: 1})
+    assert Record.of(record.document) == record
+    assert unwanted(record, step)
+    for over in (ended(record, RUN, reason, {}, whole=False), to_tend(record, {step.value: 1}, LEASE_S)[1]):
+        assert over.work is None
+        assert to_tend(over, {step.value: 1}, 0.0) == (None, over)
+        if step is Step.WIPE:
+            assert (over.tenant, over.quarantine) == (None, CANCELLED), "nothing says that it is clean"
+        elif whose is not None and whose.stage is not Stage.WIPING and step in (Step.PROVISION, Step.HYPERVISOR):
+            assert over.tenant is not None
+            assert over.tenant.reason == CANCELLED
+    if whose is not None:
+        assert to_ensure(record, SPEC, LEASE_S) is Do.NOTHING if whose.stage is not Stage.WIPING else True
+        assert to_remove(record, MINE, LEASE_S) is Do.NOTHING, "it is ended first"
+    finished = ended(record, RUN, None, {"address": "10.0.0.9", "endpoint": "kvm-01"}, whole=True)
+    assert finished == ended(replace(record, work=Work(RUN, step)), RUN, None, {"address": "10.0.0.9", "endpoint": "kvm-01"}, whole=True)
 
 
 def test_what_its_operators_ask_for_is_served_once_and_never_while_it_is_somebodys_or_at_work() -> None:

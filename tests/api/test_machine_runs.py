@@ -1,0 +1,67 @@
+"""Runs on a bare machine that go another way: cancelled by its operators, or made good after its department had left."""
+
+from __future__ import annotations
+
+from tests.api.outside import Cloud, Department
+from tests.api.test_machines import Machine, apply, department, enrol, metal, service, until  # noqa: F401  # fixtures
+from tests.drivers.bare_metal.served import Service
+
+
+def at_work(machine: Machine, step: str, task: str) -> str:
+    """The id of the run that is at that task."""
+    machine.operator.until(f"GET /v1/machines/{machine.name}", lambda one: one["progress"].get("task") == task, within_s=60)
+    (run,) = machine.operator.ask("GET /v1/runs", host=machine.name, state="running")["items"]
+    assert run["step"] == step
+    id_: str = run["id"]
+    return id_
+
+
+def test_a_run_that_is_cancelled_ends_and_is_begun_again_only_when_it_is_asked_for(
+    metal: Cloud,  # noqa: F811
+    service: Service,  # noqa: F811
+    department: Department,  # noqa: F811
+) -> None:
+    machine = enrol(metal, service, wipe="secure")
+    machine.inspect()
+    instance = apply(department, machine, "slow-2")
+    run = at_work(machine, "provision", "Write the image")
+    department.member.refused(403, "forbidden", f"POST /v1/runs/{run}/cancel")
+    machine.operator.ask(f"POST /v1/runs/{run}/cancel")
+    assert until(department, instance, "error")["reason"]["code"] == "run_cancelled"
+    machine.operator.until(f"GET /v1/runs/{run}", lambda one: one["state"] == "cancelled")
+    machine.operator.refused(409, "run_over", f"POST /v1/runs/{run}/cancel")
+    department.member.ask(f"POST /v1/instances/{instance['id']}/start")
+    again = at_work(machine, "provision", "Write the image")
+    assert again != run
+
+    department.member.ask(f"DELETE /v1/instances/{instance['id']}")
+    machine.operator.ask(f"POST /v1/runs/{at_work(machine, 'wipe', 'Take long')}/cancel")
+    until(department, instance, "deleted")
+    assert machine.until("quarantined")["reason"]["code"] == "run_cancelled"
+    states = [(one["step"], one["state"]) for one in machine.operator.walk("GET /v1/runs", host=machine.name)]
+    assert states == [("wipe", "cancelled"), ("provision", "cancelled"), ("provision", "cancelled"), ("inspect", "done")]
+    kinds = [event["kind"] for event in machine.operator.ask("GET /v1/events", object=machine.show()["id"], limit=500)["items"]]
+    assert kinds.count("run.cancel_asked") == 2
+
+
+def test_a_department_gets_the_certificate_of_disks_that_were_cleared_after_it_had_left(
+    metal: Cloud,  # noqa: F811
+    service: Service,  # noqa: F811
+    department: Department,  # noqa: F811
+) -> None:
+    machine = enrol(metal, service, wipe="ends")
+    machine.inspect()
+    instance = apply(department, machine, "db-5")
+    machine.turn("On")
+    until(department, instance, "active")
+    department.member.ask(f"DELETE /v1/instances/{instance['id']}")
+    machine.until("quarantined")
+    assert department.member.walk("GET /v1/certificates") == []
+    machine.operator.ask(f"PATCH /v1/endpoints/{machine.pool}", {"options": {"ca_file": service.authority, "wipe": "overwrite"}})
+    machine.operator.ask(f"POST /v1/machines/{machine.name}/wipe")
+    machine.until("free")
+    (certificate,) = department.member.walk("GET /v1/certificates")
+    assert (certificate["instance_id"], certificate["disk_serial"]) == (instance["id"], "DISK-1")
+    machine.operator.ask(f"POST /v1/machines/{machine.name}/wipe")
+    machine.operator.until(f"GET /v1/certificates?host={machine.name}", lambda page: len(page["items"]) == 2)
+    assert len(department.member.walk("GET /v1/certificates")) == 1, "what is cleared once more is nobody's"
