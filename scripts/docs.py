@@ -49,7 +49,8 @@ ADVICE: Mapping[str, str] = {
     "image_missing": "`data_dir/images` lacks the file: restore it from the backup.",
     "disk_missing": "Restore the volume on the host and start the instance; or rebuild it, which loses its data.",
     "not_supported": "This driver can't do that; choose another pool.",
-    "deadline_passed": "See what the host was doing; start the instance again (a new try), or delete it.",
+    "deadline_passed": "See what the host was doing; start the instance again (a new try), or delete it. Of a bare machine: its endpoint's"
+    " options `provision_s` and `wipe_s` give more time, as overwriting large disks needs.",
     "starts_later": "Nothing.",
     "waiting_for_room": "See “Terms, and starts that lie ahead” above.",
     "kept_past_term": "The department extends its term, or takes its protection away.",

@@ -144,7 +144,7 @@ def of_port(folder: Path, mac: str) -> Attempt | None:
 def offer_by_network(attempt: Attempt) -> None:
     """Have the ramdisk there for when the machine starts by network. Raises InvalidSpec without a ramdisk or without a known port."""
     if not attempt.macs:
-        raise InvalidSpec(detail=f"no network port of {attempt.machine} is known to start it by")
+        raise InvalidSpec(detail=f"no network port of {attempt.machine} is known to start it by: name one (boot_mac)")
     ramdisk = attempt.folder.parent.parent / "ramdisk"
     for name in ("vmlinuz", "initrd"):
         if not (ramdisk / name).exists():

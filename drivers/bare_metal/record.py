@@ -279,7 +279,7 @@ def ended(record: Record, run_id: str, reason: Reason | None, result: Mapping[st
     return idle if work.step is Step.PATCH else _set_up(idle, work.step, reason, result, whole)
 
 
-_AT_ONCE: Final = ("wipe_failed", "write_error", CANCELLED.code)
+_AT_ONCE: Final = ("wipe_failed", "write_error", "deadline_passed", CANCELLED.code)
 """Why no other wipe is tried unasked."""
 
 

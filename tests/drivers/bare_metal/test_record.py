@@ -262,6 +262,8 @@ def test_what_a_run_of_provision_leaves() -> None:
 def test_a_disk_that_can_not_be_cleared_is_quarantine_at_once_and_other_trouble_only_after_several_tries() -> None:
     record = Record({"cpus": 4}, tenant(Stage.WIPING), Work(RUN, Step.WIPE))
     assert ended(record, RUN, WHY, {}, whole=False) == Record({"cpus": 4}, quarantine=WHY, left=LEFT)
+    late = Reason("deadline_passed", {"seconds": 86400})
+    assert ended(record, RUN, late, {}, whole=False).quarantine == late, "another wipe would take as long"
     silent = Reason("bmc_unreachable")
     for number in range(1, WIPES):
         record = replace(ended(record, RUN, silent, {}, whole=False), work=Work(RUN, Step.WIPE))
