@@ -117,6 +117,7 @@ def enrol(conn: Connection, env: Env, identity: Identity, record: Mapping[str, A
     if twice := fleet.on_machines(conn, id_, (found.machine for found in inventory.hosts)):
         raise errors.AlreadyExists("machine_enrolled", name=min(twice.values()))
     discover(conn, env.new_id, made, inventory)
+    machines.inherit(conn, id_, [found.machine for found in inventory.hosts])
     return made
 
 

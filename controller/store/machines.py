@@ -78,6 +78,22 @@ def write(conn: Connection, endpoint_id: str, document: Mapping[str, Any], versi
     return written == 1
 
 
+def inherit(conn: Connection, endpoint_id: str, known: Sequence[str]) -> None:
+    """Of machines that are enrolled anew: one that was in quarantine when it was last in our care is so still. A journal that there is
+    already stays as it is.
+    """
+    sql.run(
+        conn,
+        "INSERT INTO machines (endpoint_id, document, version)"
+        " SELECT CAST(:id AS uuid), jsonb_build_object('quarantine', document->'quarantine', 'left', document->'left'), 1 FROM ("
+        "  SELECT m.document FROM machines m JOIN hosts h ON h.endpoint_id = m.endpoint_id"
+        "  WHERE h.machine = ANY(:known) AND h.endpoint_id <> CAST(:id AS uuid) ORDER BY h.endpoint_id DESC LIMIT 1) AS before"
+        " WHERE jsonb_typeof(document->'quarantine') = 'object' ON CONFLICT (endpoint_id) DO NOTHING",
+        id=endpoint_id,
+        known=[one for one in known if one],
+    )
+
+
 def confirm(conn: Connection, endpoint_id: str, run_id: str, progress: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Say that the run on record goes on; the document, or None where it isn't that one."""
     found: Mapping[str, Any] | None = sql.scalar(

@@ -65,3 +65,28 @@ def test_a_department_gets_the_certificate_of_disks_that_were_cleared_after_it_h
     machine.operator.ask(f"POST /v1/machines/{machine.name}/wipe")
     machine.operator.until(f"GET /v1/certificates?host={machine.name}", lambda page: len(page["items"]) == 2)
     assert len(department.member.walk("GET /v1/certificates")) == 1, "what is cleared once more is nobody's"
+
+
+def test_a_machine_in_quarantine_stays_there_where_it_is_retired_and_enrolled_again(
+    metal: Cloud,  # noqa: F811
+    service: Service,  # noqa: F811
+    department: Department,  # noqa: F811
+) -> None:
+    machine = enrol(metal, service, wipe="ends")
+    machine.inspect()
+    instance = apply(department, machine, "db-6")
+    machine.turn("On")
+    until(department, instance, "active")
+    department.member.ask(f"DELETE /v1/instances/{instance['id']}")
+    machine.until("quarantined")
+    machine.operator.ask(f"POST /v1/hosts/{machine.name}/retire")
+    machine.operator.ask(f"DELETE /v1/endpoints/{machine.pool}")
+    again = enrol(metal, service)
+    again.operator.ask(f"POST /v1/machines/{again.name}/inspect")
+    again.operator.until(f"GET /v1/runs?host={again.name}", lambda page: page["items"] and page["items"][0]["state"] == "done", within_s=60)
+    again.until("quarantined")
+    item = {"kind": "bare_metal", "name": "db-7", "flavor": "whole", "image": "debian", "pool": again.pool}
+    department.member.refused(409, "no_capacity", "POST /v1/requests", {"project": department.path, "items": [item]})
+    again.operator.ask(f"POST /v1/machines/{again.name}/wipe")
+    again.until("free")
+    assert [one["instance_id"] for one in department.member.walk("GET /v1/certificates")] == [instance["id"]]
