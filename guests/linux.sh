@@ -1,10 +1,10 @@
 # What the builders of small guests have in common: Debian packages unpacked into the cache, and an initramfs of busybox, programs and modules.
 # To be sourced; `cache` and `work` are the caller's folders. Nothing is installed on the host, no loop device and no mount is needed.
 
-# unpack NAME PACKAGES.txt: fetch the packages listed, once, and unpack them into the cache; sets `packages`, `kernel` and `vmlinuz`
+# unpack NAME PACKAGES.txt [KERNEL]: fetch the packages listed, once, and unpack them into the cache; sets `packages`, `kernel` and `vmlinuz`
 unpack() {
     local listed
-    listed=$(sed 's/#.*//' "$2" | xargs)
+    listed=$(sed 's/#.*//' "$2" | xargs)${3:+ $3}
     packages=$cache/$1-packages-$(echo "$listed" | tr ' ' '\n' | sha256sum | cut -c1-16)
     if [ ! -d "$packages" ]; then
         echo "fetching the $1 guest's Debian packages (once, about 35 MB)" >&2
@@ -20,10 +20,10 @@ unpack() {
     kernel=${vmlinuz##*/vmlinuz-}
 }
 
-_fetch() { # the kernel is the one that linux-image-cloud-amd64 depends on today
+_fetch() { # the kernel is the one that linux-image-… depends on today
     local image names
     names=$(echo "$1" | tr ' ' '\n' | grep -v '^linux-image')
-    image=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: *\(linux-image-[0-9].*\)/\1/p' | head -n 1)
+    image=$(apt-cache depends "$(echo "$1" | tr ' ' '\n' | grep '^linux-image')" 2>/dev/null | sed -n 's/^ *Depends: *\(linux-image-[0-9].*\)/\1/p' | head -n 1)
     [ -n "$image" ] && (cd "$work/debs" && apt-get -o APT::Sandbox::User=root download -qq $names "$image")
 }
 

@@ -77,11 +77,11 @@ def _login(name: str, url: str) -> None:
         chutian("login", "--server", url, "--ca", str(ca), "--token-file", str(TOKENS / name), profile=name)
 
 
-def build(guest: str, to: Path) -> None:
+def build(guest: str, to: Path, *more: str) -> None:
     """One of our guests, from the cache or in seconds."""
     if not to.exists():
-        tell(f"$ guests/{guest}/build {to}")
-        done = machine.run([CLONE / "guests" / guest / "build", to])
+        tell(f"$ {shlex.join((f'guests/{guest}/build', str(to), *more))}")
+        done = machine.run([CLONE / "guests" / guest / "build", to, *more])
         if done.returncode != 0:
             raise DemoError(f"the guest {guest} can't be built: {done.stderr.strip()}")
 

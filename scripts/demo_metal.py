@@ -103,7 +103,7 @@ def _start(url: str) -> Rig:
             ),
         ]
     )
-    demo.build("ramdisk", DATA / "depot" / "ramdisk")
+    demo.build("ramdisk", DATA / "depot" / "ramdisk", "linux-image-cloud-amd64")  # starts sooner, and these servers are virtual
     listen = f"{rack.outside}:{DEPOT_PORT}"
     rack.dhcp.boot_from(f"http://{listen}/boot/${{net0/mac:hexhyp}}")
     machine.depot_at(listen)

@@ -40,7 +40,7 @@ def shared_rig() -> rig.Rig:
 def ramdisk() -> Path:
     """The folder with the ramdisk's vmlinuz, initrd and ramdisk.iso."""
     folder = shared_rig().folder / "ramdisk"
-    subprocess.run([CHECKOUT / "guests/ramdisk/build", folder], check=True, capture_output=True)
+    subprocess.run([CHECKOUT / "guests/ramdisk/build", folder, "linux-image-cloud-amd64"], check=True, capture_output=True)
     return folder
 
 
