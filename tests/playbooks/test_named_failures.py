@@ -169,6 +169,8 @@ def test_a_disk_that_is_not_empty_after_it_was_wiped_is_not_taken_for_clean(
     assert (failed.status, failed.code) == (2, "wipe_failed"), failed.output
     assert all(f"{method}: not zero" in failed.reasons[0]["params"]["detail"] for method in methods)
     assert [disk["verified"] for disk in failed.result["disks"]] == [False]
+    done = play("wipe.yml", server, wipe_methods=methods)
+    assert (done.status, [disk["method"] for disk in done.result["disks"]]) == (0, methods[:1]), done.output
 
 
 @pytest.mark.slow
