@@ -103,6 +103,7 @@ ADVICE: Mapping[str, str] = {
     "disk_too_small": "A smaller image, or a machine with a larger disk.",
     "write_error": "Replace the disk; or name another root disk.",
     "readback_mismatch": "Replace the disk.",
+    "database_restored": "Look whether anybody has it (is it on, does anything answer?). Trust it if not; retire its host if so.",
     "wipe_failed": "Replace the disk and destroy it by your own rules; wipe again, which proves the others; inspect, to know the new one.",
     "ssh_unreachable": "Read the machine's console. User data with `ssh_keys` of its own has other host keys than expected.",
     "rights_missing": "`chutian endpoint rbac`, with the `--option`s that the endpoint has, and `kubectl apply` by the cluster's people.",

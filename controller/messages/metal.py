@@ -14,8 +14,8 @@ METAL: dict[str, tuple[str, str]] = {
     ),
     "machine_wiping": ("Its disks are being cleared.", "正在清除磁盘数据。"),
     "machine_quarantined": (
-        "Its disks could not be cleared, so it is given to nobody. {why} See to the disk, then wipe it again, or trust it as it is.",
-        "磁盘未能清除，该服务器已隔离，不再分配。{why} 请处理磁盘后重新清除，或确认后解除隔离。",
+        "Nothing proves that its disks are clear, so it is given to nobody. {why} See to them, then wipe it again, or trust it as it is.",
+        "无法证明磁盘已清除，该服务器已隔离，不再分配。{why} 请处理磁盘后重新清除，或确认后解除隔离。",
     ),
     "depot_closed": (
         "What machines start from can't be served at {address}: {detail} Look at the setting depot_listen and at who has that port.",
@@ -104,6 +104,10 @@ METAL: dict[str, tuple[str, str]] = {
     "run_interrupted": (
         "The playbook was interrupted: {detail} It is begun again from its start.",
         "playbook 执行被中断：{detail} 系统将从头重新执行。",
+    ),
+    "database_restored": (
+        "The database was restored from a backup: somebody may have been given the machine since.",
+        "数据库由备份恢复：此后该服务器可能已交付使用。",
     ),
     "wipe_interrupted": (
         "Clearing its disks was interrupted {times} times: see to memory and disk of the controller's machine, then wipe it again.",

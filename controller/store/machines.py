@@ -94,6 +94,21 @@ def inherit(conn: Connection, endpoint_id: str, known: Sequence[str]) -> None:
     )
 
 
+def distrust(conn: Connection, why: str) -> Sequence[str]:
+    """Put machines that are nobody's, for all that is on record, into quarantine, for when the record may know less than there is; their
+    hosts' ids. Nothing that was asked of them, or worked on them, is gone on with.
+    """
+    found = sql.rows(
+        conn,
+        "UPDATE machines m SET version = version + 1, document = document || jsonb_build_object('work', NULL, 'served', asked,"
+        " 'quarantine', jsonb_build_object('code', CAST(:why AS text), 'params', jsonb_build_object()))"
+        " FROM hosts h WHERE h.endpoint_id = m.endpoint_id AND h.state <> 'retired' AND coalesce(document->'tenant', 'null') = 'null'"
+        " AND coalesce(document->'quarantine', 'null') = 'null' RETURNING h.id",
+        why=why,
+    )
+    return [row["id"] for row in found]
+
+
 def confirm(conn: Connection, endpoint_id: str, run_id: str, progress: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Say that the run on record goes on; the document, or None where it isn't that one."""
     found: Mapping[str, Any] | None = sql.scalar(

@@ -19,6 +19,8 @@ from controller.journals import DatabaseJournal
 from controller.sealing import Seal
 from controller.store import fleet, machines, people, sql
 from controller.store.sql import Row
+from controller.wiring import check_or_migrate
+from drivers.bare_metal.record import Record, Step, Work, to_tend
 from drivers.base import HostInventory, Inventory, Reason
 from tests.controller.fixtures import Cloud
 
@@ -145,6 +147,26 @@ def test_only_the_run_on_record_is_cancelled_and_who_looked_before_writes_over_i
     assert cloud.run(lambda conn: machines.cancel(conn, endpoint, "run-1"))
     assert journal.confirm("run-1", {}) == {"work": {**work("run-1")["work"], "cancelled": True}}
     assert not journal.write(work("run-3"), before.version, None)
+
+
+def test_a_machine_that_a_restored_database_calls_nobodys_is_in_quarantine_and_left_alone(
+    cloud: Cloud, endpoint: str, journal: DatabaseJournal, somebody: str
+) -> None:
+    kept = Record({"cpus": 4}, work=Work("run-1", Step.WIPE), served={"wipe": 1})
+    assert journal.write(kept.document, 0, None)
+    for what in ("wipe", "inspect"):
+        cloud.run(lambda conn, what=what: machines.ask(conn, endpoint, what, somebody))
+    check_or_migrate(cloud.database, cloud.settings)
+    assert Record.of(journal.read().document) == kept, "it is no other server"
+    far = "INSERT INTO events (xid, kind, object_kind, object_id, object_name, actor) VALUES (:xid, 'x', 'host', :id, 'h', 'test')"
+    cloud.run(lambda conn: sql.run(conn, far, xid=10**13, id=fresh_id()))
+    check_or_migrate(cloud.database, cloud.settings)
+    entry = journal.read()
+    held = Record.of(entry.document)
+    assert (held.quarantine, held.work, held.inspection) == (Reason("database_restored"), None, {"cpus": 4})
+    assert to_tend(held, entry.asked, float("inf")) == (None, held), "nothing is begun there that was asked before"
+    closed = [host["closed"] for host in cloud.run(lambda conn: fleet.hosts_of(conn, endpoint)) if host["closed"]]
+    assert [one["params"]["why"] for one in closed] == ["database_restored"], "a machine is one host"
 
 
 @pytest.fixture
