@@ -75,11 +75,3 @@ def open_bmc(uri: str, given: Mapping[str, str]) -> Bmc:
 def certificate(uri: str, timeout_s: float = 10.0) -> str:
     """The fingerprint to pin: SHA-256, in hex, of the certificate that the BMC shows now. Raises InvalidSpec and BmcUnreachable."""
     return fingerprint_of(address.parse(uri), timeout_s)
-
-
-def ensure_power(bmc: Bmc, wanted: HostPower, *, force: bool) -> bool:
-    """Bring the machine towards that power state; whether it was there already. `force`: off at once, else it is asked to shut down."""
-    if bmc.power() is wanted:
-        return True
-    bmc.switch(Act.ON if wanted is HostPower.ON else OFF[force])
-    return False

@@ -24,6 +24,7 @@ from drivers.errors import (
 )
 
 _LONGEST: Final = 600
+_PROBED: Final = "Discovered IPMB address"
 
 
 class Missing(NotSupported):
@@ -56,18 +57,25 @@ def unreachable(error: Exception) -> BmcUnreachable:
 
 
 def ipmi_failure(output: str, suite: str) -> DriverError:
-    """The error for what ipmitool said, called with `-v`, when it gave up: the first sign that is found decides."""
+    """The error for what ipmitool said, called with `-v`, when it gave up: the first sign that is found decides.
+
+    Once it has a session it tries commands of its own that few BMCs know; what is said of those means nothing. Answers that come after it
+    has asked once more spoil the beginning of a session, which looks like a wrong password.
+    """
+    output = output.partition(_PROBED)[2] or output
     signs: tuple[tuple[str, DriverError], ...] = (
         (
             r"is not what we requested|invalid (authentication|integrity|confidentiality) algorithm|[Nn]o.*cipher suite",
             CipherRefused(suite=suite),
         ),
+        (r"Received an Unexpected", BmcUnreachable(detail="it answers too late by IPMI.")),
         (r"RAKP 2 HMAC is invalid|RAKP 2 message indicates an error", PasswordRefused(detail="the session was refused (RAKP 2).")),
         (r"no response from RAKP 1 message", PasswordRefused(detail="it does not answer to that user (RAKP 1).")),
         (r"[Pp]rivilege", Unauthorized(detail="the account lacks the right to administer the machine.")),
         (r"Node busy|[Oo]ut of space|Insufficient resources", BmcBusy(detail=_last(output))),
         (r"Unable to establish", BmcUnreachable(detail="no session by IPMI.")),
         (r"Invalid command|not present|not supported", NotSupported(detail=_last(output))),
+        (r"Unable to |Close Session command failed|Request Match NOT FOUND", BmcUnreachable(detail="no answer by IPMI in time.")),
     )
     return next((error for sign, error in signs if re.search(sign, output)), Permanent(detail=_last(output)))
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 
-from drivers.bare_metal.bmc import Bmc, ensure_power
+from drivers.bare_metal.bmc import OFF, Bmc
+from drivers.bare_metal.machine import Act
 from drivers.base import HostPower
 from drivers.errors import BmcBusy, BmcUnreachable, PowerUnchanged, Transient
 
@@ -40,11 +41,19 @@ def await_power(bmc: Bmc, wanted: HostPower, within_s: float, every_s: float = E
 def turn(bmc: Bmc, wanted: HostPower, within_s: float, *, force: bool = False, every_s: float = EVERY_S) -> float:
     """Bring the machine to that power state and prove it; the seconds that it took, 0 where it was there already.
 
-    Raises as `await_power` and `Bmc.switch`.
+    An act whose answer got lost may have been taken all the same: it is looked at like any other. Raises as `await_power` and `Bmc.switch`.
     """
-    if ensure_power(bmc, wanted, force=force):
+    if bmc.power() is wanted:
         return 0.0
-    return await_power(bmc, wanted, within_s, every_s)
+    lost: BmcUnreachable | None = None
+    try:
+        bmc.switch(Act.ON if wanted is HostPower.ON else OFF[force])
+    except BmcUnreachable as error:
+        lost = error
+    try:
+        return await_power(bmc, wanted, within_s, every_s)
+    except PowerUnchanged as unchanged:
+        raise lost or unchanged from lost
 
 
 def cycle(bmc: Bmc, within_s: float, *, force: bool = False, every_s: float = EVERY_S) -> float:

@@ -16,7 +16,7 @@ import pytest
 
 from drivers import errors
 from drivers.bare_metal import waiting
-from drivers.bare_metal.bmc import Bmc, certificate, ensure_power, open_bmc
+from drivers.bare_metal.bmc import Bmc, certificate, open_bmc
 from drivers.bare_metal.machine import Act, BootOverride, Source
 from drivers.base import Condition, HostPower
 from drivers.registry import open_driver
@@ -121,7 +121,7 @@ def test_power_is_switched_and_proven(server: Server, speak: Speak) -> None:
 def test_a_machine_that_does_not_heed_a_polite_request_is_told_of(server: Server, speak: Speak) -> None:
     server.push_button()  # nothing on its disk: nobody there who would shut it down
     with speak(server) as bmc:
-        assert not ensure_power(bmc, HostPower.OFF, force=False)
+        bmc.switch(Act.POLITE_OFF)
         with pytest.raises(errors.PowerUnchanged) as told:
             waiting.await_power(bmc, HostPower.OFF, 1.5, every_s=0.5)
     assert told.value.reason.params == {"wanted": "off", "seen": "on", "seconds": 2}
@@ -138,7 +138,7 @@ def test_a_power_action_that_is_taken_and_not_carried_out_is_told_of(server: Ser
 
 def test_a_bmc_that_falls_silent_while_it_is_waited_for_is_looked_at_again(server: Server) -> None:
     with redfish(server) as bmc:
-        assert not ensure_power(bmc, HostPower.ON, force=False)
+        bmc.switch(Act.ON)
         with server.bmc.being_stopped():
             with pytest.raises(errors.BmcUnreachable):
                 waiting.await_power(bmc, HostPower.ON, 1.0, every_s=0.3)
@@ -303,6 +303,15 @@ def test_what_ipmi_refuses_has_a_name(server: Server, fault: str) -> None:
         bmc.power()
     assert type(told.value) is kind
     assert "wrong" not in str(told.value)
+
+
+def test_a_power_action_whose_answer_got_lost_is_looked_at_all_the_same(server: Server) -> None:
+    with ipmi(server) as bmc, server.bmc.losing_answers():
+        with pytest.raises(errors.BmcUnreachable):
+            bmc.switch(Act.ON)
+        assert server.on
+        waiting.turn(bmc, HostPower.OFF, 20, force=True, every_s=0.1)
+        assert not server.on
 
 
 @pytest.mark.parametrize("fault", ["stopped", "frozen", "cut"])

@@ -22,6 +22,7 @@ from drivers.errors import DriverError, InvalidSpec
 
 SECRET = "correct horse"  # noqa: S105
 FINGERPRINT = "0123456789abcdef" * 4
+PROBED = "Running Get VSO Capabilities\nInvalid completion code received: Invalid command\nDiscovered IPMB address 0x0\n"
 
 
 @pytest.mark.parametrize(
@@ -139,6 +140,14 @@ def test_what_an_answer_means(status: int, kind: str) -> None:
         ("Set Chassis Power Control to Cycle failed: Invalid data field in request", "Permanent"),
         ("IPMI command failed: Invalid command", "NotSupported"),
         ("", "Permanent"),
+        (f"{PROBED}Unable to set Chassis Power Control to Up/On\nClose Session command failed", "BmcUnreachable"),
+        (f"{PROBED}Unable to set Chassis Power Control to Up/On\nIPMI Request Match NOT FOUND", "BmcUnreachable"),
+        (f"{PROBED}Set Chassis Power Control to Cycle failed: Invalid data field in request", "Permanent"),
+        (f"{PROBED}IPMI command failed: Invalid command", "NotSupported"),
+        (
+            "Error: Received an Unexpected Open Session Response\n> RAKP 2 HMAC is invalid\nError: Unable to establish IPMI v2",
+            "BmcUnreachable",
+        ),
     ],
 )
 def test_what_ipmitool_means(said: str, kind: str) -> None:

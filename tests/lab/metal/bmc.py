@@ -145,6 +145,12 @@ class Bmc:
             yield
 
     @contextmanager
+    def losing_answers(self) -> Iterator[None]:
+        """Power actions that are asked for by IPMI are carried out, and their answers get lost."""
+        with self._failing(power_unanswered=True):
+            yield
+
+    @contextmanager
     def ignoring_boot(self, *, pretending: bool = False) -> Iterator[None]:
         """A boot device is taken with success and not used; `pretending`: it is even shown as set."""
         with self._failing(**{"boot_pretended" if pretending else "boot_ignored": True}):

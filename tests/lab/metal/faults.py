@@ -1,7 +1,7 @@
 """What a BMC is told to get wrong: FOLDER/faults.json, written by `tests.lab.metal.bmc` and read by the BMC's programs at each request.
 
-`power_ignored` and `boot_ignored` (the answer is success, and nothing happens), `boot_pretended` (it even says that the device is set),
-`delay_s`, `status` (every answer is that HTTP error).
+`power_unanswered` (it is carried out, and the answer gets lost; IPMI alone), `power_ignored` and `boot_ignored` (the answer is success,
+and nothing happens), `boot_pretended` (it even says that the device is set), `delay_s`, `status` (every answer is that HTTP error).
 """
 
 from __future__ import annotations
