@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 import structlog
 from fastapi import FastAPI
-from sqlalchemy import Connection
 
 from controller import images, sealing
 from controller.actions import keys, trust
+from controller.actions import machines as bare
 from controller.actions.draft import Accepted, Admission
 from controller.actions.env import Env, fresh_id
 from controller.actions.fleet_view import FleetView
@@ -29,7 +29,7 @@ from controller.model.request import Submission
 from controller.reconcile.endpoints import EndpointLoop
 from controller.reconcile.housekeeping import HousekeepingLoop
 from controller.reconcile.instances import InstanceLoop
-from controller.store import embedded, fleet, machines, numbering, schema, sql
+from controller.store import embedded, schema, sql
 from controller.store.database import Database
 from drivers.journal import Workplace
 from scheduler.warm import warm
@@ -50,17 +50,8 @@ def check_or_migrate(database: Database, settings: Settings) -> None:
         if before != after:
             log.info("migrated", before=before, after=after)
     database.run(schema.check)
-    if raised := database.run(_catch_up):
+    if raised := database.run(bare.catch_up):
         log.warning("restored", numbers_raised_by=raised)
-
-
-def _catch_up(conn: Connection) -> int:
-    """Go on from a backup, where the database was restored from one: machines that it calls nobody's may be somebody's by now."""
-    raised = numbering.catch_up(conn)
-    if raised:
-        why = "database_restored"
-        fleet.close_hosts(conn, machines.distrust(conn, why), {"code": "machine_quarantined", "params": {"why": why}})
-    return raised
 
 
 def answer(submission: Submission, accepted: Accepted) -> tuple[int, str]:

@@ -15,7 +15,7 @@ from controller.actions import fleet as hosts
 from controller.actions import guard
 from controller.model.identity import Identity, Right
 from controller.model.naming import is_id
-from controller.store import bmcs, events, fleet, machines
+from controller.store import bmcs, events, fleet, machines, numbering
 from controller.store.sql import Row
 from drivers.bare_metal.record import Record, State, Step, state
 
@@ -103,6 +103,16 @@ def cancel(conn: Connection, identity: Identity, run_id: str) -> Row:
         events.add(conn, [events.event("run.cancel_asked", "host", host["id"], host["name"], None, identity.name, step=row["step"])])
     fleet.look_now(conn, [row["endpoint_id"]])
     return row
+
+
+def catch_up(conn: Connection) -> int:
+    """Go on from a backup, where the database was restored from one: machines that it calls nobody's may be somebody's by now. What
+    `numbering.catch_up` says."""
+    raised = numbering.catch_up(conn)
+    if raised:
+        why = "database_restored"
+        fleet.close_hosts(conn, machines.distrust(conn, why), {"code": "machine_quarantined", "params": {"why": why}})
+    return raised
 
 
 def find_certificate(conn: Connection, identity: Identity, certificate_id: str) -> Row:
