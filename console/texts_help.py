@@ -293,6 +293,10 @@ OPTIONS: dict[str, Pair] = {
     "opt.min-memory-mib": ("至少需要的内存 (MiB)", "Least memory in MiB."),
     "opt.pool-zone": ("可用区", "Failure domain."),
     "opt.site": ("地点", "Place."),
+    "opt.wipe": (
+        "清除本池裸机磁盘的方式，依次尝试：secure discard overwrite ends（空值：默认）",
+        'How disks of its bare machines are cleared, the first that works, such as "discard overwrite"; empty: the default.',
+    ),
     "opt.hypervisor-option": (
         "由裸机部署为本池虚拟化主机时的接入选项，如 virt_type=kvm（重新给出全部；空值清除）",
         "An option of machines that are made its hypervisors, such as virt_type=kvm; all of them anew, empty: none.",

@@ -73,6 +73,7 @@ COLUMNS: dict[str, Pair] = {
     "col.rack": ("机架", "RACK"),
     "col.dedicated_to": ("专属于", "DEDICATED TO"),
     "col.site": ("地点", "SITE"),
+    "col.wipe": ("磁盘清除方式", "WIPE"),
     "col.hypervisor_bridge": ("虚拟化主机网桥", "HYPERVISOR BRIDGE"),
     "col.hypervisor_options": ("虚拟化主机选项", "HYPERVISOR OPTIONS"),
     "col.overcommit": ("超分", "OVERCOMMIT"),

@@ -20,7 +20,8 @@ class Entry:
     """An endpoint's document as it is now. `version` 0: none was written yet.
 
     `age_s`: since it was written or confirmed, by the clock of the database, which all controllers share. `progress`: how far the run on
-    record is. `asked`: how often its operators asked for what (`inspect`, `clear`), since ever.
+    record is. `asked`: how often its operators asked for what (`inspect`, `clear`), since ever. `wipe`: how disks of machines of its pool
+    are cleared, where the pool says so.
     """
 
     document: Mapping[str, Any] = field(default_factory=dict)
@@ -28,6 +29,7 @@ class Entry:
     age_s: float = 0.0
     progress: Mapping[str, Any] = field(default_factory=dict)
     asked: Mapping[str, int] = field(default_factory=dict)
+    wipe: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ COLUMNS = (
     "+may_wake",
     "overcommit",
     "+reserved",
+    "+wipe",
     "+hypervisor_bridge",
     "+id",
 )
@@ -89,6 +90,7 @@ _SETTINGS = (
     opt("--may-wake/--no-may-wake", default=None),
     opt("--overcommit", multiple=True, metavar="RESOURCE=X"),
     opt("--reserved", multiple=True, metavar="RESOURCE=N"),
+    opt("--wipe"),
     opt("--hypervisor-option", "hypervisor_options", multiple=True, metavar="KEY=VALUE"),
     opt("--hypervisor-bridge"),
 )

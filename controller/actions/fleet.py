@@ -22,7 +22,7 @@ _BECAME = {"up": "host.reachable", "unreachable": "host.unreachable", "fenced": 
 _SEEN = {"up": "instance.seen_again", "unreachable": "instance.unseen"}  # of what it runs; what a fenced one ran is told of one by one
 _CHANGING = (
     *("zone", "site", "level", "spare_hosts", "fill_order", "licences", "may_wake", "overcommit", "reserved"),
-    *("hypervisor_options", "hypervisor_bridge"),
+    *("wipe", "hypervisor_options", "hypervisor_bridge"),
 )
 
 # -- pools -----------------------------------------------------------------------------------------------------------------------

@@ -72,6 +72,14 @@ Licences = Annotated[
 Wakes = Annotated[
     Flag, Field(description="Hosts that are off are capacity: who is placed there waits until somebody switches the host on.")
 ]
+Wipe = Annotated[
+    str,
+    StringConstraints(max_length=64, pattern=r"^((secure|discard|overwrite|ends)( (secure|discard|overwrite|ends))*)?$"),
+    Field(
+        description="How disks of its bare machines are cleared, where their endpoints don't say otherwise: the first method that works and"
+        " reads back as zeros; empty: `secure discard overwrite`."
+    ),
+]
 Options = Annotated[dict[Name, Line], Field(max_length=32)]
 HypervisorOptions = Annotated[
     Options, Field(description="Options of the endpoints that machines become which are made its hypervisors; all of them anew.")

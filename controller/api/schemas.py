@@ -42,6 +42,7 @@ from controller.api.fields import (
     UserData,
     Wakes,
     Watts,
+    Wipe,
     moment,
 )
 
@@ -194,6 +195,7 @@ class PoolIn(In):
     may_wake: Wakes = False
     overcommit: Overcommit = Overcommit()
     reserved: Reserved = Reserved()
+    wipe: Wipe = Field("", examples=["discard overwrite"])
     hypervisor_options: HypervisorOptions = Field({}, examples=[{"virt_type": "kvm"}])
     hypervisor_bridge: Bridge = Field("", examples=["br0"])
 
@@ -210,6 +212,7 @@ class PoolChange(In):
     may_wake: Wakes | None = Field(None, examples=[True])
     overcommit: Overcommit | None = None
     reserved: Reserved | None = None
+    wipe: Wipe | None = Field(None, examples=["discard overwrite"])
     hypervisor_options: HypervisorOptions | None = Field(None, examples=[{"virt_type": "kvm"}])
     hypervisor_bridge: Bridge | None = Field(None, examples=["br0"])
 

@@ -112,7 +112,7 @@ def pool(row: Row) -> dict[str, Any]:
     """A pool."""
     fields = (
         "id", "name", "zone", "site", "level", "spare_hosts", "fill_order", "licences", "may_wake", "overcommit", "reserved",
-        "hypervisor_options", "hypervisor_bridge", "generation",
+        "wipe", "hypervisor_options", "hypervisor_bridge", "generation",
     )  # fmt: skip
     return {**{name: row[name] for name in fields}, "created_at": time(row["created_at"])}
 

@@ -14,7 +14,7 @@ from controller.store.sql import Row
 _ZONE = "coalesce(nullif(h.own_zone, ''), p.zone)"  # where the backend says that a host is, or else its pool
 _POOL = (
     "SELECT id, name, zone, site, level, spare_hosts, fill_order, licences, may_wake, overcommit, reserved,"
-    " hypervisor_options, hypervisor_bridge, generation, created_at"
+    " wipe, hypervisor_options, hypervisor_bridge, generation, created_at"
     " FROM pools"
 )
 _ENDPOINT = (
@@ -118,7 +118,7 @@ def update_pool(conn: Connection, pool_id: str, record: Mapping[str, Any]) -> No
         conn,
         "UPDATE pools SET zone = :zone, site = :site, level = :level, spare_hosts = :spare_hosts, fill_order = :fill_order,"
         " licences = :licences, may_wake = :may_wake, overcommit = CAST(:overcommit AS jsonb), reserved = CAST(:reserved AS jsonb),"
-        " hypervisor_options = CAST(:hypervisor_options AS jsonb), hypervisor_bridge = :hypervisor_bridge,"
+        " wipe = :wipe, hypervisor_options = CAST(:hypervisor_options AS jsonb), hypervisor_bridge = :hypervisor_bridge,"
         " generation = generation + 1 WHERE id = CAST(:id AS uuid)",
         id=pool_id,
         **record,

@@ -31,11 +31,12 @@ _CERTIFICATE = (
 
 
 def journal(conn: Connection, endpoint_id: str) -> Row | None:
-    """What is remembered of a machine: document, version, age_s, progress, asked."""
+    """What is remembered of a machine: document, version, age_s, progress, asked; and `wipe` of its pool."""
     return sql.one(
         conn,
-        "SELECT document, version, extract(epoch FROM clock_timestamp() - confirmed_at)::float8 AS age_s, progress, asked"
-        " FROM machines WHERE endpoint_id = CAST(:id AS uuid)",
+        "SELECT m.document, m.version, extract(epoch FROM clock_timestamp() - m.confirmed_at)::float8 AS age_s, m.progress, m.asked, p.wipe"
+        " FROM machines m JOIN endpoints e ON e.id = m.endpoint_id JOIN pools p ON p.id = e.pool_id"
+        " WHERE m.endpoint_id = CAST(:id AS uuid)",
         id=endpoint_id,
     )
 

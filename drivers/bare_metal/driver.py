@@ -192,7 +192,8 @@ class BareMetalDriver:
             order = self._order_within(work, machine, whose, spec)
         else:
             ours = journal.login_key().public if spec is not None and spec.hypervisor else ""
-            order = order_for(work, self._uri, self._options, machine, foreman.depot_folder, self._workplace_of().depot_url, spec, ours)
+            given = ({"wipe": entry.wipe} if entry.wipe else {}) | dict(self._options)
+            order = order_for(work, self._uri, given, machine, foreman.depot_folder, self._workplace_of().depot_url, spec, ours)
         if not self._write(entry, begun(record, work, tenant)):
             return
         if record.work is not None:

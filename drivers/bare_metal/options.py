@@ -27,14 +27,10 @@ class Options:
     ca_file: str = ""  # else: PEM file on the controller's machine with who may have signed it; empty: whom the machine trusts
     cipher_suite: str = "17"  # of IPMI: 17 is SHA-256, 3 the old SHA-1, which is never fallen back to unasked
     timeout_s: str = "10"  # seconds for one call
-    boot_by: str = (
-        "network"  # how the machine starts into the ramdisk: `network` (DHCP and iPXE lead it to the depot) or `cd` (virtual media)
-    )
+    boot_by: str = "network"  # how it starts into the ramdisk: `network` (DHCP and iPXE lead it to the depot) or `cd` (virtual media)
     boot_mac: str = ""  # the port that it starts by; empty: any that the BMC tells of
     root_disk: str = ""  # serial number or name of the disk to install on; empty: the smallest that the image fits on
-    wipe: str = (
-        "secure discard overwrite"  # how disks are cleared: the first that works and reads back as zeros; `ends`: head and tail alone
-    )
+    wipe: str = "secure discard overwrite"  # what clears disks, the first that works (also: `ends`); default: as the pool says
     provision_s: str = "3600"  # seconds that setting the machine up may take
     wipe_s: str = "86400"  # seconds that clearing its disks may take
 

@@ -192,7 +192,9 @@ def test_what_is_deleted_while_it_is_set_up_is_given_up_and_wiped(machine: Machi
 def test_a_machine_that_can_not_be_cleared_stays_in_quarantine_until_somebody_decides(
     metal: Cloud, service: Service, department: Department
 ) -> None:
-    machine = enrol(metal, service, wipe="ends", wipe_s="600")
+    machine = enrol(metal, service, wipe_s="600")
+    machine.operator.ask(f"PATCH /v1/pools/{machine.pool}", {"wipe": "ends"})
+    machine.operator.refused(400, "invalid_request", f"PATCH /v1/pools/{machine.pool}", {"wipe": "burn"})
     machine.inspect()
     instance = apply(department, machine, "db-2")
     machine.turn("On")

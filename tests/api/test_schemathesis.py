@@ -82,6 +82,7 @@ POWERLESS = {
     ("post", "/v1/machines/{machine}/patch"),
     ("post", "/v1/machines/{machine}/trust"),
     ("post", "/v1/hosts/{host}/fence"),
+    ("post", "/v1/runs/{run}/cancel"),
 }
 """What the fake driver can't do: refused at best here, and done on a real cluster, and with real machines, in `tests.stories`."""
 

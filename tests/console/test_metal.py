@@ -105,11 +105,24 @@ def test_a_certificate_says_first_which_disk_it_is_about(chutian: Run, server: A
     assert lines[1].split() == ["MACHINE", "m1"]
 
 
-def test_how_hypervisors_of_a_pool_are_made_is_given_as_options_and_taken_back_by_empty_ones(chutian: Run, server: Any) -> None:
+def test_how_machines_of_a_pool_are_cleared_and_made_hypervisors_is_said_and_taken_back_by_empty_options(chutian: Run, server: Any) -> None:
     server.on("GET /v1/pools/g", {"name": "g", "generation": 5})
     server.on("PATCH /v1/pools/g", {"name": "g"})
-    given = ("--hypervisor-bridge", "br0", "--hypervisor-option", "virt_type=kvm", "--hypervisor-option", "network=a,b")
+    given = (
+        "--wipe",
+        "discard overwrite",
+        "--hypervisor-bridge",
+        "br0",
+        "--hypervisor-option",
+        "virt_type=kvm",
+        "--hypervisor-option",
+        "network=a,b",
+    )
     assert chutian("pool", "update", "g", *given).code == 0
-    assert server.seen[-1].body == {"hypervisor_bridge": "br0", "hypervisor_options": {"virt_type": "kvm", "network": "a,b"}}
+    assert server.seen[-1].body == {
+        "wipe": "discard overwrite",
+        "hypervisor_bridge": "br0",
+        "hypervisor_options": {"virt_type": "kvm", "network": "a,b"},
+    }
     assert chutian("pool", "update", "g", "--hypervisor-bridge", "", "--hypervisor-option", "").code == 0
     assert server.seen[-1].body == {"hypervisor_bridge": "", "hypervisor_options": {}}

@@ -23,6 +23,9 @@ class PoolOut(Identified):
     may_wake: bool = Field(description="Hosts that are off count as capacity; somebody has to switch them on.", examples=[False])
     overcommit: dict[str, float] = Field(examples=[{"vcpus": 4.0, "memory_mib": 1.0, "disk_gib": 1.0}])
     reserved: dict[str, int] = Field(examples=[{"vcpus": 0, "memory_mib": 512, "disk_gib": 5}])
+    wipe: str = Field(
+        description="How disks of its bare machines are cleared; empty: as their drivers do it.", examples=["discard overwrite"]
+    )
     hypervisor_options: dict[str, str] = Field(
         description="Options of the endpoints that machines become which are made its hypervisors.", examples=[{"network": "br0"}]
     )
