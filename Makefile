@@ -1,7 +1,7 @@
 # `make help` lists what there is to make. The work is in scripts/, so that nothing depends on make's quoting.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup kubernetes demo demo-containers demo-metal down test check static quick real long lock clean
+.PHONY: help setup kubernetes openstack demo demo-containers demo-metal down test check static quick real long lock clean
 MAKEFLAGS += --keep-going
 
 help: ## list the targets
@@ -12,6 +12,9 @@ setup: ## Debian packages and .venv; a second run takes a second
 
 kubernetes: setup ## the programs of Kubernetes for the tests: a quarter of an hour once, then from the cache
 	@scripts/kubernetes-binaries >/dev/null
+
+openstack: setup ## the services of OpenStack for the tests: a few minutes once, then from the cache
+	@scripts/openstack-region >/dev/null
 
 demo: setup ## a department applies for three virtual machines and gets them, here
 	@.venv/bin/python -m scripts.demo up
@@ -32,7 +35,7 @@ check: static quick ## format, lint, types, import contracts, quick tests
 quick: setup ## the tests that need no hypervisor
 	@scripts/test quick
 
-real: setup kubernetes ## those on real libvirt, QEMU and Kubernetes, which need root
+real: setup kubernetes openstack ## those on real libvirt, QEMU, Kubernetes and OpenStack, which need root
 	@scripts/test real
 
 long: setup ## what takes too long for CI, all under emulation: hypervisors made and patched, kills at every task, the rest of the contract on a rack
@@ -48,6 +51,6 @@ static: setup ## the part of `check` that runs nothing
 lock: ## write requirements.lock anew from pyproject.toml
 	@scripts/lock
 
-clean: ## remove what was built here (not the demo: `make down`; not the caches of guest images and Kubernetes)
+clean: ## remove what was built here (not the demo: `make down`; not the caches of guest images, Kubernetes and OpenStack)
 	rm -rf .venv .run build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -30,13 +30,17 @@ KUBERNETES_NODES = {
     "/usr/lib/cni/bridge": "containernetworking-plugins",
     "/usr/lib/cni/host-local": "containernetworking-plugins",
 }
+OPENSTACK = {
+    "mariadbd": "mariadb-server-core",
+    "mariadb": "mariadb-client-core",
+    "rabbitmq-server": "rabbitmq-server",
+    "memcached": "memcached",
+}
 
 
 def missing(programs: Mapping[str, str]) -> list[str]:
     """What keeps machines of the lab from running here with those programs (and the packages they are in), one sentence each."""
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    packages = {package for program, package in {**MACHINES, **programs}.items() if shutil.which(program, path=path) is None}
-    found = [f"install {' '.join(sorted(packages))}"] if packages else []
+    found = _lacking({**MACHINES, **programs})
     if os.geteuid() != 0:
         found.append("run as root: it makes network namespaces")
     if not Path("/sys/fs/cgroup/freezer").is_dir():
@@ -44,9 +48,24 @@ def missing(programs: Mapping[str, str]) -> list[str]:
     return found
 
 
+def _lacking(programs: Mapping[str, str]) -> list[str]:
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    packages = {package for program, package in programs.items() if shutil.which(program, path=path) is None}
+    return [f"install {' '.join(sorted(packages))}"] if packages else []
+
+
 def kubernetes_binaries() -> Path:
     """The folder with the programs of Kubernetes. Raises FileNotFoundError, saying what to do, where there is none."""
-    done = subprocess.run([CHECKOUT / "scripts/kubernetes-binaries", "find"], capture_output=True, text=True, check=False)
+    return _find("kubernetes-binaries")
+
+
+def openstack_environment() -> Path:
+    """The folder with what a region is made of. Raises FileNotFoundError, saying what to do, where there is none."""
+    return _find("openstack-region")
+
+
+def _find(script: str) -> Path:
+    done = subprocess.run([CHECKOUT / "scripts" / script, "find"], capture_output=True, text=True, check=False)
     if done.returncode:
         raise FileNotFoundError(done.stderr.strip())
     return Path(done.stdout.strip())
@@ -70,6 +89,16 @@ def require_kubernetes() -> None:
     except FileNotFoundError as none:
         lacking.append(str(none))
     _require("Kubernetes", lacking)
+
+
+def require_openstack() -> None:
+    """Skip, or fail in CI, unless an OpenStack region can be made here."""
+    lacking = _lacking(OPENSTACK)
+    try:
+        openstack_environment()
+    except FileNotFoundError as none:
+        lacking.append(str(none))
+    _require("OpenStack region", lacking)
 
 
 def _require(what: str, lacking: list[str]) -> None:
