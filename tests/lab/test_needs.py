@@ -6,16 +6,16 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.lab.needs import CHECKOUT, missing
 
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl", "kwok")
 
 
-def find(**environ: str) -> tuple[int, str, str]:
+def find(script: str = "kubernetes-binaries", **environ: str) -> tuple[int, str, str]:
     without = {name: value for name, value in os.environ.items() if name != "KUBEBUILDER_ASSETS"}
-    done = subprocess.run(
-        [CHECKOUT / "scripts/kubernetes-binaries", "find"], env={**without, **environ}, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([CHECKOUT / "scripts" / script, "find"], env={**without, **environ}, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout.strip(), done.stderr
 
 
@@ -39,7 +39,8 @@ def test_a_folder_that_lacks_one_is_not_taken(tmp_path: Path) -> None:
     assert "lacks kube-scheduler" in said
 
 
-def test_binaries_that_were_never_built_are_told_how_to_build(tmp_path: Path) -> None:
-    code, out, said = find(CHUTIAN_CACHE=str(tmp_path))
+@pytest.mark.parametrize(("script", "target"), [("kubernetes-binaries", "make kubernetes"), ("openstack-region", "make openstack")])
+def test_what_was_never_made_is_told_how_to_make(tmp_path: Path, script: str, target: str) -> None:
+    code, out, said = find(script, CHUTIAN_CACHE=str(tmp_path))
     assert (code, out) == (1, "")
-    assert "make kubernetes" in said
+    assert target in said

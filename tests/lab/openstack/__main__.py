@@ -1,6 +1,6 @@
 """A region by hand.
 
-python -m tests.lab.openstack up FOLDER [--computes COUNT] [--port FIRST]   start it; prints how to reach it
+python -m tests.lab.openstack up FOLDER [OPTION...]                         start it; prints how to reach it; --help lists the options
 python -m tests.lab.openstack down FOLDER                                   take it away, with all that belongs to it
 python -m tests.lab.openstack clouds FOLDER                                 write FOLDER/clouds.yaml again: admin, demo, other
 python -m tests.lab.openstack more FOLDER COUNT                             that many more hypervisors
@@ -80,14 +80,15 @@ def _pairs(pairs: list[str]) -> dict[str, object]:
 
 def _up(folder: Path, options: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.lab.openstack up FOLDER")
-    parser.add_argument("--computes", type=int, default=2)
-    parser.add_argument("--port", type=int)
+    parser.add_argument("--computes", type=int, default=2, help="how many hypervisors")
+    parser.add_argument("--port", type=int, help="the first of its ports, which are else any free ones")
+    parser.add_argument("--real", action="store_true", help="with a hypervisor that boots guests, on a host of the libvirt lab")
     wanted = parser.parse_args(options)
     try:
         environment = openstack_environment()
     except FileNotFoundError as none:
         sys.exit(str(none))
-    _clouds(up(folder, environment, computes=wanted.computes, first_port=wanted.port))
+    _clouds(up(folder, environment, computes=wanted.computes, real=wanted.real, first_port=wanted.port))
 
 
 def _clouds(region: Region) -> None:

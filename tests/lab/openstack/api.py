@@ -71,12 +71,12 @@ class Api:
             self.log_in()
         return self._project
 
-    def until(self, service: str, call: str, holds: Callable[[Any], Any], within_s: float = 30) -> Any:
+    def until(self, service: str, call: str, holds: Callable[[Any], Any], within_s: float = 30, body: object = None) -> Any:
         """Ask until it holds; the answer for which it did. Refusals and silence count as not yet."""
         deadline, last = time.monotonic() + within_s, None
         while time.monotonic() < deadline:
             with suppress(OSError, http.client.HTTPException, Refused):
-                last = self.ask(service, call, timeout_s=5)
+                last = self.ask(service, call, body, timeout_s=5)
                 if holds(last):
                     return last
             time.sleep(0.2)

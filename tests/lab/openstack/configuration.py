@@ -31,11 +31,29 @@ def write(settings: Settings) -> None:
     new_keys(settings.etc / "keystone/fernet-keys")
 
 
-def of_compute(settings: Settings, folder: Path) -> Path:
-    """The file of one simulated hypervisor beside nova.conf."""
-    path = folder / "compute.conf"
-    path.write_text(text({"DEFAULT": {"host": folder.name, "state_path": folder}, "oslo_concurrency": {"lock_path": folder}}))
-    return path
+def write_compute(settings: Settings, folder: Path, uri: str | None = None) -> None:
+    """The file that one hypervisor has beside nova.conf: a simulated one, or the libvirtd there."""
+    sections: dict[str, dict[str, object]] = {
+        "DEFAULT": {"host": folder.name, "state_path": folder},
+        "oslo_concurrency": {"lock_path": folder},
+    }
+    if uri is not None:
+        sections["DEFAULT"].update(_real(folder))
+        sections["libvirt"] = {"virt_type": "qemu", "connection_uri": uri, "images_type": "qcow2"}
+        helper = f"{settings.program('privsep-helper')} --config-file {settings.etc}/nova/nova.conf"
+        sections["nova_sys_admin"] = {"helper_command": helper}  # else it would ask sudo
+    (folder / "compute.conf").write_text(text(sections))
+
+
+def _real(folder: Path) -> dict[str, object]:
+    return {
+        "compute_driver": "libvirt.LibvirtDriver",
+        "instances_path": folder / "instances",
+        "force_config_drive": "true",  # there is no metadata service
+        "config_drive_format": "iso9660",
+        "mkisofs_cmd": "genisoimage",
+        "reserved_host_memory_mb": 0,
+    }
 
 
 def new_keys(folder: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.lab.openstack.api import Api
 from tests.lab.openstack.rig import Region
+from tests.lab.openstack.settings import IMAGE
 from tests.lab.openstack.shared import shared_region
 
 
@@ -22,7 +23,7 @@ class Servers:
 
     def create(self, api: Api, flavor: str = "m1.nano", *, name: str = "test", **more: Any) -> str:
         """Its id."""
-        asked = {"name": name, "flavorRef": self._flavor(flavor), "imageRef": self._image(), "networks": "none", **more}
+        asked = {"name": name, "flavorRef": self._flavor(flavor), "imageRef": self.image(IMAGE), "networks": "none", **more}
         server: str = api.ask("nova-api", "POST /servers", {"server": asked})["server"]["id"]
         self.made.append(server)
         return server
@@ -61,9 +62,9 @@ class Servers:
         found: list[dict[str, str]] = self.admin.ask("nova-api", "GET /flavors")["flavors"]
         return next(one["id"] for one in found if one["name"] == name)
 
-    def _image(self) -> str:
-        image: str = self.admin.ask("glance", "GET /v2/images")["images"][0]["id"]
-        return image
+    def image(self, name: str) -> str:
+        found: str = self.admin.ask("glance", f"GET /v2/images?name={name}")["images"][0]["id"]
+        return found
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from typing import Any
 from tests.lab.openstack.settings import APIS
 
 LIMIT = 1 << 20  # of a head
+AT_ONCE = 64  # requests that a service gets from here: it drops connections beyond a hundred that wait
 BUSY = b'{"error": {"code": 503, "title": "Service Unavailable", "message": "no server is available to handle this request"}}'
 
 
@@ -91,6 +92,7 @@ class Gate:
     folder: Path
     ports: dict[str, int]
     happened: Counter[str] = field(default_factory=Counter)
+    slots: dict[str, asyncio.Semaphore] = field(default_factory=lambda: {api: asyncio.Semaphore(AT_ONCE) for api in APIS})
 
     async def serve(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -119,7 +121,8 @@ class Gate:
         if fault and (fault.act == "drop" or fault.status):
             answer = _answer(fault.status or 503, fault.retry_after_s)
         else:
-            answer = await self._ask(service, method, head, body)
+            async with self.slots[service]:
+                answer = await self._ask(service, method, head, body)
         status = int(answer.split(b" ", 2)[1])
         self._note({"service": service, "method": method, "path": path, "status": status, "fault": fault and (fault.act or fault.status)})
         if fault and fault.act in {"cut", "drop"}:

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab import pki
+from tests.lab import rig as libvirt_lab
+from tests.lab.needs import CHECKOUT
 from tests.lab.openstack import compute as computes_of
 from tests.lab.openstack import configuration, seed
 from tests.lab.openstack.api import Api
@@ -30,7 +32,7 @@ from tests.lab.openstack.compute import Compute
 from tests.lab.openstack.gate import Control
 from tests.lab.openstack.process import Process
 from tests.lab.openstack.services import COMMANDS, FORKED, environ, ready
-from tests.lab.openstack.settings import ADMIN, APIS, DEMO, REGION, Account, Settings, free_ports, ports_from
+from tests.lab.openstack.settings import ADMIN, APIS, DEMO, REGION, TINY, Account, Settings, free_ports, ports_from
 
 START_S = 120.0
 STOP_S = 3.0
@@ -174,6 +176,11 @@ class Region:
             line.sendall(b"flush_all\r\n")
             line.recv(16)
 
+    @property
+    def libvirt_host(self) -> libvirt_lab.Host:
+        """The machine of the real hypervisor, where there is one; its name is that of the hypervisor."""
+        return libvirt_lab.found(self.folder / "libvirt").hosts[0]
+
     # making it
 
     def prepare(self) -> None:
@@ -198,12 +205,27 @@ class Region:
         for number in range(first, first + count):
             added = Compute(self.folder / "computes" / f"c{number:04d}")
             computes_of.furnish(added)
+            configuration.write_compute(self.settings, added.folder)
             self.launch(added.name)
-        seed.await_computes(self.admin, [one.name for one in self.computes])
+        seed.await_computes(self.admin, {one.name: one.name for one in self.computes})
+
+    def add_libvirt(self, name: str, uri: str, hostname: str) -> None:
+        """A nova-compute of that name that drives the libvirtd there, on a host that sees the same files; needs root.
+
+        Nova calls the hypervisor by its host's name, and the service by `name`.
+        """
+        folder = self.folder / "real" / name
+        (folder / "instances").mkdir(parents=True)
+        configuration.write_compute(self.settings, folder, uri)
+        self.launch(name)
+        seed.await_computes(self.admin, {name: hostname})
 
     def kill_all(self) -> None:
-        for file in (self.folder / "run").glob("*"):
-            self.kill(file.name)
+        names = [file.name for file in (self.folder / "run").glob("*")]
+        for name in names:
+            self.process(name).signal(signal.SIGKILL)
+        for name in names:
+            self.kill(name)
 
     def memory_kb(self) -> dict[str, int]:
         """Of each component its share of the machine's memory (PSS)."""
@@ -213,7 +235,8 @@ class Region:
         """Have the zygote start it."""
         arguments = [f"--config-file={self.settings.etc}/nova/nova.conf"]
         if component not in FORKED:
-            arguments.append(f"--config-file={configuration.of_compute(self.settings, self.folder / 'computes' / component)}")
+            own = next(self.folder.glob(f"*/{component}/compute.conf"))
+            arguments.append(f"--config-file={own}")
         service = component.removeprefix("nova-") if component in FORKED else "compute"
         log = self.settings.log(component)
         log.unlink(missing_ok=True)  # it tells whether the new one is ready
@@ -228,18 +251,25 @@ def up(
     environment: Path,
     *,
     computes: int = 2,
+    real: bool = False,
     first_port: int | None = None,
     report_s: int = 2,
     patience_s: int = 6,
     token_s: int = 3600,
 ) -> Region:
-    """Make and start it. Ports are free ones, or those from the first on (`settings.PORTS` says how many)."""
+    """Make and start it. Ports are free ones, or those from the first on (`settings.PORTS` says how many).
+
+    `real`: with one hypervisor more, r0001, which drives libvirt on a host of the libvirt lab, and the image `tiny`, which boots there;
+    that needs root.
+    """
     ports = free_ports() if first_port is None else ports_from(first_port)
     region = Region(Settings(folder, environment, ports, report_s, patience_s, token_s))
     try:
         region.prepare()
         _start(region)
         region.add_computes(computes)
+        if real:
+            _add_real(region)
     except BaseException:
         down(region)
         raise
@@ -255,6 +285,8 @@ def found(folder: Path) -> Region:
 def down(region: Region) -> None:
     """Stop it and take away every process and file of it."""
     region.kill_all()
+    if (region.folder / "libvirt/rig").exists():
+        libvirt_lab.down(libvirt_lab.found(region.folder / "libvirt"))
     with suppress(FileNotFoundError):
         shutil.rmtree(region.folder)
 
@@ -278,3 +310,12 @@ def _start(region: Region) -> None:
         region.await_ready(api)
     seed.fill(region.admin)
     region.await_ready("nova-conductor")
+
+
+def _add_real(region: Region) -> None:
+    libvirt_lab.up(region.folder / "libvirt", 1)
+    host = region.libvirt_host
+    region.add_libvirt("r0001", host.tcp, host.name)
+    image = region.folder / "tiny.qcow2"
+    subprocess.run([CHECKOUT / "guests/tiny/build", image], check=True, capture_output=True)
+    seed.upload(region.admin, TINY, image.read_bytes(), "qcow2")

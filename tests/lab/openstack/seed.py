@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 
 from tests.lab.openstack.api import Api, Refused
@@ -29,24 +29,27 @@ def upload(admin: Api, name: str, content: bytes, disk_format: str) -> str:
     return image
 
 
-def await_computes(admin: Api, names: Sequence[str]) -> None:
-    """Until nova would place on each: it is up, mapped to the cell (only then a hypervisor) and known to placement."""
+def await_computes(admin: Api, wanted: Mapping[str, str]) -> None:
+    """Until nova would place on each: it is up, mapped to the cell (only then a hypervisor) and known to placement.
+
+    `wanted`: the names of the services with those of their hypervisors.
+    """
     deadline = time.monotonic() + READY_S
-    while (lacking := _lacking(admin, set(names))) and time.monotonic() < deadline:
+    while (lacking := _lacking(admin, wanted)) and time.monotonic() < deadline:
         time.sleep(0.2)
     if lacking:
         raise TimeoutError(f"not ready after {READY_S:.0f} s: {lacking}")
 
 
-def _lacking(admin: Api, names: set[str]) -> dict[str, list[str]]:
+def _lacking(admin: Api, wanted: Mapping[str, str]) -> dict[str, list[str]]:
     with suppress(OSError, Refused):
         services = admin.ask("nova-api", "GET /os-services?binary=nova-compute")["services"]
         hypervisors = admin.ask("nova-api", "GET /os-hypervisors")["hypervisors"]
         providers = admin.ask("placement", "GET /resource_providers")["resource_providers"]
-        seen = {
-            "up": {one["host"] for one in services if one["state"] == "up"},
-            "hypervisors": {one["hypervisor_hostname"] for one in hypervisors},
-            "providers": {one["name"] for one in providers},
+        lacking = {
+            "up": set(wanted) - {one["host"] for one in services if one["state"] == "up"},
+            "hypervisors": set(wanted.values()) - {one["hypervisor_hostname"] for one in hypervisors},
+            "providers": set(wanted.values()) - {one["name"] for one in providers},
         }
-        return {what: sorted(names - there) for what, there in seen.items() if names - there}
-    return {"answers": sorted(names)}
+        return {what: sorted(names) for what, names in lacking.items() if names}
+    return {"answers": sorted(wanted)}

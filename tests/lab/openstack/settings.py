@@ -45,6 +45,7 @@ FLAVORS = {  # vCPUs, MiB, GB. Those after `huge` have builds that fail or last 
     "slow": (1, 192, 1),
 }
 IMAGE, NETWORK = "blank", "net1"
+TINY = "tiny"  # the image that boots, where there is a real hypervisor
 
 
 @dataclass(frozen=True, slots=True)
