@@ -44,6 +44,12 @@ class Servers:
         found: dict[str, Any] = self.admin.until("nova-api", f"GET /servers/{server}", holds, within_s)["server"]
         return found
 
+    def end(self, server: str) -> str:
+        """How its build ended: "ACTIVE" or "ERROR"."""
+        said = self.admin.until("nova-api", f"GET /servers/{server}", lambda said: said["server"]["status"] != "BUILD")
+        status: str = said["server"]["status"]
+        return status
+
     def look(self, server: str) -> dict[str, Any]:
         found: dict[str, Any] = self.admin.ask("nova-api", f"GET /servers/{server}")["server"]
         return found

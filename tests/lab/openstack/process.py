@@ -69,7 +69,7 @@ class Process:
         """End it at once, with all that it started; returns when nothing of it listens any more."""
         leader = self.pid
         self.signal(signal.SIGKILL)
-        while leader and any(_born(one) for one in _session(leader)):
+        while leader and any(_runs(one) for one in _session(leader)):
             time.sleep(0.01)
         with suppress(FileNotFoundError, ChildProcessError, ValueError):
             os.waitpid(json.loads(self._file.read_text())[0], os.WNOHANG)
@@ -95,6 +95,13 @@ def _born(pid: int) -> int | None:
     """In ticks since the machine's own start; None for one that is gone, or dead and not waited for."""
     stat = _stat(pid)
     return int(stat[19]) if stat and stat[0] not in "ZX" else None
+
+
+def _runs(pid: int) -> bool:
+    """Whether a thread of it is left: the first may be dead while others still hold its sockets."""
+    with suppress(OSError):
+        return any((one / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX" for one in Path(f"/proc/{pid}/task").iterdir())
+    return False
 
 
 def _session(leader: int) -> list[int]:

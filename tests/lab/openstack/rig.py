@@ -170,7 +170,10 @@ class Region:
         self.admin.ask("nova-api", f"POST /servers/{server}/action", {"os-resetState": {"state": state}})
 
     def expire_tokens(self) -> None:
-        """Those given out so far, to the region's own services too, are refused from now on."""
+        """Those given out so far, to the region's own services too, are refused from now on.
+
+        A service notices at its next call, which may fail for that: once, a build finds no valid host or an answer is 500.
+        """
         configuration.new_keys(self.settings.etc / "keystone/fernet-keys")
         with socket.create_connection(("127.0.0.1", self.settings.ports["memcached"]), timeout=5) as line:
             line.sendall(b"flush_all\r\n")
@@ -254,7 +257,7 @@ def up(
     real: bool = False,
     first_port: int | None = None,
     report_s: int = 2,
-    patience_s: int = 6,
+    patience_s: int = 10,
     token_s: int = 3600,
 ) -> Region:
     """Make and start it. Ports are free ones, or those from the first on (`settings.PORTS` says how many).

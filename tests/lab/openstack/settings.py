@@ -56,7 +56,7 @@ class Settings:
     environment: Path  # what scripts/openstack-region made: `venv` and `databases`
     ports: Mapping[str, int]
     report_s: int = 2  # how often a service says that it lives
-    patience_s: int = 6  # how long it may be silent before it counts as down
+    patience_s: int = 10  # how long it may be silent before it counts as down
     token_s: int = 3600  # how long a token holds
 
     @property
