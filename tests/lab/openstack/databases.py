@@ -48,7 +48,7 @@ def _install(region: Region) -> None:
     data = region.settings.data / "mariadb"
     data.mkdir()
     who = f"--user={pwd.getpwuid(os.geteuid()).pw_name}"
-    options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
+    options = ["--auth-root-authentication-method=normal", "--skip-test-db", "--force"]  # though nobody knows this machine's name
     line = ["mariadb-install-db", "--no-defaults", who, f"--datadir={data}", *options]
     subprocess.run(line, check=True, capture_output=True, env=environ(region.settings))
 
