@@ -14,55 +14,18 @@ moment between reading back and marking. The verification before each boot cover
 
 from __future__ import annotations
 
-import hashlib
-import struct
-from collections import deque
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 import libvirt
-from cryptography.hazmat.primitives import hashes
 
 from drivers.base import Image
-from drivers.errors import ImageCorrupt, ImageNotFound, InvalidSpec, Permanent, Transient
+from drivers.errors import ImageCorrupt, ImageNotFound, Permanent, Transient
+from drivers.image import Digests, refuse_outside
 from drivers.libvirt import volumes
-
-FORMATS: Final = ("qcow2", "raw")
-QCOW2_MAGIC: Final = b"QFI\xfb"
-MOST_BEHIND: Final = 16  # pieces of an image
-EXTERNAL_DATA: Final = 1 << 2  # incompatible feature bit of the qcow2 header
-
-
-class Digests:
-    """SHA-256 and SM3 of the same bytes, in one pass. SM3 takes five times as long, so a thread of its own does it, a little behind."""
-
-    def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
-        self._sm3 = hashes.Hash(hashes.SM3())
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sm3")
-        self._behind: deque[Future[None]] = deque()
-
-    def update(self, data: bytes) -> None:
-        self._behind.append(self._thread.submit(self._sm3.update, data))
-        self._sha256.update(data)
-        if len(self._behind) > MOST_BEHIND:  # pieces are kept in memory until both are done with them
-            self._behind.popleft().result()
-
-    def compare(self, image: Image, where: str) -> None:
-        """After the last piece. Raises ImageCorrupt at the first digest that differs."""
-        self._thread.shutdown()
-        for update in self._behind:
-            update.result()
-        found: Mapping[str, tuple[str, str]] = {
-            "sha256": (image.sha256, self._sha256.hexdigest()),
-            "sm3": (image.sm3, self._sm3.copy().finalize().hex()),
-        }
-        for algorithm, (expected, actual) in found.items():
-            if expected != actual:
-                raise ImageCorrupt(image=image.id, algorithm=algorithm, expected=expected, actual=actual, where=where)
 
 
 def base_name(image: Image) -> str:
@@ -152,14 +115,3 @@ def _read_back(pool: libvirt.virStoragePool, copy: libvirt.virStorageVol, image:
     digests = Digests()
     volumes.download(pool, copy, digests.update)
     digests.compare(image, "host")
-
-
-def refuse_outside(header: bytes) -> None:
-    """Raises InvalidSpec for a qcow2 header that names a backing file or an external data file, or is none."""
-    if len(header) < 72 or header[:4] != QCOW2_MAGIC:
-        raise InvalidSpec(detail="the image is not in qcow2 format")
-    version, backing = struct.unpack(">IQ", header[4:16])
-    if backing:
-        raise InvalidSpec(detail="the image lies over another file; flatten it first")
-    if version >= 3 and len(header) >= 80 and struct.unpack(">Q", header[72:80])[0] & EXTERNAL_DATA:
-        raise InvalidSpec(detail="the image keeps its data in another file")

@@ -16,6 +16,7 @@ import libvirt
 
 from drivers.base import BASELINES, CANONICAL_UUID, HOST_NAME, Condition, GpuPart, InstanceSpec
 from drivers.errors import DiskMissing, InvalidSpec, NotSupported
+from drivers.image import FORMATS
 from drivers.libvirt import base_image, devices, facts, volumes
 from drivers.libvirt.domain import NAMESPACE, PREFIX, Machine, Mark, Paths, domain_xml, mark_xml, read_mark, read_size
 from drivers.libvirt.plan import Body, Seen, Step, steps
@@ -49,8 +50,8 @@ def refuse(spec: InstanceSpec, host: str, arch: str) -> None:
         raise InvalidSpec(detail=f"{spec.name!r} can't be a hostname")
     if NOT_IN_XML.search(spec.project_id):
         raise InvalidSpec(detail=f"{spec.project_id!r} can't be a project's id")
-    if spec.boots_from.format not in base_image.FORMATS or not SHA256.fullmatch(spec.boots_from.sha256):
-        raise InvalidSpec(detail=f"image {spec.boots_from.id} is not one of {', '.join(base_image.FORMATS)} with a SHA-256 digest")
+    if spec.boots_from.format not in FORMATS or not SHA256.fullmatch(spec.boots_from.sha256):
+        raise InvalidSpec(detail=f"image {spec.boots_from.id} is not one of {', '.join(FORMATS)} with a SHA-256 digest")
     if spec.host != host:
         raise InvalidSpec(detail=f"no host {spec.host!r} behind this endpoint, only {host}")
     if spec.arch != arch:

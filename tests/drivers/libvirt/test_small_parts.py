@@ -14,8 +14,8 @@ import pytest
 
 from drivers.base import Condition, InstanceSpec
 from drivers.errors import HostUnreachable, InvalidSpec, NotSupported, Transient
+from drivers.image import refuse_outside
 from drivers.libvirt import facts, seed
-from drivers.libvirt.base_image import refuse_outside
 from drivers.libvirt.driver import open_libvirt
 from drivers.libvirt.failures import detail, translate
 from drivers.libvirt.host import network_xml
