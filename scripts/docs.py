@@ -22,7 +22,7 @@ from console import cli as command_line
 from console import texts, verbs
 from controller import messages
 from controller.config import Settings
-from controller.messages import facts, metal, reasons, refusals, rules
+from controller.messages import facts, metal, reasons, refusals, region, rules
 from controller.model import identity
 from controller.model.identity import Right
 from drivers.bare_metal.options import Options as BmcOptions
@@ -131,6 +131,22 @@ ADVICE: Mapping[str, str] = {
     "device_claim_gone": "Ask who deleted the ResourceClaim. `chutian instance reboot` makes another.",
     "gpu_class_absent": "Install the GPUs' DRA driver with its DeviceClass, or name another by the option `gpu_device_class`.",
     "gpu_class_unread": "Make a DeviceClass that compares `device.driver` and attributes for equality, joined by `&&`, and name that one.",
+    "region_lacks": "Read what is missing: a service of the catalogue, nova's version, a role, a quota, a network. See to it there, or give"
+    " the endpoint other credentials or `sees=opaque`.",
+    "region_quota": "`openstack quota set` for the project, or delete servers of it that aren't ours.",
+    "flavor_missing": "`openstack flavor create` with just that size and no extra specs; or enrol with an administrator's credentials.",
+    "service_disabled": "Nothing; `openstack compute service set --enable HOST nova-compute` opens it again.",
+    "no_valid_host": "Compare nova's own ratios with the pool's overcommit; nova's scheduler says in its log which filter left no host.",
+    "build_failed": "Read nova-compute's log on the host that the detail names; start the instance again.",
+    "image_inactive": "Look at the image in glance (`openstack image show`): what is deleted there is sent again at the next try.",
+    "network_missing": "Look at the endpoint's option `network`, at free addresses, and at neutron's agents on the host.",
+    "volume_failed": "Look at the storage of nova and cinder.",
+    "server_broken": "`openstack server show`, `openstack server event list`; nova-compute's log on its host. Start or reboot it.",
+    "server_set_aside": "Ask who paused, suspended, rescued or shelved it. Starting the instance brings it back.",
+    "server_stuck": "`openstack server event list`; nova-compute's log on its host. An administrator's `openstack server set --state error`"
+    " ends the task, and then the instance is started again.",
+    "power_contradicts": "Look at its host: the guest may be gone or paused there. `openstack server reboot --hard` makes it anew.",
+    "resize_refused": "nova needs `allow_resize_to_same_host = true` in nova.conf, and the host room for both sizes at once.",
     "pool_missing": "The endpoint's storage pool is gone or stopped; the driver makes and starts it at its next connect.",
     "digest_differs": "The file isn't the one meant, or was damaged on the way: compare the digest, import again.",
     "size_differs": "The upload was cut off: upload again.",
@@ -338,7 +354,7 @@ def sections() -> dict[str, list[str]]:
     """The codes of the catalogue under the comments that head them in its sources."""
     found: dict[str, list[str]] = {}
     title = ""
-    for line in "".join(map(inspect.getsource, (refusals, reasons, metal, facts, rules))).splitlines():
+    for line in "".join(map(inspect.getsource, (refusals, reasons, metal, region, facts, rules))).splitlines():
         if heading := re.fullmatch(r"    # (.+)", line):
             title = heading[1]
         elif (code := re.match(r'    "([\w.]+)": \(', line)) and code[1] in messages.CATALOGUE:

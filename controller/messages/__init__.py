@@ -14,6 +14,7 @@ from controller.messages.facts import FACTS
 from controller.messages.metal import METAL
 from controller.messages.reasons import REASONS
 from controller.messages.refusals import REFUSALS
+from controller.messages.region import REGION
 from controller.messages.rules import RULES
 
 LANGUAGES = ("en", "zh")
@@ -27,7 +28,7 @@ _RESOURCES = {
     "gpus": ("GPUs", "GPU"),
 }
 
-CATALOGUE: dict[str, tuple[str, str]] = {**REFUSALS, **REASONS, **METAL, **FACTS, **RULES}
+CATALOGUE: dict[str, tuple[str, str]] = {**REFUSALS, **REASONS, **METAL, **REGION, **FACTS, **RULES}
 
 
 class _Lenient(dict[str, Any]):

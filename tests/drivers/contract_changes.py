@@ -76,7 +76,7 @@ def test_a_stopped_instance_is_resized_without_being_started(backend: Backend, d
     converge(backend, driver, spec)
     larger = later(spec, backend, vcpus=spec.vcpus + 1, disk_gib=spec.disk_gib + 1)
     converge(backend, driver, larger)
-    boots_are(backend, spec.instance_id, 0)
+    boots_are(backend, spec.instance_id, 0 if "unstarted" in backend.can else 1)
     if backend.size is not None:
         assert backend.size(spec.instance_id) == (larger.vcpus, larger.memory_mib, larger.disk_gib)
 

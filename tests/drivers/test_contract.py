@@ -65,6 +65,18 @@ def _kubernetes() -> OpenBackend:
     return on_a_real_node
 
 
+def _openstack() -> OpenBackend:
+    from tests.drivers.openstack.backend import of_hypervisors
+
+    return of_hypervisors
+
+
+def _openstack_opaque() -> OpenBackend:
+    from tests.drivers.openstack.backend import opaque
+
+    return opaque
+
+
 BACKENDS: Mapping[str, tuple[Sequence[pytest.MarkDecorator], Callable[[], OpenBackend]]] = {
     "fake-memory": ((), _fake_memory),
     "fake-slow": ((), _fake_slow),
@@ -72,6 +84,8 @@ BACKENDS: Mapping[str, tuple[Sequence[pytest.MarkDecorator], Callable[[], OpenBa
     "libvirt-in-process": ((), _libvirt_in_process),
     "bare-metal": ((pytest.mark.real, pytest.mark.slow), _bare_metal),
     "kubernetes": ((pytest.mark.real, pytest.mark.slow), _kubernetes),
+    "openstack": ((pytest.mark.real, pytest.mark.slow), _openstack),
+    "openstack-opaque": ((pytest.mark.real, pytest.mark.slow), _openstack_opaque),
     "libvirt-qemu": ((pytest.mark.real, pytest.mark.slow), _libvirt_qemu),
 }
 

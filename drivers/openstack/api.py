@@ -1,0 +1,211 @@
+"""Calls to a region's services: bounded in time, raw JSON both ways.
+
+keystoneauth finds the services and renews tokens; typed objects are left aside, as they cost fifty times the CPU. Each request is bounded,
+and so is a `Call`, which is all that one verb of the driver asks. A read that is told to wait (429, 503) is asked again within the call's
+time, nothing else ever is: what was sent and not answered may have been done. No redirect is followed, as it would be given our token.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import orjson
+import requests
+from keystoneauth1 import exceptions
+from keystoneauth1.identity import v3
+from keystoneauth1.session import Session
+from requests.adapters import HTTPAdapter
+
+from drivers.errors import DriverError, HostUnreachable, InvalidSpec, Timeout, Unauthorized
+from drivers.openstack.address import refuse_clear
+from drivers.openstack.credentials import Login
+from drivers.openstack.failures import Json, RegionLacks, failure
+from drivers.openstack.options import Options
+
+BASE: Final = "2.61"  # of nova: tags, flavors' contents and specifics
+NAMED_HOST: Final = "2.74"  # of nova: a server that is made names its hypervisor
+MICROVERSIONS: Final = {"compute": "compute 2.61", "placement": "placement 1.20"}
+PATHS: Final = {"image": "/v2", "network": "/v2.0"}
+"""What a service's address in the catalogue may end in, or leave out."""
+PAGE: Final = 1000  # nova gives no more at a time
+_AGAIN: Final = frozenset({429, 503})
+_TRIES: Final = 3
+_KEPT: Final = 32  # connections to one service
+_SHORTEST_S: Final = 0.05
+
+
+class Region:
+    """One region's services and our session there. Any number of threads may call at once."""
+
+    def __init__(self, keystone: str, login: Login, options: Options) -> None:
+        plugin: Any = v3.ApplicationCredential if login.by_application else v3.Password
+        self._plugin = plugin(auth_url=keystone, **login.given)
+        http = requests.Session()
+        http.trust_env = False  # no proxies, no .netrc, no authorities but those that the endpoint names
+        for scheme in ("https://", "http://"):
+            http.mount(scheme, HTTPAdapter(pool_maxsize=_KEPT))
+        self._session = Session(
+            auth=self._plugin,
+            session=http,
+            verify=options.ca_file or True,
+            timeout=float(options.timeout_s),
+            user_agent="chutian",
+            redirect=False,
+        )
+        self._http, self._options = http, options
+        self._wanted = options.region or login.region
+        self._lock = threading.Lock()
+        self.name, self.project, self.services = "", "", dict[str, str]()
+        self.closed = False
+        self.asked = 0  # requests so far, for who wants to know what looking costs
+
+    def connect(self) -> None:
+        """Get a token, and the services' addresses. Raises HostUnreachable, Unauthorized, InvalidSpec, RegionLacks."""
+        try:
+            access = self._plugin.get_access(self._session)
+        except exceptions.ClientException as error:
+            raise translated(error, "keystone") from None
+        if not access.project_id:
+            raise RegionLacks(missing="a project: the credentials are of none")
+        catalogue = access.service_catalog
+        regions = sorted(
+            {one["region_id"] for service in catalogue.catalog for one in service.get("endpoints", ()) if one.get("region_id")}
+        )
+        self.name = self._wanted or (regions[0] if len(regions) == 1 else "")
+        if self.name not in regions:
+            raise InvalidSpec(detail=f"no region {self.name!r}; there are: {', '.join(regions)}")
+        for service in ("compute", "image", "network", "placement"):
+            url = (
+                catalogue.url_for(service_type=service, interface=self._options.interface, region_name=self.name)
+                if _has(catalogue, service, self._options.interface, self.name)
+                else ""
+            )
+            if url:
+                refuse_clear(url, service)
+            self.services[service] = url.rstrip("/")
+        self.project = str(access.project_id)
+
+    def call(self, seconds: float | None = None) -> Call:
+        """A call that may take so long; None: as long as any."""
+        return Call(self, float(self._options.call_s) if seconds is None else seconds, float(self._options.timeout_s))
+
+    def url(self, service: str, path: str) -> str:
+        """Raises RegionLacks where the region has no such service."""
+        root = self.services.get(service, "")
+        if not root:
+            raise RegionLacks(missing=f"the service '{service}' in keystone's catalogue")
+        prefix = PATHS.get(service, "")
+        return f"{root.removesuffix(prefix)}{prefix}{path}"
+
+    def request(self, method: str, url: str, timeout_s: float, **given: Any) -> requests.Response:
+        """One request, whatever the answer's status. Raises HostUnreachable or Unauthorized where there is none."""
+        if self.closed:
+            raise HostUnreachable(detail="this connection is closed")
+        with self._lock:
+            self.asked += 1
+        try:
+            answer = self._session.request(url, method, raise_exc=False, log=False, redirect=False, timeout=timeout_s, **given)
+        except exceptions.ClientException as error:
+            raise translated(error, method) from None
+        assert isinstance(answer, requests.Response)  # noqa: S101  # keystoneauth has no types
+        return answer
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self.closed = True
+        self._http.close()
+
+
+class Call:
+    """What one verb asks, bounded in time as a whole."""
+
+    def __init__(self, region: Region, seconds: float, timeout_s: float) -> None:
+        self.region, self._timeout_s = region, timeout_s
+        self._ends = time.monotonic() + seconds
+
+    def get(self, service: str, path: str, version: str = "", /, **query: str) -> Json:
+        """A read. Raises what `failures.failure` says."""
+        whole = f"{path}?{urlencode(query)}" if query else path
+        for attempt in range(1, _TRIES + 1):
+            answer = self._request("GET", service, whole, version)
+            wait_s = _wait_s(answer, attempt)
+            if answer.status_code not in _AGAIN or attempt == _TRIES or self._ends - time.monotonic() < wait_s + self._timeout_s / 2:
+                return _content(answer, f"GET {path}")
+            time.sleep(wait_s)
+        raise AssertionError("a loop without an end")
+
+    def send(self, method: str, service: str, path: str, body: Json | None = None, version: str = "") -> Json:
+        """A write: sent once."""
+        return _content(self._request(method, service, path, version, body), f"{method} {path}")
+
+    def act(self, server_id: str, action: str, given: Any = None) -> Json:
+        """One of nova's actions on a server."""
+        return self.send("POST", "compute", f"/servers/{server_id}/action", {action: given})
+
+    def put_bytes(self, service: str, path: str, content: Any) -> None:
+        """A write of bytes, which takes as long as it takes; each piece is bounded."""
+        headers = {"Content-Type": "application/octet-stream"}
+        url = self.region.url(service, path)
+        answer = self.region.request("PUT", url, self._timeout_s, data=content, headers=headers, allow_reauth=False)
+        _content(answer, f"PUT {path}")
+
+    def pages(self, path: str, name: str, version: str = "", **query: str) -> Iterator[Mapping[str, Any]]:
+        """All elements of one of nova's lists, page by page."""
+        marker: dict[str, str] = {}
+        while True:
+            found = self.get("compute", path, version, **query, **marker, limit=str(PAGE))
+            elements = found.get(name) or []
+            yield from elements
+            if not elements or not found.get(f"{name}_links"):
+                return
+            marker = {"marker": str(elements[-1]["id"])}
+
+    def _request(self, method: str, service: str, path: str, version: str, body: Json | None = None) -> requests.Response:
+        left = self._ends - time.monotonic()
+        if left < _SHORTEST_S:
+            raise Timeout(detail=f"{service} took too long")
+        microversion = f"{service} {version}" if version else MICROVERSIONS.get(service)
+        headers = {"Accept": "application/json"} | ({"OpenStack-API-Version": microversion} if microversion else {})
+        given: dict[str, Any] = {"headers": headers}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            given["data"] = orjson.dumps(body)
+        return self.region.request(method, self.region.url(service, path), min(self._timeout_s, left), **given)
+
+
+def _has(catalogue: Any, service: str, interface: str, region: str) -> bool:
+    return bool(catalogue.get_endpoints_data(service_type=service, interface=interface, region_name=region))
+
+
+def _wait_s(answer: requests.Response, attempt: int) -> float:
+    """What the server asks for; else a little, and longer each time."""
+    told = answer.headers.get("Retry-After", "")
+    return float(told) if told.isdecimal() else 0.5 * attempt
+
+
+def _content(answer: requests.Response, what: str) -> Json:
+    if not 200 <= answer.status_code < 300:
+        raise failure(answer.status_code, answer.content, what)
+    if not answer.content:
+        return {}
+    try:
+        found = orjson.loads(answer.content)
+    except orjson.JSONDecodeError:
+        raise HostUnreachable(detail=f"{what}: the answer is no JSON") from None
+    return found if isinstance(found, dict) else {}
+
+
+def translated(error: exceptions.ClientException, what: str) -> DriverError:
+    """keystoneauth's own errors; those of its answers have a status. Their words hold addresses, and nothing that was sent."""
+    detail = " ".join(str(error).split())[:300]
+    if isinstance(error, exceptions.Unauthorized | exceptions.AuthorizationFailure | exceptions.AuthPluginException):
+        return Unauthorized(detail=f"{what}: {detail}")
+    if isinstance(error, exceptions.HttpError) and error.http_status:
+        return failure(int(error.http_status), detail.encode(), what)
+    if isinstance(error, exceptions.ConnectionError | exceptions.DiscoveryFailure):
+        return HostUnreachable(detail=detail)
+    return HostUnreachable(detail=f"{what}: {detail}")

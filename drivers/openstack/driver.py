@@ -1,0 +1,170 @@
+"""The OpenStack driver: one connection to one region, whose hypervisors, or which as a whole, are hosts and whose servers are our
+instances.
+
+What is where: `names` how things are marked, `server` and `flavors` what nova is sent (pure), `records`, `conditions`, `hosts` and
+`deciding` what is concluded from what it tells (pure), `resizing` what came of a resize (pure), `failures` what refusals mean, `rights`
+what we need (pure), `credentials` and `address` who and where (pure), `api` calls, `view` all servers, `seeing` all hosts, `images` glance,
+`ensuring` what is written.
+
+Nova has no token by which a client could say that two creates are one. So a server is made only where a look by its instance's tag found
+none, what an unclear answer leaves open is looked up, and of several the oldest stays. ACTIVE is what nova wants, not what is: see
+`conditions`. A server whose hypervisor is out of sight is neither changed nor deleted: nova would forget it at once, while it may still
+run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+from drivers.base import CANONICAL_UUID, Driver, Health, InstanceSpec, Inventory, Observation
+from drivers.errors import HostUnreachable, InvalidSpec, Unauthorized
+from drivers.openstack import address, credentials, hosts, rights, seeing
+from drivers.openstack.api import Call, Region
+from drivers.openstack.conditions import health, observation
+from drivers.openstack.ensuring import Places, Work, carry_out, delete, find_network
+from drivers.openstack.failures import Collided, Gone, RegionLacks
+from drivers.openstack.options import Options, parse
+from drivers.openstack.records import Server
+from drivers.openstack.server import refuse
+from drivers.openstack.view import View, of_instance, ours
+
+_LOCKS: Final[WeakValueDictionary[str, Any]] = WeakValueDictionary()
+_LOCKS_LOCK: Final = threading.Lock()
+_PROBES: Final = {
+    "hypervisors": ("compute", "/os-hypervisors"),
+    "services": ("compute", "/os-services"),
+    "aggregates": ("compute", "/os-aggregates"),
+    "providers": ("placement", "/resource_providers"),
+}
+
+
+class OpenStackDriver:
+    """Implements Driver, Prepare and ConsoleLog. Open one with `open_openstack`."""
+
+    def __init__(self, region: Region, owner: str, options: Options) -> None:
+        self._region, self._owner, self._options = region, owner, options
+        self._view = View(owner, float(options.look_s))
+        self._hypervisors = seeing.Hypervisors(options)
+        self._places = Places(options)
+        self._host = "" if options.hosts else options.zone or region.name
+
+    @property
+    def asked(self) -> int:
+        """Requests so far."""
+        return self._region.asked
+
+    def prepare(self) -> None:
+        """Makes nothing; raises RegionLacks with all that is missing."""
+        lacking = rights.missing(self._probe(self._region.call()), self._options)
+        if lacking:
+            raise RegionLacks(missing="; ".join(lacking))
+
+    def inventory(self) -> Inventory:
+        call = self._region.call()
+        mine = self._view.all(call)
+        if self._options.hosts:
+            return Inventory(self._hypervisors.inventory(call, mine))
+        return Inventory((seeing.region(call, self._host, mine, self._options),))
+
+    def observe(self, instance_id: str) -> Observation:
+        return self._seen(instance_id, ours(of_instance(self._region.call(), instance_id), self._owner))
+
+    def observe_all(self) -> list[Observation]:
+        call = self._region.call()
+        found: dict[str, list[Server]] = {}
+        for one in self._with_hosts(call, self._view.all(call)):
+            if one.mark is not None:
+                found.setdefault(one.mark.instance, []).append(one)
+        return [self._seen(instance_id, servers) for instance_id, servers in found.items()]
+
+    def _with_hosts(self, call: Call, servers: list[Server]) -> list[Server]:
+        """What is said of a server says nothing new when its host falls silent, so hosts are asked about apart."""
+        if not self._options.hosts:
+            return servers
+        computes = seeing.services(call)
+        return [replace(one, host_status=hosts.host_status(computes.get(one.service))) if one.service else one for one in servers]
+
+    def _seen(self, instance_id: str, servers: list[Server]) -> Observation:
+        return observation(instance_id, servers, self._host, datetime.now(UTC), float(self._options.stuck_s))
+
+    def ensure(self, spec: InstanceSpec) -> None:
+        refuse(spec)
+        if self._host and spec.host != self._host:
+            raise InvalidSpec(detail=f"no host {spec.host!r} behind this endpoint, only {self._host}")
+        with _lock(f"{self._owner} {spec.instance_id}"):
+            carry_out(Work(spec, self._owner, self._options, self._region.call(), self._places))
+
+    def remove(self, instance_id: str) -> None:
+        """May return before it is gone. Raises HostUnreachable while the server's hypervisor is out of sight: it may still run there."""
+        if not CANONICAL_UUID.fullmatch(instance_id):
+            raise InvalidSpec(detail=f"{instance_id!r} is not a UUID in canonical form")
+        with _lock(f"{self._owner} {instance_id}"):
+            call = self._region.call()
+            for one in ours(of_instance(call, instance_id), self._owner):
+                if health(one) is Health.SILENT:
+                    raise HostUnreachable(detail=f"nova has lost sight of {one.node}")
+                delete(call, one)
+
+    def console_log(self, instance_id: str, max_bytes: int) -> bytes:
+        call = self._region.call()
+        for one in sorted(ours(of_instance(call, instance_id), self._owner), key=lambda one: one.age)[:1]:
+            try:
+                text = call.act(one.id, "os-getConsoleOutput", {}).get("output") or ""
+            except (Gone, Collided):  # it has none yet
+                return b""
+            return str(text).encode(errors="replace")[-max_bytes:]
+        return b""
+
+    def close(self) -> None:
+        self._region.close()
+
+    def _probe(self, call: Call) -> rights.Probe:
+        """Ask for all that the driver will ask for later."""
+        services = dict(self._region.services)
+        if not services.get("compute"):
+            return rights.Probe(services)
+        version = call.get("compute", "/").get("version") or {}
+        limits = (call.get("compute", "/limits").get("limits") or {}).get("absolute") or {}
+        refused = frozenset(name for name in _PROBES if self._options.hosts and not self._may(call, *_PROBES[name]))
+        network = not (self._options.network and services.get("network")) or bool(find_network(call, self._options.network))
+        zone = not self._options.zone or self._options.zone in self._zones(call)
+        return rights.Probe(services, rights.version(str(version.get("version") or "")), limits, refused, network, zone)
+
+    def _may(self, call: Call, service: str, path: str) -> bool:
+        if not self._region.services.get(service):
+            return True  # that it is missing is said elsewhere
+        try:
+            call.get(service, path)
+        except (Unauthorized, Gone):
+            return False
+        return True
+
+    def _zones(self, call: Call) -> set[str]:
+        found = call.get("compute", "/os-availability-zone").get("availabilityZoneInfo") or []
+        return {str(one.get("zoneName")) for one in found}
+
+
+def open_openstack(uri: str, owner: str, options: Mapping[str, str]) -> Driver:
+    """Connect to one region. Raises HostUnreachable, Unauthorized, RegionLacks; InvalidSpec for an address or an option that can't be."""
+    given = parse(options)
+    keystone = address.parse(uri)
+    region = Region(keystone, credentials.read(given.credentials, keystone), given)
+    try:
+        region.connect()
+        if region.services.get("compute"):
+            region.call().get("compute", "/")
+    except BaseException:
+        region.close()
+        raise
+    return OpenStackDriver(region, owner, given)
+
+
+def _lock(name: str) -> Any:
+    """The process's lock of that name; gone when nobody holds it."""
+    with _LOCKS_LOCK:
+        return _LOCKS.setdefault(name, threading.Lock())

@@ -1,0 +1,76 @@
+"""What is known of our servers, for looks at all of them: listed in whole now and then, and by what changed in between.
+
+Nova filters by tag, but forgets a server's tags when it is deleted: so what changed is asked for without that filter, and told apart by
+id. The moment from which changes are asked for is the latest that nova itself has told of, a margin earlier: its clock, not ours.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from drivers.openstack.api import Call
+from drivers.openstack.names import instance_tag, owner_tag
+from drivers.openstack.records import Server, moment, read
+
+MARGIN: Final = timedelta(seconds=60)
+"""For how long a change may stay unseen after the time that it bears: a transaction of nova's, clocks of its machines that differ."""
+
+
+def ours(servers: Iterable[Server], owner: str) -> list[Server]:
+    """Those that bear an owner's mark."""
+    return [one for one in servers if one.mark is not None and one.mark.owner == owner]
+
+
+def updated(known: Mapping[str, Server], told: Iterable[Server], owner: str) -> dict[str, Server]:
+    """What is known once that was told: pure. Whoever is told of as deleted, or bears our mark no more, is known no more."""
+    found = dict(known)
+    for one in told:
+        if one.status == "DELETED" or one.mark is None or one.mark.owner != owner:
+            found.pop(one.id, None)
+        else:
+            found[one.id] = one
+    return found
+
+
+def since(told: Iterable[Server], before: str) -> str:
+    """From when on changes are to be asked for next: pure. Empty: nothing was ever told, so all must be listed again."""
+    moments = [found for one in told if (found := moment(one.updated)) is not None]
+    if not moments:
+        return before
+    latest = (max(moments) - MARGIN).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return max(before, latest)
+
+
+class View:
+    """Our servers in one region. Looks follow each other: who waited finds what the other was told."""
+
+    def __init__(self, owner: str, look_s: float) -> None:
+        self._owner, self._look_s = owner, look_s
+        self._lock = threading.Lock()
+        self._known: dict[str, Server] = {}
+        self._since = ""
+        self._whole_at: float | None = None
+
+    def all(self, call: Call) -> list[Server]:
+        """Each as nova tells it now."""
+        with self._lock:
+            now = time.monotonic()
+            if not self._since or self._whole_at is None or now - self._whole_at >= self._look_s:
+                told = [read(raw) for raw in call.pages("/servers/detail", "servers", tags=owner_tag(self._owner))]
+                self._known, self._since = updated({}, told, self._owner), since(told, "")
+                self._whole_at = now
+            else:
+                query: dict[str, str] = {"changes-since": self._since}
+                told = [read(raw) for raw in call.pages("/servers/detail", "servers", **query)]
+                self._known, self._since = updated(self._known, told, self._owner), since(told, self._since)
+            return list(self._known.values())
+
+
+def of_instance(call: Call, instance_id: str) -> list[Server]:
+    """Everybody's servers that bear an instance's tag and name it in their mark, asked for just now."""
+    raw: Iterable[Mapping[str, Any]] = call.pages("/servers/detail", "servers", tags=instance_tag(instance_id))
+    return [one for one in map(read, raw) if one.mark is not None and one.mark.instance == instance_id]
