@@ -1,6 +1,6 @@
 """What nova does with one instance's servers when it is sent an act: a model of it, pure, for asking whether decisions lead anywhere.
 
-As real as what was seen of nova 34: an act is taken, the server is busy for a moment, then the act has had its effect. `resize` leaves the server
+As real as what was seen of nova 34: an act that is taken has its effect. `resize` leaves the server
 where it was, or, where `astray` says so, elsewhere. What a real nova makes of the acts is tested on a real one.
 """
 

@@ -77,14 +77,14 @@ def test_a_reboot_asked_once_happens_once_whenever_we_die(status: str, cut: int)
     assert nova.boots == 1
 
 
-@pytest.mark.parametrize("cut", (99, 0, 1, 2))
+@pytest.mark.parametrize("cut", [99, 0, 1, 2])
 def test_a_reboot_asked_of_what_is_to_be_off_switches_nothing_on(cut: int) -> None:
     nova = Nova([made(spec_of(), "SHUTOFF")])
     lead(spec_of(generation=2, reboots=1, power=Power.STOPPED), nova, cut)
     assert nova.boots == 0
 
 
-@pytest.mark.parametrize("count", (2, 3))
+@pytest.mark.parametrize("count", [2, 3])
 def test_of_several_the_oldest_stays_and_nothing_else_is_done_before(count: int) -> None:
     several = [made(spec_of(), id=f"s{n}", created=f"2026-01-01T00:00:0{9 - n}Z") for n in range(count)]
     nova = Nova(several)
@@ -104,7 +104,7 @@ def test_of_two_of_one_moment_the_same_stays_for_everybody() -> None:
 # -- what is not done --------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("force", (False, True))
+@pytest.mark.parametrize("force", [False, True])
 def test_the_same_spec_does_nothing(force: bool) -> None:
     assert decide(spec_of(force=force), made(spec_of())) == ()
 
@@ -181,7 +181,7 @@ def test_where_hypervisors_are_not_seen_nova_may_choose_another() -> None:
     assert nova.servers[0].node == "c9"
 
 
-@pytest.mark.parametrize("power", (RUNNING, SHUTDOWN))
+@pytest.mark.parametrize("power", [RUNNING, SHUTDOWN])
 def test_a_resize_by_somebody_else_is_taken_back(power: int) -> None:
     assert decide(spec_of(), made(spec_of(), "VERIFY_RESIZE", size=Size(9, 9, 99), power=power)) == (Act.REVERT,)
 
