@@ -28,7 +28,7 @@ from drivers.openstack.view import of_instance, ours
 
 _CLEAR: Final = (Collided, Gone, QuotaUsedUp)
 """Of what is Transient: nova has answered, and made nothing."""
-_MISSING: Final = ("could not be found", "not found", "is not active")
+_MISSING: Final = ("could not be found", "can not find", "not found", "is not active")
 ELSEWHERE: Final = (
     "nova found no room on this host for the new size, or isn't told to resize where a server is (allow_resize_to_same_host in nova.conf)"
 )
@@ -154,7 +154,7 @@ def _create(work: Work) -> None:
 def _reconsider(work: Work, error: InvalidSpec) -> None:
     """What was looked up before may be gone: then it is tried again with what there is now."""
     detail = str(error.reason.params.get("detail", ""))
-    if any(sign in detail for sign in _MISSING) and "ompute host" not in detail:
+    if any(sign in detail.lower() for sign in _MISSING) and not detail.startswith("Compute host"):
         work.places.forget()
         raise Transient(detail=detail) from error
     raise error
@@ -186,6 +186,18 @@ def _resize(work: Work, one: Server, mark: Mark) -> None:
     call.act(one.id, "resize", {"flavorRef": flavor})
 
 
+def _end_resize(name: str) -> Callable[[Work, Server, Mark], None]:
+    """Nova refuses as if it were our mistake (400) while it is about to do so already."""
+
+    def act(work: Work, one: Server, _mark: Mark) -> None:
+        try:
+            work.call.act(one.id, name)
+        except InvalidSpec as error:
+            raise Collided(**error.reason.params) from error
+
+    return act
+
+
 def _stamp(work: Work, one: Server, mark: Mark) -> None:
     old, new = mark.written(), stamped(work.spec, mark).written()
     changed = {name: value for name, value in new.items() if old.get(name) != value}
@@ -212,8 +224,8 @@ _DO: Final[Mapping[Act, Callable[[Work, Server, Mark], None]]] = {
     Act.REBUILD: _rebuild,
     Act.RENAME: _rename,
     Act.RESIZE: _resize,
-    Act.CONFIRM: _action("confirmResize"),
-    Act.REVERT: _action("revertResize"),
+    Act.CONFIRM: _end_resize("confirmResize"),
+    Act.REVERT: _end_resize("revertResize"),
     Act.STOP: _action("os-stop"),
     Act.START: _action("os-start"),
     Act.RESET: _action("reboot", {"type": "HARD"}),

@@ -10,17 +10,17 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from drivers.base import Driver, Image, InstanceSpec
 from drivers.openstack.driver import OpenStackDriver, open_openstack
-from drivers.openstack.names import instance_tag
+from drivers.openstack.names import instance_tag, owner_tag
 from tests.drivers.contract import POWERS, Backend
 from tests.drivers.libvirt.backend import image_of, spec_of
-from tests.lab.openstack.api import Api
+from tests.lab.openstack.api import Api, Refused
 from tests.lab.openstack.compute import Compute
 from tests.lab.openstack.rig import Region
 from tests.lab.openstack.settings import ADMIN, DEMO, Account
@@ -87,6 +87,29 @@ class Behind:
         id_ = self.server(instance_id)["id"]
         self._api.ask("nova-api", f"DELETE /servers/{id_}")
         self._api.until_gone("nova-api", f"GET /servers/{id_}")
+
+    def forget(self, owner: str) -> None:
+        """Everything of an owner."""
+        for one in self._api.ask("nova-api", f"GET /servers/detail?all_tenants=1&tags={owner_tag(owner)}")["servers"]:
+            with suppress(Refused):
+                self._api.ask("nova-api", f"DELETE /servers/{one['id']}")
+        self._api.until("nova-api", f"GET /servers?all_tenants=1&tags={owner_tag(owner)}", lambda said: not said["servers"])
+
+    def act(self, instance_id: str, action: str, given: object = None) -> None:
+        """One of nova's actions."""
+        self._api.ask("nova-api", f"POST /servers/{self.server(instance_id)['id']}/action", {action: given})
+
+    def twin(self, instance_id: str) -> str:
+        """A second server with the marks of the first, as two controllers make that ask in the same moment; its id."""
+        one = self.server(instance_id)
+        image = one["image"]["id"]
+        flavors = self._api.ask("nova-api", "GET /flavors")["flavors"]
+        flavor = next(each["id"] for each in flavors if each["name"] == one["flavor"]["original_name"])
+        same = {"name": one["name"], "metadata": one["metadata"], "tags": one["tags"]}
+        body = {"server": {**same, "imageRef": image, "flavorRef": flavor, "networks": "none"}}
+        made: str = self._api.ask("nova-api", "POST /servers", body)["server"]["id"]
+        self._api.until("nova-api", f"GET /servers/{made}", lambda said: said["server"]["status"] == "ACTIVE")
+        return made
 
     def actions(self, instance_id: str) -> list[str]:
         """What was done to it, the oldest first."""
