@@ -58,6 +58,7 @@ class Region:
         )
         self._http, self._options = http, options
         self._wanted = options.region or login.region
+        self._interface = options.interface or login.interface or "public"
         self._lock = threading.Lock()
         self.name, self.project, self.services = "", "", dict[str, str]()
         self.closed = False
@@ -79,11 +80,8 @@ class Region:
         if self.name not in regions:
             raise InvalidSpec(detail=f"no region {self.name!r}; there are: {', '.join(regions)}")
         for service in ("compute", "image", "network", "placement"):
-            url = (
-                catalogue.url_for(service_type=service, interface=self._options.interface, region_name=self.name)
-                if _has(catalogue, service, self._options.interface, self.name)
-                else ""
-            )
+            where = {"service_type": service, "interface": self._interface, "region_name": self.name}
+            url = str(catalogue.url_for(**where)) if any(catalogue.get_endpoints_data(**where).values()) else ""
             if url:
                 refuse_clear(url, service)
             self.services[service] = url.rstrip("/")
@@ -175,10 +173,6 @@ class Call:
             headers["Content-Type"] = "application/json"
             given["data"] = orjson.dumps(body)
         return self.region.request(method, self.region.url(service, path), min(self._timeout_s, left), **given)
-
-
-def _has(catalogue: Any, service: str, interface: str, region: str) -> bool:
-    return bool(catalogue.get_endpoints_data(service_type=service, interface=interface, region_name=region))
 
 
 def _wait_s(answer: requests.Response, attempt: int) -> float:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from drivers.errors import InvalidSpec
+from drivers.openstack.options import INTERFACES
 
 DOMAIN: Final = "Default"
 _USER: Final = ("username", "user_id", "user_domain_name", "user_domain_id")
@@ -29,11 +30,14 @@ _WHOLE: Final = "credentials is neither a clouds.yaml with one cloud nor one lin
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """`given`: keyword arguments of keystoneauth's plugin (`by_application`: that of application credentials)."""
+    """`given`: keyword arguments of keystoneauth's plugin (`by_application`: that of application credentials). `region`, `interface`: where
+    the endpoint's options don't say.
+    """
 
     by_application: bool
     given: Mapping[str, str] = field(repr=False)
     region: str = ""
+    interface: str = ""
 
 
 def read(text: str, keystone: str) -> Login:
@@ -88,7 +92,14 @@ def _cloud(cloud: Mapping[str, Any], auth: Mapping[str, Any], keystone: str) -> 
     _require(given, by_application)
     if not by_application:
         given = _with_domains(given)
-    return Login(by_application, given, str(cloud.get("region_name") or ""))
+    return Login(by_application, given, str(cloud.get("region_name") or ""), _interface(cloud))
+
+
+def _interface(cloud: Mapping[str, Any]) -> str:
+    found = str(cloud.get("interface") or "")
+    if found not in ("", *INTERFACES):
+        raise InvalidSpec(detail=f"the interface in credentials is not one of {', '.join(INTERFACES)}")
+    return found
 
 
 def _refuse_unknown(where: str, given: Mapping[str, Any], allowed: frozenset[str]) -> None:

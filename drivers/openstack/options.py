@@ -24,7 +24,7 @@ class Options:
     credentials: str = field(default="", repr=False)  # a clouds.yaml with one cloud, or USER:PASSWORD@PROJECT; sealed, never shown again
     sees: str = HOSTS  # `hosts`: each hypervisor is a host (an administrator's credentials); `opaque`: a zone, or the region, is one
     region: str = ""  # of keystone's catalogue; empty: as the credentials say, or the only one
-    interface: str = "public"  # which of a service's addresses: `public`, `internal`, `admin`
+    interface: str = ""  # which of a service's addresses: `public`, `internal`, `admin`; empty: as the credentials say, or `public`
     network: str = ""  # name or id of the network that each server gets a port on; empty: no network
     zone: str = (
         ""  # opaque: the availability zone that servers are put in, and the host's name; empty: nova's choice, and the region's name
@@ -50,9 +50,9 @@ def parse(given: Mapping[str, str]) -> Options:
     if unknown:
         raise InvalidSpec(detail=f"unknown options: {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
     options = Options(**given)
-    for name, allowed in (("sees", SEES), ("interface", INTERFACES)):
+    for name, allowed in (("sees", SEES), ("interface", ("", *INTERFACES))):
         if getattr(options, name) not in allowed:
-            raise InvalidSpec(detail=f"{name} is {getattr(options, name)!r}, not one of {', '.join(allowed)}")
+            raise InvalidSpec(detail=f"{name} is {getattr(options, name)!r}, not one of {', '.join(filter(None, allowed))}")
     if options.zone and options.hosts:
         raise InvalidSpec(detail="zone is for sees=opaque: hypervisors say by themselves in which zone they are")
     if options.ca_file and not options.ca_file.startswith("/"):

@@ -48,7 +48,7 @@ def missing(probe: Probe, options: Options) -> list[str]:
 def _services(probe: Probe, options: Options) -> list[str]:
     needed = (*SERVICES, *(("placement",) if options.hosts else ()))
     where = f" in region {options.region}" if options.region else ""
-    return [f"the service '{name}' in keystone's catalogue{where} ({options.interface})" for name in needed if not probe.services.get(name)]
+    return [f"the service '{name}' in keystone's catalogue{where}" for name in needed if not probe.services.get(name)]
 
 
 def _versions(probe: Probe, options: Options) -> list[str]:

@@ -136,8 +136,8 @@ def test_a_password_may_hold_what_separates() -> None:
 
 
 def test_a_cloud_by_password() -> None:
-    login = credentials.read(clouds(USER, region_name="r1", auth_type="password"), KEYSTONE)
-    assert (login.by_application, login.region) == (False, "r1")
+    login = credentials.read(clouds(USER, region_name="r1", interface="internal", auth_type="password", identity_api_version=3), KEYSTONE)
+    assert (login.by_application, login.region, login.interface) == (False, "r1", "internal")
     assert login.given == {**USER, "user_domain_name": "Default", "project_domain_name": "Default"}
 
 
@@ -184,6 +184,7 @@ def test_a_cloud_by_application_credential(kind: str) -> None:
         clouds(USER, auth_type="v3token"),
         clouds(USER, auth_type="v3applicationcredential"),
         clouds(USER, identity_api_version="2.0"),
+        clouds(USER, interface="private"),
         clouds(USER, verify=False),
         clouds(USER, cacert="/etc/ca.pem"),
         clouds(USER, profile="vendor"),
