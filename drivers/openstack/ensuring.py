@@ -137,8 +137,9 @@ def delete(call: Call, one: Server) -> None:
 
 
 def _create(work: Work) -> None:
-    spec, call, places = work.spec, work.call, work.places
-    image = places.images.id_of(call, spec.boots_from)
+    spec, places = work.spec, work.places
+    image = places.images.id_of(work.call, spec.boots_from)
+    call = work.call.region.call()  # sending it takes its time
     body = server.creation(spec, work.owner, image, places.flavor(call, wanted_size(spec)), places.network(call), work.zone)
     try:
         call.send("POST", "compute", "/servers", body, BASE if work.zone is not None else NAMED_HOST)
@@ -147,7 +148,7 @@ def _create(work: Work) -> None:
     except _CLEAR:
         raise
     except Transient:
-        if not of_instance(work.call.region.call(), spec.instance_id):
+        if not of_instance(call.region.call(), spec.instance_id):
             raise
 
 
@@ -168,7 +169,7 @@ def _write(work: Work, one: Server, **metadata: str) -> None:
 def _rebuild(work: Work, one: Server, mark: Mark) -> None:
     image = work.places.images.id_of(work.call, work.spec.boots_from)
     try:
-        work.call.send("POST", "compute", f"/servers/{one.id}/action", server.rebuilding(work.spec, mark, image))
+        work.call.region.call().send("POST", "compute", f"/servers/{one.id}/action", server.rebuilding(work.spec, mark, image))
     except InvalidSpec as error:
         _reconsider(work, error)
 

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from drivers.base import Image
-from drivers.errors import ImageCorrupt, ImageNotFound, Transient
+from drivers.errors import DriverError, ImageCorrupt, ImageNotFound, Transient
 from drivers.image import Digests, refuse_outside
 from drivers.openstack.api import Call
 from drivers.openstack.names import image_name
+from drivers.openstack.records import moment
 
+UNFINISHED: Final = ("queued", "saving", "killed")
+LONGEST: Final = timedelta(days=1)
+"""For how long an image may be on its way."""
 _CHUNK: Final = 1 << 20
 
 
@@ -47,14 +53,26 @@ class Images:
 
 
 def _find(call: Call, image: Image) -> str:
-    """The oldest that is whole, so that everybody takes the same."""
-    query = {"name": image_name(image.sha256), "owner": call.region.project, "status": "active", "sort": "created_at:asc", "limit": "100"}
-    found = [one for one in call.get("image", "/images", **query).get("images") or () if _is_ours(one, image)]
-    return str(found[0]["id"]) if found else ""
+    """The oldest that is whole; empty where there is none. Copies that were cut short long ago are taken away."""
+    query = {"name": image_name(image.sha256), "owner": call.region.project, "sort": "created_at:asc", "limit": "100"}
+    listed = call.get("image", "/images", **query).get("images") or []
+    for id_ in left_over(listed, datetime.now(UTC)):
+        _drop(call, id_)
+    return whole(listed, image)
 
 
-def _is_ours(one: dict[str, Any], image: Image) -> bool:
-    return one.get("disk_format") == image.format and one.get("size") == image.size_bytes and one.get("chutian_sm3") == image.sm3
+def whole(listed: Iterable[Mapping[str, Any]], image: Image) -> str:
+    """The first that holds these bytes, so that everybody takes the same: pure."""
+    fitting = {"status": "active", "disk_format": image.format, "size": image.size_bytes, "chutian_sm3": image.sm3}
+    return next((str(one["id"]) for one in listed if fitting == {name: one.get(name) for name in fitting}), "")
+
+
+def left_over(listed: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:
+    """Those that nobody can still be sending: pure."""
+    old = (
+        one for one in listed if one.get("status") in UNFINISHED and (since := moment(str(one.get("created_at")))) and now - since > LONGEST
+    )
+    return [str(one["id"]) for one in old]
 
 
 def _send(call: Call, image: Image) -> str:
@@ -91,10 +109,8 @@ def _compare(call: Call, id_: str, image: Image, sha512: str) -> None:
 
 def _drop(call: Call, id_: str) -> None:
     """As far as it goes: what stays isn't active, so nobody takes it."""
-    try:
+    with suppress(DriverError):
         call.region.call().send("DELETE", "image", f"/images/{id_}")
-    except Transient:
-        return
 
 
 def _opened(image: Image) -> BinaryIO:

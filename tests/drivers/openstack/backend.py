@@ -43,12 +43,17 @@ def image() -> Image:
     return image_of(path, "raw", 1 << 20)
 
 
+def options_for(account: Account, **options: str) -> dict[str, str]:
+    """An endpoint's, with that account's credentials."""
+    region = shared_region()
+    cloud = {name: value for name, value in region.cloud(account).items() if name != "cacert"}
+    given = {"credentials": json.dumps({"clouds": {"lab": cloud}}), "ca_file": str(region.settings.ca), "timeout_s": "5", "call_s": "30"}
+    return {**given, **options}
+
+
 def connect(owner: str, account: Account = ADMIN, **options: str) -> OpenStackDriver:
     """An open driver."""
-    region = shared_region()
-    credentials = json.dumps({"clouds": {"lab": {name: value for name, value in region.cloud(account).items() if name != "cacert"}}})
-    trust = {"ca_file": str(region.settings.ca)} if str(region.settings.ca) else {}
-    driver = open_openstack(uri(region), owner, {"credentials": credentials, "timeout_s": "5", "call_s": "30", **trust, **options})
+    driver = open_openstack(uri(shared_region()), owner, options_for(account, **options))
     assert isinstance(driver, OpenStackDriver)
     return driver
 

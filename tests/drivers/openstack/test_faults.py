@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -13,12 +17,14 @@ from drivers.base import Condition, Health
 from drivers.errors import HostUnreachable, Transient
 from drivers.openstack.driver import OpenStackDriver
 from tests.drivers.contract import Backend, converge, eventually, settle
-from tests.drivers.openstack.backend import Behind, connect
+from tests.drivers.openstack.backend import Behind, connect, options_for, uri
 from tests.drivers.openstack.conftest import MakeSpec
 from tests.lab.openstack.gate import Fault
 from tests.lab.openstack.rig import Region
+from tests.lab.openstack.settings import ADMIN
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
+ROOT = Path(__file__).parents[3]
 POST = {"service": "nova-api", "method": "POST", "path": "/servers$"}
 
 
@@ -103,6 +109,29 @@ def test_a_write_is_never_repeated_by_itself(
         driver.ensure(spec)
     sent = [one for one in region.gate.requests()[before:] if one["method"] == "POST" and one["path"].endswith("/servers")]
     assert len(sent) == 1
+
+
+def test_processes_that_ensure_the_same_at_once_and_are_killed_leave_one_server_of_each(
+    region: Region, driver: OpenStackDriver, owner: str, behind: Behind, make_spec: MakeSpec, patient: Backend, tmp_path: Path
+) -> None:
+    specs = [make_spec() for _ in range(3)]
+    gone = make_spec()
+    converge(patient, driver, gone)
+    task = {"uri": uri(region), "owner": owner, "options": options_for(ADMIN)}
+    task |= {"there": [asdict(spec) for spec in specs], "gone": [gone.instance_id]}
+    (tmp_path / "task").write_text(json.dumps(task))
+    for _ in range(2):
+        hammers = [
+            subprocess.Popen([sys.executable, "-m", "tests.drivers.openstack.hammer", tmp_path / "task"], cwd=ROOT) for _ in range(3)
+        ]
+        time.sleep(6)
+        for hammer in hammers:
+            hammer.kill()
+            hammer.wait()
+    for spec in specs:
+        converge(patient, driver, spec)
+    eventually(patient, "one of each", lambda: all(len(behind.servers(spec.instance_id)) == 1 for spec in specs))
+    assert sorted(seen.instance_id for seen in driver.observe_all()) == sorted(spec.instance_id for spec in specs)
 
 
 # -- silence -----------------------------------------------------------------------------------------------------------------------------

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.messages import CATALOGUE, render
-from drivers.base import Health, HostPower, Reason
-from drivers.errors import DriverError, HostUnreachable, InvalidSpec, PolicyRefused, Timeout, Transient, Unauthorized
-from drivers.openstack import address, credentials, hosts, options, rights
+from drivers.base import Health, HostPower, Image, Reason
+from drivers.errors import DriverError, HostUnreachable, ImageCorrupt, InvalidSpec, PolicyRefused, Timeout, Transient, Unauthorized
+from drivers.openstack import address, credentials, hosts, images, options, rights
 from drivers.openstack.failures import Collided, FlavorMissing, Gone, QuotaUsedUp, RegionLacks, ResizeRefused, failure, said
 from drivers.openstack.hosts import Provider
 from drivers.openstack.records import Size
 from drivers.openstack.view import since, updated
-from tests.drivers.openstack.servers import OWNER, made, spec_of
+from tests.drivers.openstack.servers import IMAGE, OWNER, made, spec_of
 
 KEYSTONE = "https://keystone.lan:5000/v3"
 SECRET = "s3cr3t-p4ssw0rd"  # noqa: S105
@@ -451,3 +456,65 @@ def test_changes_are_asked_for_from_novas_own_latest_moment_a_margin_back() -> N
     assert since([], "2026-01-01T00:19:00Z") == "2026-01-01T00:19:00Z"
     assert since([], "") == ""
     assert since(told, "2026-01-01T09:00:00Z") == "2026-01-01T09:00:00Z", "never backwards"
+
+
+# -- images ------------------------------------------------------------------------------------------------------------------------------
+
+NOW = datetime(2026, 1, 3, tzinfo=UTC)
+GLANCE = {
+    "id": "g1",
+    "status": "active",
+    "disk_format": "qcow2",
+    "size": 1000,
+    "chutian_sm3": IMAGE.sm3,
+    "created_at": "2026-01-01T00:00:00Z",
+}
+
+
+@pytest.mark.parametrize(
+    "fields", [{"status": "queued"}, {"status": "deactivated"}, {"disk_format": "raw"}, {"size": 999}, {"chutian_sm3": "ef" * 32}]
+)
+def test_an_image_is_ours_only_if_all_of_it_is(fields: dict[str, Any]) -> None:
+    assert images.whole([{**GLANCE, **fields}], IMAGE) == images.whole([], IMAGE) == ""
+    assert images.whole([{**GLANCE, **fields}, {**GLANCE, "id": "g2"}, {**GLANCE, "id": "g3"}], IMAGE) == "g2"
+
+
+@pytest.mark.parametrize(
+    ("fields", "left"),
+    [
+        ({"status": "active"}, False),
+        ({"status": "queued"}, True),
+        ({"status": "saving"}, True),
+        ({"status": "saving", "created_at": "2026-01-02T00:00:00Z"}, False),
+        ({"status": "saving", "created_at": None}, False),
+    ],
+)
+def test_a_copy_that_was_cut_short_goes_once_nobody_can_be_sending_it(fields: dict[str, Any], left: bool) -> None:
+    assert images.left_over([{**GLANCE, **fields}], NOW) == (["g1"] if left else [])
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3 << 20])
+def test_an_images_bytes_are_handed_over_whole_and_once(tmp_path: Path, size: int) -> None:
+    image, path = raw_image(tmp_path, os.urandom(size))
+    with path.open("rb") as file:
+        content = images.Content(image, file)
+        assert len(content) == size
+        assert b"".join(content) == path.read_bytes()
+        assert content.sha512() == hashlib.sha512(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"x", lambda data: b"x" + data[1:], lambda _: b""])
+def test_the_last_byte_of_a_wrong_file_is_never_handed_over(tmp_path: Path, change: Callable[[bytes], bytes]) -> None:
+    image, path = raw_image(tmp_path, b"\0" * (2 << 20))
+    path.write_bytes(change(path.read_bytes()))
+    sent: list[bytes] = []
+    with path.open("rb") as file, pytest.raises(ImageCorrupt):
+        sent.extend(images.Content(image, file))
+    assert sum(map(len, sent)) < image.size_bytes
+
+
+def raw_image(folder: Path, data: bytes) -> tuple[Image, Path]:
+    path = folder / "image.raw"
+    path.write_bytes(data)
+    digests = hashlib.sha256(data).hexdigest(), hashlib.new("sm3", data).hexdigest()
+    return Image("i", str(path), "raw", len(data), len(data), *digests), path
