@@ -24,6 +24,8 @@ def found(flavors: Iterable[Mapping[str, Any]], size: Size, host: str = "") -> s
     extra = {ON_HOST: f"s== {host}"} if host else {}
     fitting = [one for one in flavors if _gives(one, size) and (one.get("extra_specs") or {}) == extra]
     ours = flavor_name(size.vcpus, size.memory_mib, size.disk_gib, host)
+    if not host:  # one for a host bears its capability only a moment after it was made
+        fitting = [one for one in fitting if not str(one.get("name")).startswith(f"{ours}-")]
     fitting.sort(key=lambda one: (one.get("name") != ours, str(one.get("name")), str(one.get("id"))))
     return str(fitting[0]["id"]) if fitting else ""
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from drivers.errors import InvalidSpec
 from drivers.openstack.api import Call
 from drivers.openstack.names import instance_tag, owner_tag
 from drivers.openstack.records import Server, moment, read
@@ -58,16 +59,25 @@ class View:
     def all(self, call: Call) -> list[Server]:
         """Each as nova tells it now."""
         with self._lock:
-            now = time.monotonic()
-            if not self._since or self._whole_at is None or now - self._whole_at >= self._look_s:
-                told = [read(raw) for raw in call.pages("/servers/detail", "servers", tags=owner_tag(self._owner))]
-                self._known, self._since = updated({}, told, self._owner), since(told, "")
-                self._whole_at = now
-            else:
-                query: dict[str, str] = {"changes-since": self._since}
-                told = [read(raw) for raw in call.pages("/servers/detail", "servers", **query)]
-                self._known, self._since = updated(self._known, told, self._owner), since(told, self._since)
+            due = self._whole_at is None or time.monotonic() - self._whole_at >= self._look_s
+            if due or not self._since or not self._follow(call):
+                self._list(call)
             return list(self._known.values())
+
+    def _list(self, call: Call) -> None:
+        began = time.monotonic()
+        told = [read(raw) for raw in call.pages("/servers/detail", "servers", tags=owner_tag(self._owner))]
+        self._known, self._since, self._whole_at = updated({}, told, self._owner), since(told, ""), began
+
+    def _follow(self, call: Call) -> bool:
+        """What changed; False where nova can't tell: a page may end with a server that was deleted since."""
+        query = {"changes-since": self._since}
+        try:
+            told = [read(raw) for raw in call.pages("/servers/detail", "servers", **query)]
+        except InvalidSpec:
+            return False
+        self._known, self._since = updated(self._known, told, self._owner), since(told, self._since)
+        return True
 
 
 def of_instance(call: Call, instance_id: str) -> list[Server]:

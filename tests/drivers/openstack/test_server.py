@@ -233,6 +233,8 @@ def test_a_flavor_for_one_host_is_for_that_host_alone() -> None:
     assert flavors.found(listed, SIZE, "c2") == "c2"
     assert flavors.found(listed, SIZE, "c1") == ""
     assert flavors.found(listed, SIZE) == "all"
+    begun = flavor("begun", name=flavors.making(SIZE, "c1")["flavor"]["name"])
+    assert flavors.found([begun], SIZE) == "", "its capability comes in a moment"
     assert flavors.making(SIZE, "c1")["flavor"]["name"] != flavors.making(SIZE, "c2")["flavor"]["name"]
 
 
