@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from drivers.base import Health, InstanceSpec, Power
-from drivers.errors import HostUnreachable, InvalidSpec
+from drivers.errors import DiskMissing, HostUnreachable, InvalidSpec
 from drivers.openstack.conditions import current, health
 from drivers.openstack.names import Mark
 from drivers.openstack.records import PAUSED, RUNNING, SHUTDOWN, Server, Size
@@ -65,11 +65,13 @@ def wanted_size(spec: InstanceSpec) -> Size:
 def acts(spec: InstanceSpec, servers: Sequence[Server], sees_hosts: bool) -> tuple[Act, ...]:
     """The acts towards the spec. `servers`: all that bear the instance's tag and our owner's mark.
 
-    Raises InvalidSpec for a spec older than the one that holds, on another host than the server's, or with a smaller disk; HostUnreachable
-    where the server's hypervisor is out of sight.
+    Raises InvalidSpec for a spec older than the one that holds, on another host than the server's, or with a smaller disk; DiskMissing
+    where the server that held what was built is gone; HostUnreachable where its hypervisor is out of sight.
     """
     server, surplus = current(servers)
     if server is None or server.mark is None:
+        if spec.built:
+            raise DiskMissing(detail=f"the region has no server of {spec.instance_id} any more")
         return (Act.CREATE,)
     mark = server.mark
     if mark.generation is not None and mark.generation > spec.generation:

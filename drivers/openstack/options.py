@@ -26,9 +26,7 @@ class Options:
     region: str = ""  # of keystone's catalogue; empty: as the credentials say, or the only one
     interface: str = ""  # which of a service's addresses: `public`, `internal`, `admin`; empty: as the credentials say, or `public`
     network: str = ""  # name or id of the network that each server gets a port on; empty: no network
-    zone: str = (
-        ""  # opaque: the availability zone that servers are put in, and the host's name; empty: nova's choice, and the region's name
-    )
+    zone: str = ""  # opaque: the availability zone of all servers, and the host's name; empty: nova's choice, and the region's name
     ca_file: str = ""  # PEM file on the controller's machine with who may have signed the services' certificates; empty: whom it trusts
     arch: str = "x86_64"  # of hosts that don't say it themselves
     disk_gib: str = "100000"  # opaque: what the region is said to have of disk, which projects have no limit of

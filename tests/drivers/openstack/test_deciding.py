@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.base import InstanceSpec, Power
-from drivers.errors import HostUnreachable, InvalidSpec
+from drivers.errors import DiskMissing, HostUnreachable, InvalidSpec
 from drivers.openstack.conditions import ASIDE, AT_WORK
 from drivers.openstack.deciding import Act, acts
 from drivers.openstack.records import CRASHED, PAUSED, RUNNING, SHUTDOWN, Server, Size
@@ -66,6 +66,14 @@ def test_from_nothing_it_is_made_once(power: Power, cut: int) -> None:
     nova = Nova([])
     lead(spec_of(power=power), nova, cut)
     assert (nova.made, nova.boots) == (1, 1)
+
+
+def test_what_was_built_and_is_gone_is_never_made_up_for_by_an_empty_one() -> None:
+    for servers in ((), (made(spec_of(), "DELETED"),)):
+        with pytest.raises(DiskMissing):
+            decide(spec_of(built=True, generation=2), *servers)
+    assert decide(spec_of(built=True), made(spec_of())) == ()
+    assert decide(spec_of(built=True, generation=2, build=2), made(spec_of())) == (Act.REBUILD,)
 
 
 @pytest.mark.parametrize(("status", "cut"), list(product(("ACTIVE", "SHUTOFF"), (99, 0, 1, 2, 3))))
