@@ -207,6 +207,7 @@ def _nova(settings: Settings) -> Sections:
             "service_down_time": settings.patience_s,
             "sync_power_state_interval": 5,
             "update_resources_interval": 5,
+            "allow_resize_to_same_host": "true",  # who places an instance says where it stays
         },
         "api": {"max_limit": 1000},
         "oslo_middleware": {"enable_proxy_headers_parsing": "true"},
