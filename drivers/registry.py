@@ -30,6 +30,12 @@ def _bare_metal() -> OpenDriver:
     return open_bare_metal
 
 
+def _openstack() -> OpenDriver:
+    from drivers.openstack.driver import open_openstack
+
+    return open_openstack
+
+
 def _kubernetes_rights(options: Mapping[str, str]) -> str:
     from drivers.kubernetes.rights import rbac_manifest
 
@@ -55,6 +61,7 @@ DRIVERS: Mapping[str, Callable[[], OpenDriver]] = {
     "libvirt": _libvirt,
     "kubernetes": _kubernetes,
     "bare_metal": _bare_metal,
+    "openstack": _openstack,
 }
 
 

@@ -29,6 +29,7 @@ from drivers.bare_metal.options import Options as BmcOptions
 from drivers.fake.settings import Knobs
 from drivers.kubernetes.options import Options as ClusterOptions
 from drivers.libvirt.options import Options
+from drivers.openstack.options import Options as RegionOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 WRITTEN = "<!-- Written by `python -m scripts.docs`. Don't edit: change the code that it is made from. -->\n"
@@ -230,6 +231,12 @@ def configuration() -> str:
         "The address is `https://HOST:PORT` (the API server), or `in-cluster` where the controller itself runs in a pod.",
         "",
         *_options(ClusterOptions),
+        "",
+        "## Options of an endpoint with the driver `openstack`",
+        "",
+        "The address is `openstack+https://HOST:PORT/v3` (keystone); `openstack+http` for the controller's own machine alone.",
+        "",
+        *_options(RegionOptions),
         "",
         "## Options of an endpoint with the driver `bare_metal`",
         "",
