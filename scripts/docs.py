@@ -111,10 +111,11 @@ ADVICE: Mapping[str, str] = {
     "place_taken": "Read the detail; `kubectl delete` what it names, or have it deleted; then `chutian instance start`.",
     "policy_refused": "Read the detail: a rule of the cluster (Pod Security, a limit range, a webhook). Change the request, or the rule.",
     "host_silent": "Look at the node; `chutian host fence` switches it off by its BMC. Once it is certainly off, say so: `kubectl"
-    " taint node NODE node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`, or delete the node.",
+    " taint node NODE node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`, or delete the node; of a region: `openstack compute"
+    " service set --down HOST nova-compute`.",
     "machine_off": "Nothing; what can be started elsewhere is. Find out why it is off, and switch it on when it may run again"
     " (`chutian machine power on`).",
-    "host_fenced": "Start the instance to have it elsewhere. Take the taint off when the node is back.",
+    "host_fenced": "Start the instance to have it elsewhere. Take the taint off when the node is back (of a region: `--up`).",
     "host_refused": "The node has less left than we think, or lacks a label: `kubectl describe node`.",
     "host_keeps_refusing": "Look at the node (`kubectl describe node`) and at how much disk the container writes; start or resize it.",
     "node_cordoned": "Nothing; `kubectl uncordon NODE` opens it again.",
