@@ -1,7 +1,8 @@
 """What is known of our servers, for looks at all of them: listed in whole now and then, and by what changed in between.
 
-Nova filters by tag, but forgets a server's tags when it is deleted: so what changed is asked for without that filter, and told apart by
-id. The moment from which changes are asked for is the latest that nova itself has told of, a margin earlier: its clock, not ours.
+Nova filters by tag, but forgets a server's tags when it is deleted: so what changed is asked for without that filter, and told apart by id.
+The moment from which changes are asked for is the latest that nova itself has told of: its clock, not ours. It is taken a margin earlier
+until a look has begun a margin after that moment was first told of: all that bears it, or an earlier one, was seen by then.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from drivers.openstack.records import Server, moment, read
 
 MARGIN: Final = timedelta(seconds=60)
 """For how long a change may stay unseen after the time that it bears: a transaction of nova's, clocks of its machines that differ."""
+_FORM: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def ours(servers: Iterable[Server], owner: str) -> list[Server]:
@@ -37,13 +39,16 @@ def updated(known: Mapping[str, Server], told: Iterable[Server], owner: str) -> 
     return found
 
 
-def since(told: Iterable[Server], before: str) -> str:
-    """From when on changes are to be asked for next: pure. Empty: nothing was ever told, so all must be listed again."""
+def latest(told: Iterable[Server], before: str = "") -> str:
+    """The latest moment that any of them changed at, or was told of before: pure. Empty: there is none."""
     moments = [found for one in told if (found := moment(one.updated)) is not None]
-    if not moments:
-        return before
-    latest = (max(moments) - MARGIN).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return max(before, latest)
+    return max(before, max(moments).strftime(_FORM)) if moments else before
+
+
+def since(newest: str, settled: bool) -> str:
+    """From when on changes are to be asked for, after the latest moment told of: pure. Empty: all must be listed again."""
+    found = moment(newest)
+    return newest if settled or found is None else (found - MARGIN).strftime(_FORM)
 
 
 class View:
@@ -53,30 +58,36 @@ class View:
         self._owner, self._look_s = owner, look_s
         self._lock = threading.Lock()
         self._known: dict[str, Server] = {}
-        self._since = ""
+        self._latest, self._latest_at, self._settled = "", 0.0, False
         self._whole_at: float | None = None
 
     def all(self, call: Call) -> list[Server]:
         """Each as nova tells it now."""
         with self._lock:
             due = self._whole_at is None or time.monotonic() - self._whole_at >= self._look_s
-            if due or not self._since or not self._follow(call):
+            if due or not self._latest or not self._follow(call):
                 self._list(call)
             return list(self._known.values())
 
     def _list(self, call: Call) -> None:
         began = time.monotonic()
         told = [read(raw) for raw in call.pages("/servers/detail", "servers", tags=owner_tag(self._owner))]
-        self._known, self._since, self._whole_at = updated({}, told, self._owner), since(told, ""), began
+        self._known, self._whole_at = updated({}, told, self._owner), began
+        self._latest, self._latest_at, self._settled = latest(told), time.monotonic(), False
 
     def _follow(self, call: Call) -> bool:
         """What changed; False where nova can't tell: a page may end with a server that was deleted since."""
-        query = {"changes-since": self._since}
+        began = time.monotonic()
+        query = {"changes-since": since(self._latest, self._settled)}
         try:
             told = [read(raw) for raw in call.pages("/servers/detail", "servers", **query)]
         except InvalidSpec:
             return False
-        self._known, self._since = updated(self._known, told, self._owner), since(told, self._since)
+        self._known, newest = updated(self._known, told, self._owner), latest(told, self._latest)
+        if newest != self._latest:
+            self._latest, self._latest_at, self._settled = newest, time.monotonic(), False
+        elif began - self._latest_at >= MARGIN.total_seconds():
+            self._settled = True
         return True
 
 

@@ -22,7 +22,7 @@ from drivers.openstack import address, credentials, hosts, images, options, righ
 from drivers.openstack.failures import Collided, FlavorMissing, Gone, QuotaUsedUp, RegionLacks, ResizeRefused, failure, said
 from drivers.openstack.hosts import Provider
 from drivers.openstack.records import Size
-from drivers.openstack.view import since, updated
+from drivers.openstack.view import latest, since, updated
 from tests.drivers.openstack.servers import IMAGE, OWNER, made, spec_of
 
 KEYSTONE = "https://keystone.lan:5000/v3"
@@ -450,12 +450,14 @@ def test_what_is_told_of_is_known_and_what_is_deleted_or_no_longer_ours_is_not()
     assert updated(known, [], OWNER) == known
 
 
-def test_changes_are_asked_for_from_novas_own_latest_moment_a_margin_back() -> None:
+def test_changes_are_asked_for_from_novas_own_latest_moment_a_margin_back_until_all_before_it_was_seen() -> None:
     told = [made(spec_of(), updated=text) for text in ("2026-01-01T00:10:00Z", "2026-01-01T00:20:00Z", "nonsense")]
-    assert since(told, "") == "2026-01-01T00:19:00Z"
-    assert since([], "2026-01-01T00:19:00Z") == "2026-01-01T00:19:00Z"
-    assert since([], "") == ""
-    assert since(told, "2026-01-01T09:00:00Z") == "2026-01-01T09:00:00Z", "never backwards"
+    assert latest(told) == "2026-01-01T00:20:00Z"
+    assert latest(told, "2026-01-01T09:00:00Z") == "2026-01-01T09:00:00Z", "never backwards"
+    assert latest([], "2026-01-01T00:19:00Z") == "2026-01-01T00:19:00Z"
+    assert latest([]) == since("", False) == since("", True) == ""
+    assert since("2026-01-01T00:20:00Z", False) == "2026-01-01T00:19:00Z"
+    assert since("2026-01-01T00:20:00Z", True) == "2026-01-01T00:20:00Z"
 
 
 # -- images ------------------------------------------------------------------------------------------------------------------------------
