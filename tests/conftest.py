@@ -1,15 +1,22 @@
-"""Which real tests may run beside each other: those on a cluster, those on a region, and all others, each of these one after another."""
+"""Which real tests run beside each other: those on a cluster, those on a region, and all others, each of these one after another."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-RIGS = {"kubernetes": "cluster", "openstack": "region"}
+RIGS = ("kubernetes", "openstack")
+"""Words in the names of tests, or of their files, that share a rig; rigs are shared within a process."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Rigs are shared by what comes one after another in a process, so a rig's tests stay together."""
-    for item in items:
-        if item.get_closest_marker("real") is not None:
-            group = next((rig for word, rig in RIGS.items() if word in item.nodeid), "machines")
-            item.add_marker(pytest.mark.xdist_group(group))
+class ByRig(LoadScopeScheduling):
+    """Gives all tests of a rig to one process (`--dist loadscope`)."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((rig for rig in RIGS if rig in nodeid), "machines")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    return ByRig(config, log) if config.getvalue("dist") == "loadscope" else None

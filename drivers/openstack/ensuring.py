@@ -16,7 +16,7 @@ from typing import Any, Final
 from drivers.base import InstanceSpec
 from drivers.errors import InvalidSpec, PolicyRefused, Transient
 from drivers.openstack import flavors, resizing, server
-from drivers.openstack.api import BASE, NAMED_HOST, Call
+from drivers.openstack.api import BASE, NAMED_HOST, UNSHELVED_TO, Call
 from drivers.openstack.conditions import current
 from drivers.openstack.deciding import Act, acts, stamped, wanted_size
 from drivers.openstack.failures import Collided, FlavorMissing, Gone, QuotaUsedUp, RegionLacks, ResizeRefused
@@ -220,6 +220,15 @@ def _action(name: str, given: Any = None) -> Callable[[Work, Server, Mark], None
     return act
 
 
+def _unshelve(work: Work, one: Server, _mark: Mark) -> None:
+    """Onto the hypervisor that it is placed on, where it has none: nova would choose any. What is shelved and not offloaded has its own."""
+    if work.options.hosts and one.status == "SHELVED_OFFLOADED":
+        body = {"unshelve": {"host": work.spec.host}}
+        work.call.send("POST", "compute", f"/servers/{one.id}/action", body, UNSHELVED_TO)
+    else:
+        work.call.act(one.id, "unshelve")
+
+
 _DO: Final[Mapping[Act, Callable[[Work, Server, Mark], None]]] = {
     Act.DELETE: lambda work, one, _: delete(work.call, one),
     Act.REBUILD: _rebuild,
@@ -233,7 +242,7 @@ _DO: Final[Mapping[Act, Callable[[Work, Server, Mark], None]]] = {
     Act.UNPAUSE: _action("unpause"),
     Act.RESUME: _action("resume"),
     Act.UNRESCUE: _action("unrescue"),
-    Act.UNSHELVE: _action("unshelve"),
+    Act.UNSHELVE: _unshelve,
     Act.RESTORE: _action("restore"),
     Act.COUNT: _count,
     Act.STAMP: _stamp,

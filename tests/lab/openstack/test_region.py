@@ -23,7 +23,7 @@ from tests.lab.openstack.api import Api, Refused
 from tests.lab.openstack.conftest import Servers
 from tests.lab.openstack.gate import Fault
 from tests.lab.openstack.rig import Region
-from tests.lab.openstack.settings import ADMIN, APIS, DEMO, FLAVORS, OTHER
+from tests.lab.openstack.settings import ADMIN, APIS, DEMO, FLAVORS, IMAGE, OTHER
 
 pytestmark = pytest.mark.real
 
@@ -68,8 +68,8 @@ def test_hypervisors_are_up_with_what_they_have_and_flavors_image_and_network_ar
     inventories = region.admin.ask("placement", f"GET /resource_providers/{providers[0]['uuid']}/inventories")["inventories"]
     assert {kind: one["total"] for kind, one in inventories.items()} == {"VCPU": 16, "MEMORY_MB": 65536, "DISK_GB": 1000}
     found = {one["name"]: (one["vcpus"], one["ram"], one["disk"]) for one in user.ask("nova-api", "GET /flavors/detail")["flavors"]}
-    assert found == FLAVORS
-    assert [one["status"] for one in user.ask("glance", "GET /v2/images")["images"]] == ["active"]
+    assert FLAVORS.items() <= found.items(), "what tests of the driver leave in the region is there as well"
+    assert [one["status"] for one in user.ask("glance", f"GET /v2/images?name={IMAGE}")["images"]] == ["active"]
     assert [one["name"] for one in user.ask("neutron", "GET /v2.0/networks")["networks"]] == ["net1"]
 
 
@@ -92,7 +92,7 @@ def test_the_sdk_gets_in_by_password_and_by_application_credential(region: Regio
     line = [sys.executable, "-W", "ignore", "-c", SDK, *clouds]
     said: dict[str, Any] = json.loads(subprocess.run(line, env=environ, check=True, capture_output=True, text=True).stdout)
     assert [one[0] for one in said.values()] == [region.user(account).project for account in (ADMIN, DEMO, OTHER)]
-    assert all(one[1] == sorted(FLAVORS) for one in said.values())
+    assert all(set(FLAVORS) <= set(one[1]) for one in said.values())
 
 
 def test_a_user_sees_neither_hypervisors_nor_what_others_have(region: Region, user: Api, servers: Servers) -> None:
