@@ -282,6 +282,18 @@ class Prepare(Protocol):
 
 
 @runtime_checkable
+class Proves(Protocol):
+    """What a backend says of its hosts isn't all that there is to know before they join."""
+
+    def prove(self) -> None:
+        """Have a guest of a moment run on each host, and end: seconds, or a minute where it is emulated within emulation.
+
+        Raises NoGuestRuns where none does.
+        """
+        ...
+
+
+@runtime_checkable
 class ConsoleLog(Protocol):
     """The instance's serial console output is kept."""
 

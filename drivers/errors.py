@@ -130,6 +130,12 @@ class NotSupported(Permanent):
     code = "not_supported"
 
 
+class NoGuestRuns(Permanent):
+    """A host is no hypervisor for all that it says. Parameters: `detail`."""
+
+    code = "no_guest_runs"
+
+
 class Unauthorized(DriverError):
     """The credentials are refused, or lack a right: their owner can mend that. Parameters: `detail`."""
 

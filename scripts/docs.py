@@ -57,6 +57,7 @@ ADVICE: Mapping[str, str] = {
     "kept_past_term": "The department extends its term, or takes its protection away.",
     "gpu_models_mixed": "Put GPUs of one model into a host, or leave the others out of `vfio-pci` and IOMMU groups of their own.",
     "kvm_unavailable": "Turn on virtualisation in the host's firmware; for nested hosts, pass it through. Guests run, slowly.",
+    "no_guest_runs": "Read the detail, and the log of the guest `chutian-probe-…` on the host (`/var/log/libvirt/qemu`).",
     "guest_crashed": "Read its console; start the instance again.",
     "guest_asleep": "The guest suspended itself; reboot it, and turn suspending off in the guest.",
     "guest_paused": "Somebody paused it on the host; resume it there (`virsh resume`), or reboot it.",

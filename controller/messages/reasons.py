@@ -209,6 +209,10 @@ REASONS: dict[str, tuple[str, str]] = {
         "KVM does not work on this host; guests run under software emulation, many times slower. {detail}",
         "此主机无法使用 KVM，客户机以软件模拟运行，速度慢很多。{detail}",
     ),
+    "no_guest_runs": (
+        "No guest runs on this host. {detail}",
+        "此主机无法运行客户机。{detail}",
+    ),
     "digest_differs": (
         "The content's {algorithm} digest is {actual}, not {expected} as given.",
         "内容的 {algorithm} 摘要为 {actual}，与给定的 {expected} 不符。",

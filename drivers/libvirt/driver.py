@@ -23,8 +23,8 @@ from weakref import WeakValueDictionary
 import libvirt
 
 from drivers.base import CANONICAL_UUID, Condition, Driver, InstanceSpec, Inventory, Observation, Reason
-from drivers.errors import InvalidSpec
-from drivers.libvirt import facts, host, kvm, volumes
+from drivers.errors import InvalidSpec, NoGuestRuns
+from drivers.libvirt import facts, host, probe, volumes
 from drivers.libvirt.connection import Connection
 from drivers.libvirt.domain import Machine, Mark, mac_address, machine_for
 from drivers.libvirt.ensuring import Work, carry_out, mark_of, power_off, refuse
@@ -46,7 +46,7 @@ _LOCKS_LOCK: Final = threading.Lock()
 
 
 class LibvirtDriver:
-    """Implements Driver, Prepare, ConsoleLog and Events. Open one with `open_libvirt`."""
+    """Implements Driver, Prepare, Proves, ConsoleLog and Events. Open one with `open_libvirt`."""
 
     def __init__(self, uri: str, owner: str, options: Options, find_pool: FindPool = host.find_pool) -> None:
         self._owner, self._options, self._find_pool = owner, options, find_pool
@@ -64,6 +64,13 @@ class LibvirtDriver:
     def prepare(self) -> None:
         with self._connection.use() as connection:
             host.prepare(connection, self._options)
+
+    def prove(self) -> None:
+        with self._connection.use() as connection:
+            virt_type, _ = self._virtualization(connection)
+            why = probe.why_not(connection, self._who(connection)[1], virt_type) if virt_type in probe.WITHIN_S else None
+            if why is not None:
+                raise NoGuestRuns(detail=f"{virt_type}: {why}")
 
     def inventory(self) -> Inventory:
         with self._connection.use() as connection:
@@ -192,7 +199,7 @@ class LibvirtDriver:
             return "test", ()
         if self._options.virt_type != "auto":
             return self._options.virt_type, ()
-        why = kvm.why_not(connection, self._who(connection)[1])
+        why = probe.why_not(connection, self._who(connection)[1])
         return ("kvm", ()) if why is None else ("qemu", (Reason("kvm_unavailable", {"detail": why}),))
 
 

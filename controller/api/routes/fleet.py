@@ -21,7 +21,7 @@ from controller.messages import render
 from controller.model import views
 from controller.model.identity import Right
 from controller.store import fleet as store
-from drivers.base import Inventory
+from drivers.base import Inventory, Proves
 from drivers.errors import DriverError
 from drivers.registry import CHECKS, DRIVERS, RIGHTS
 
@@ -124,7 +124,10 @@ def _tried(call: Call, record: Mapping[str, Any], credentials: str | None) -> In
     try:
         driver = connections.open(record, connections.opened(record) if credentials is None else credentials)
         try:
-            return driver.inventory()
+            inventory = driver.inventory()
+            if isinstance(driver, Proves):
+                driver.prove()
+            return inventory
         finally:
             driver.close()
     except DriverError as error:

@@ -19,8 +19,8 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from drivers.base import Condition, InstanceSpec, Observation, Power
-from drivers.errors import DiskMissing, HostUnreachable, ImageCorrupt, ImageNotFound, InvalidSpec
+from drivers.base import Condition, InstanceSpec, Observation, Power, Proves
+from drivers.errors import DiskMissing, HostUnreachable, ImageCorrupt, ImageNotFound, InvalidSpec, NoGuestRuns
 from drivers.libvirt.base_image import base_name, marker_name
 from drivers.libvirt.driver import LibvirtDriver, open_libvirt
 from drivers.libvirt.volumes import disk_name
@@ -272,6 +272,29 @@ def test_where_kvm_does_not_work_the_inventory_says_so_and_guests_are_emulated(h
     opened = open_libvirt(host.tcp, "owner", {})
     (found,) = opened.inventory().hosts
     assert ("kvm" in found.traits) != ("kvm_unavailable" in {note.code for note in found.notes})
+    opened.close()
+
+
+@pytest.mark.parametrize("virt_type", ["auto", "qemu"])
+def test_that_guests_run_is_proven_by_one_that_leaves_nothing(host: Host, virt_type: str) -> None:
+    opened = open_libvirt(host.tls, "owner", {"virt_type": virt_type})
+    assert isinstance(opened, Proves)
+    opened.prove()
+    opened.close()
+    assert "chutian-probe" not in host.run("virsh", "list", "--all", "--name")
+
+
+def test_a_host_on_which_no_guest_runs_is_told_with_why(host: Host) -> None:
+    opened = open_libvirt(host.tcp, "owner", {"virt_type": "qemu"})
+    assert isinstance(opened, Proves)
+    emulator = "/usr/bin/qemu-system-x86_64"
+    host.run("mount", "--bind", "/bin/false", emulator)
+    try:
+        with pytest.raises(NoGuestRuns, match="qemu: "):
+            opened.prove()
+    finally:
+        host.run("umount", emulator)
+    opened.prove()
     opened.close()
 
 

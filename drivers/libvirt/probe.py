@@ -1,12 +1,12 @@
-"""Whether KVM works on a host, found out through the API alone.
+"""Whether guests run on a host, by KVM or emulated, found out through the API alone.
 
 Capabilities and /dev/kvm may promise what no guest gets: nested virtualization that refuses a CPU register, or runs a thousand times
 slower than it should. So we try: a transient guest without a disk, with the CPU that real guests get, told to reboot as soon as its
 firmware finds nothing to boot, and a domain that ends where it would reboot. If it ends by itself, guest code ran; it takes one to two
-seconds. Only x86_64's firmware can be told so; elsewhere that the guest starts is all we ask. A guest that a killed controller leaves
-goes with its connection.
+seconds, emulated some more. Only x86_64's firmware can be told so; elsewhere that the guest starts is all we ask. A guest that a killed
+controller leaves goes with its connection.
 
-In: a connection and an architecture. Out: None, or why KVM can't be used.
+In: a connection, an architecture and what is to run the guest. Out: None, or why that can't be used.
 """
 
 from __future__ import annotations
@@ -22,33 +22,35 @@ import libvirt
 from drivers.libvirt.domain import machine_for
 from drivers.libvirt.failures import detail
 
-PROBE_S: Final = 10.0
+WITHIN_S: Final = {"kvm": 10.0, "qemu": 120.0}
+"""A guest that is emulated has to end within so long on a host that is itself emulated."""
 
 
-def why_not(connection: libvirt.virConnect, arch: str) -> str | None:
-    """None where KVM works."""
+def why_not(connection: libvirt.virConnect, arch: str, virt_type: str = "kvm") -> str | None:
+    """None where guests run by that: a key of `WITHIN_S`."""
     capabilities = ET.fromstring(connection.getCapabilities())  # noqa: S314  # from libvirtd
-    if capabilities.find(f"guest/arch[@name='{arch}']/domain[@type='kvm']") is None:
+    if capabilities.find(f"guest/arch[@name='{arch}']/domain[@type='{virt_type}']") is None:
         return "the hypervisor offers none"
     paused = arch != "x86_64"
     flags = libvirt.VIR_DOMAIN_START_AUTODESTROY | (libvirt.VIR_DOMAIN_START_PAUSED if paused else 0)
     try:
-        domain = connection.createXML(probe_xml(arch), flags)
+        domain = connection.createXML(probe_xml(arch, virt_type), flags)
     except libvirt.libvirtError as error:
         if not connection.isAlive():
             raise
         return detail(error)
     try:
-        return None if paused or _ends(domain) else f"a guest's firmware did not finish within {PROBE_S:.0f} s"
+        within_s = WITHIN_S[virt_type]
+        return None if paused or _ends(domain, within_s) else f"a guest's firmware did not finish within {within_s:.0f} s"
     finally:
         with suppress(libvirt.libvirtError):
             domain.destroy()
 
 
-def probe_xml(arch: str) -> str:
+def probe_xml(arch: str, virt_type: str) -> str:
     """The transient guest."""
-    machine = machine_for("kvm", arch)
-    root = ET.Element("domain", type="kvm")
+    machine = machine_for(virt_type, arch)
+    root = ET.Element("domain", type=virt_type)
     ET.SubElement(root, "name").text = f"chutian-probe-{uuid.uuid4()}"
     ET.SubElement(root, "memory", unit="MiB").text = "64"
     ET.SubElement(root, "vcpu").text = "1"
@@ -67,8 +69,8 @@ def probe_xml(arch: str) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
-def _ends(domain: libvirt.virDomain) -> bool:
-    deadline = time.monotonic() + PROBE_S
+def _ends(domain: libvirt.virDomain, within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         try:
             domain.state()
