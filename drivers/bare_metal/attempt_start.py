@@ -43,10 +43,17 @@ def offer(bmc: Bmc, folder: Path, url: str, machine: str, source: Source, macs: 
 
 
 def boot_from(bmc: Bmc, source: Source, attempt: Attempt | None = None) -> None:
-    """Make the next boot be from there; from the CD, which is put in. Raises BootIgnored where the BMC shows something else afterwards."""
+    """Make the next boot be from there; from the CD, which is put in; from the disk for good, as far as the BMC can: who has the machine
+    has it start from nowhere else. Raises BootIgnored where the BMC shows something else afterwards.
+    """
     if source is Source.CD and attempt is not None:
         bmc.insert(attempt.cd_url)
-    bmc.boot_once(source)
+    try:
+        bmc.boot_from(source, once=source is not Source.DISK)
+    except Permanent:
+        if source is not Source.DISK:
+            raise
+        bmc.boot_from(source)
     with suppress(Permanent):  # it has no word for what it is set to
         seen = bmc.boot().source
         if seen is not source:

@@ -42,8 +42,10 @@ class Bmc(Protocol):
         """Ask for a power action. Raises PowerRefused."""
         ...
 
-    def boot_once(self, source: Source) -> None:
-        """Make the next boot be from there, and those after it as before. Raises NotSupported."""
+    def boot_from(self, source: Source, *, once: bool = True) -> None:
+        """Make the next boot be from there, and those after it as before or, where it isn't for `once`, from there as well. Raises
+        NotSupported.
+        """
         ...
 
     def boot(self) -> BootOverride:

@@ -74,8 +74,8 @@ class Ipmi:
         except Permanent as error:
             raise PowerRefused(detail=str(error.reason.params.get("detail", ""))) from error
 
-    def boot_once(self, source: Source) -> None:
-        self._run("chassis", "bootdev", DEVICES[source])
+    def boot_from(self, source: Source, *, once: bool = True) -> None:
+        self._run("chassis", "bootdev", DEVICES[source], *(() if once else ("options=persistent",)))
 
     def boot(self) -> BootOverride:
         return reading.boot_of(self._run("chassis", "bootparam", "get", "5"))

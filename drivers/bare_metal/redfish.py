@@ -60,11 +60,12 @@ class Redfish:
         except Permanent as error:
             raise PowerRefused(detail=str(error.reason.params["detail"])) from error
 
-    def boot_once(self, source: Source) -> None:
+    def boot_from(self, source: Source, *, once: bool = True) -> None:
         seen = self._api.get(self._system)
         if source not in reading.boot_of(seen.body).offered:
             raise NotSupported(detail=f"this machine can't be told to boot from {source}")
-        override = {"BootSourceOverrideEnabled": "Once", "BootSourceOverrideTarget": reading.TARGETS[source]}
+        enabled = "Once" if once else "Continuous"
+        override = {"BootSourceOverrideEnabled": enabled, "BootSourceOverrideTarget": reading.TARGETS[source]}
         self._api.patch(self._system, {"Boot": override}, seen.etag)
 
     def boot(self) -> BootOverride:

@@ -1,4 +1,4 @@
-"""metal_boot: have a machine boot once from the network, the ramdisk's CD or its disk, and see that its BMC keeps to it."""
+"""metal_boot: have a machine boot from the network or the ramdisk's CD, once, or from its disk, and see that its BMC keeps to it."""
 
 from drivers.bare_metal.action import ATTEMPT, BMC, SOURCE, Action, Params, Result, attempt_of, bmc_of
 from drivers.bare_metal.attempt_start import boot_from

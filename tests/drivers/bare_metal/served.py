@@ -25,7 +25,7 @@ GOLDEN = Path(__file__).parent / "golden" / "rack-server.json"
 
 @dataclass
 class Service:
-    """What the server has, what it was sent, and what it shall do amiss: by path, instead of answering."""
+    """What the server has, what it was sent, and what it shall do amiss: by path, or method and path, instead of answering."""
 
     resources: dict[str, Any] = field(default_factory=lambda: json.loads(GOLDEN.read_text()))
     sent: list[tuple[str, str, Any, dict[str, str]]] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         content = self.rfile.read(int(self.headers.get("content-length", 0)))
         names = {name.lower(): value for name, value in self.headers.items()}
         self.service.sent.append((self.command, self.path, json.loads(content) if content else None, names))
-        amiss = self.service.amiss.get(self.path, "")
+        amiss = self.service.amiss.get(f"{self.command} {self.path}") or self.service.amiss.get(self.path, "")
         if amiss:
             getattr(self, f"_{amiss}")()
         elif self.command == "GET" and self.path not in self.service.resources:
@@ -88,6 +88,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _refuse(self) -> None:
         self._say(400, json.dumps({"error": {"message": "not in this state"}}).encode())
+
+    def _refuse_lasting(self) -> None:
+        """It boots from elsewhere once alone."""
+        _, path, body, _ = self.service.sent[-1]
+        if body["Boot"]["BootSourceOverrideEnabled"] == "Continuous":
+            self._refuse()
+        else:
+            self.service.resources[path]["Boot"] |= body["Boot"]
+            self._say(200, b"")
 
     def _deny(self) -> None:
         self._say(401, b"")

@@ -16,6 +16,7 @@ import pytest
 
 from drivers import errors
 from drivers.bare_metal import waiting
+from drivers.bare_metal.attempt_start import boot_from
 from drivers.bare_metal.bmc import Bmc, certificate, open_bmc
 from drivers.bare_metal.machine import Act, BootOverride, Source
 from drivers.base import Condition, HostPower
@@ -165,23 +166,32 @@ def test_an_act_that_ipmi_does_not_have_is_refused(server: Server) -> None:
 @pytest.mark.parametrize("source", [Source.NETWORK, Source.DISK])
 def test_the_next_boot_is_from_where_it_was_asked_for(server: Server, source: Source) -> None:
     with redfish(server) as bmc:
-        bmc.boot_once(source)
+        bmc.boot_from(source)
         assert (bmc.machine().boot.source, bmc.machine().boot.once) == (source, True)
         waiting.turn(bmc, HostPower.ON, 20, every_s=0.1)
         assert bmc.machine().boot.source is None
 
 
+def test_from_the_disk_it_boots_for_good(server: Server) -> None:
+    with redfish(server) as bmc:
+        boot_from(bmc, Source.DISK)
+        waiting.turn(bmc, HostPower.ON, 20, every_s=0.1)
+        assert (bmc.machine().boot.source, bmc.machine().boot.once) == (Source.DISK, False)
+
+
 def test_a_boot_device_that_is_ignored_can_be_seen(server: Server) -> None:
     with redfish(server) as bmc, server.bmc.ignoring_boot():
-        bmc.boot_once(Source.NETWORK)
+        bmc.boot_from(Source.NETWORK)
         assert bmc.machine().boot.source is None
 
 
 @pytest.mark.parametrize("source", [Source.NETWORK, Source.DISK])
 def test_ipmi_sets_a_boot_device(server: Server, source: Source) -> None:
     with ipmi(server) as bmc:
-        bmc.boot_once(source)
+        bmc.boot_from(source)
         assert (bmc.machine().boot.source, bmc.machine().boot.once) == (source, True)
+        bmc.boot_from(source, once=False)
+        assert bmc.machine().boot.source is source
 
 
 @contextmanager
@@ -214,7 +224,7 @@ def test_media_are_inserted_and_ejected_once_and_again(rack: metal.Rig, server: 
         bmc.insert(f"{at}/one.iso")
         bmc.insert(f"{at}/two.iso")
         assert inside() == ["two.iso"]
-        bmc.boot_once(Source.CD)
+        bmc.boot_from(Source.CD)
         assert bmc.machine().boot.source is Source.CD
         bmc.eject()
         bmc.eject()

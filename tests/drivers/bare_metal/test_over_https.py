@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from drivers import errors
+from drivers.bare_metal.attempt_start import boot_from
 from drivers.bare_metal.bmc import Bmc, certificate, open_bmc
 from drivers.bare_metal.driver import BareMetalDriver
 from drivers.bare_metal.machine import Act, Source
@@ -118,15 +119,21 @@ def test_an_act_that_the_bmc_refuses_says_why(service: Service, bmc: Bmc) -> Non
 
 
 def test_a_boot_device_is_set_for_the_state_that_was_seen(service: Service, bmc: Bmc) -> None:
-    bmc.boot_once(Source.DISK)
+    bmc.boot_from(Source.DISK)
     body = {"Boot": {"BootSourceOverrideEnabled": "Once", "BootSourceOverrideTarget": "Hdd"}}
     assert service.acts() == [("PATCH", SYSTEM, body)]
     assert service.sent[-1][3]["if-match"] == 'W/"7"'
 
 
+def test_a_bmc_that_boots_from_elsewhere_once_alone_boots_from_the_disk_once(service: Service, bmc: Bmc) -> None:
+    service.amiss[f"PATCH {SYSTEM}"] = "refuse_lasting"
+    boot_from(bmc, Source.DISK)
+    assert [body["Boot"]["BootSourceOverrideEnabled"] for _, _, body in service.acts()] == ["Continuous", "Once"]
+
+
 def test_a_boot_device_that_the_machine_does_not_offer_is_not_sent(service: Service, bmc: Bmc) -> None:
     with pytest.raises(errors.NotSupported):
-        bmc.boot_once(Source.CD)
+        bmc.boot_from(Source.CD)
     assert service.acts() == []
 
 
