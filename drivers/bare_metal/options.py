@@ -1,17 +1,15 @@
-"""What a BMC's options may say: a mapping of strings in, one frozen value out.
-
-Invariant: an option that is not understood is refused, never ignored, so that a misspelt one can't silently mean the default.
-"""
+"""What a BMC's options may say: a mapping of strings in, one frozen value out."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Final
 
 from drivers.bare_metal.reading import mac_of
 from drivers.errors import InvalidSpec
+from drivers.options import read
 
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
 WIPES: Final = ("secure", "discard", "overwrite", "ends")
@@ -52,13 +50,9 @@ class Options:
 
 def parse(given: Mapping[str, str]) -> Options:
     """Raises InvalidSpec for an unknown option or a value that can't be; the text of `credentials` is never quoted."""
-    known = {one.name for one in fields(Options)}
-    unknown = sorted(set(given) - known)
-    if unknown:
-        raise InvalidSpec(detail=f"unknown options: {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
     credentials = given.get("credentials", "").rstrip("\r\n")
     fingerprint = re.sub(r"[:\s]", "", given.get("fingerprint", "")).lower().removeprefix("sha256")
-    options = Options(**{**given, "credentials": credentials, "fingerprint": fingerprint})
+    options = read(Options, {**given, "credentials": credentials, "fingerprint": fingerprint})
     if not (options.user and options.password) or not credentials.isprintable():
         raise InvalidSpec(detail="credentials is not one line USER:PASSWORD")
     if fingerprint and not _FINGERPRINT.fullmatch(fingerprint):

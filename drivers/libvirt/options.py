@@ -1,16 +1,14 @@
-"""What an endpoint's options may say: a mapping of strings in, one frozen value out.
-
-Invariant: an option that is not understood is refused, never ignored, so that a misspelt one can't silently mean the default.
-"""
+"""What an endpoint's options may say: a mapping of strings in, one frozen value out."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final
 
 from drivers.errors import InvalidSpec
+from drivers.options import read
 
 OWN_NETWORK: Final = "chutian"
 VIRT_TYPES: Final = ("auto", "kvm", "qemu")
@@ -31,11 +29,7 @@ class Options:
 
 def parse(given: Mapping[str, str]) -> Options:
     """Raises InvalidSpec for an unknown option or a value that can't be."""
-    known = {field.name for field in fields(Options)}
-    unknown = sorted(set(given) - known)
-    if unknown:
-        raise InvalidSpec(detail=f"unknown options: {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
-    options = Options(**given)
+    options = read(Options, given)
     if options.virt_type not in VIRT_TYPES:
         raise InvalidSpec(detail=f"virt_type is {options.virt_type!r}, not one of {', '.join(VIRT_TYPES)}")
     if options.certificates and not options.certificates.startswith("/"):  # the controller puts a folder in the place of `own`

@@ -1,15 +1,13 @@
-"""What a region's options may say: a mapping of strings in, one frozen value out.
-
-Invariant: an option that is not understood is refused, never ignored, so that a misspelt one can't silently mean the default.
-"""
+"""What a region's options may say: a mapping of strings in, one frozen value out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Final
 
 from drivers.errors import InvalidSpec
+from drivers.options import read
 
 HOSTS: Final = "hosts"
 OPAQUE: Final = "opaque"
@@ -43,11 +41,7 @@ class Options:
 
 def parse(given: Mapping[str, str]) -> Options:
     """Raises InvalidSpec for an unknown option or a value that can't be; the text of `credentials` is never quoted."""
-    known = {one.name for one in fields(Options)}
-    unknown = sorted(set(given) - known)
-    if unknown:
-        raise InvalidSpec(detail=f"unknown options: {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
-    options = Options(**given)
+    options = read(Options, given)
     for name, allowed in (("sees", SEES), ("interface", ("", *INTERFACES))):
         if getattr(options, name) not in allowed:
             raise InvalidSpec(detail=f"{name} is {getattr(options, name)!r}, not one of {', '.join(filter(None, allowed))}")
