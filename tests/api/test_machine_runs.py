@@ -79,6 +79,7 @@ def test_a_machine_in_quarantine_stays_there_where_it_is_retired_and_enrolled_ag
     until(department, instance, "active")
     department.member.ask(f"DELETE /v1/instances/{instance['id']}")
     machine.until("quarantined")
+    until(department, instance, "deleted")
     machine.operator.ask(f"POST /v1/hosts/{machine.name}/retire")
     machine.operator.ask(f"DELETE /v1/endpoints/{machine.pool}")
     again = enrol(metal, service)
