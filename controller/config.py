@@ -45,7 +45,7 @@ class Settings(BaseSettings):
         description="File with the keys that seal secrets in the database; else `data_dir/keys/seal.keys`, made at the first start.",
     )
     database_connections: int = Field(20, ge=6, le=200, description="Most connections to the database that one controller opens.")
-    workers: int = Field(64, ge=1, le=64, description="Threads that talk to endpoints.")
+    workers: int = Field(64, ge=1, le=256, description="Threads that talk to endpoints.")
     workers_per_endpoint: int = Field(
         8, ge=1, le=256, description="Most of them that one endpoint may occupy, so that a silent one leaves room for others."
     )
