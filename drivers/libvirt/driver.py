@@ -68,6 +68,8 @@ class LibvirtDriver:
     def prove(self) -> None:
         with self._connection.use() as connection:
             virt_type, _ = self._virtualization(connection)
+            if virt_type == "kvm" and self._options.virt_type == "auto":
+                return  # one ran, to find that out
             why = probe.why_not(connection, self._who(connection)[1], virt_type) if virt_type in probe.WITHIN_S else None
             if why is not None:
                 raise NoGuestRuns(detail=f"{virt_type}: {why}")

@@ -25,11 +25,9 @@ from drivers.openstack.address import refuse_clear
 from drivers.openstack.credentials import Login
 from drivers.openstack.failures import Json, RegionLacks, failure
 from drivers.openstack.options import Options
+from drivers.openstack.rights import BASE
 
-BASE: Final = "2.61"  # of nova: tags, flavors' contents and specifics
-NAMED_HOST: Final = "2.74"  # of nova: a server that is made names its hypervisor
-UNSHELVED_TO: Final = "2.91"  # of nova: a server that was offloaded comes back to a named hypervisor
-MICROVERSIONS: Final = {"compute": "compute 2.61", "placement": "placement 1.20"}
+MICROVERSIONS: Final = {"compute": f"compute {BASE}", "placement": "placement 1.20"}
 PATHS: Final = {"image": "/v2", "network": "/v2.0"}
 """What a service's address in the catalogue may end in, or leave out."""
 PAGE: Final = 1000  # nova gives no more at a time

@@ -25,6 +25,7 @@ AT_WORK: Final = frozenset({"BUILD", "REBUILD", "REBOOT", "HARD_REBOOT", "RESIZE
 ASIDE: Final = frozenset({"PAUSED", "SUSPENDED", "RESCUE", "SHELVED", "SHELVED_OFFLOADED", "SOFT_DELETED"})
 """What somebody has done to it that no spec asks for."""
 HEALTH: Final[Mapping[str, Health]] = {"DOWN": Health.FENCED, "UNKNOWN": Health.SILENT}
+"""Of a hypervisor, by what nova calls its host's status; else READY."""
 _LONGEST: Final = 300
 
 FAULTS: Final[Sequence[tuple[re.Pattern[str], str]]] = tuple(

@@ -16,7 +16,7 @@ from typing import Any, Final
 from drivers.base import InstanceSpec
 from drivers.errors import InvalidSpec, PolicyRefused, Transient
 from drivers.openstack import flavors, resizing, server
-from drivers.openstack.api import BASE, NAMED_HOST, UNSHELVED_TO, Call
+from drivers.openstack.api import Call
 from drivers.openstack.conditions import current
 from drivers.openstack.deciding import Act, acts, stamped, wanted_size
 from drivers.openstack.failures import Collided, FlavorMissing, Gone, QuotaUsedUp, RegionLacks, ResizeRefused
@@ -24,6 +24,7 @@ from drivers.openstack.images import Images
 from drivers.openstack.names import PREFIX, REBOOTS, TRIED, Mark
 from drivers.openstack.options import Options
 from drivers.openstack.records import Server, Size
+from drivers.openstack.rights import BASE, NAMED_HOST, UNSHELVED_TO
 from drivers.openstack.view import of_instance, ours
 
 _CLEAR: Final = (Collided, Gone, QuotaUsedUp)

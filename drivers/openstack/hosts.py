@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from drivers.base import Health, HostInventory, HostPower, Reason
+from drivers.openstack.conditions import HEALTH
 from drivers.openstack.records import Server, Size
 
 UNLIMITED: Final = 1_000_000
@@ -69,7 +70,7 @@ def hypervisor(
 ) -> HostInventory:
     """One element of GET /os-hypervisors/detail (2.53), its nova-compute of GET /os-services, and what placement says of it."""
     name, status = str(raw["hypervisor_hostname"]), host_status(service)
-    state = {"UNKNOWN": Health.SILENT, "DOWN": Health.FENCED}.get(status, Health.READY)
+    state = HEALTH.get(status, Health.READY)
     detail = str((service or {}).get("disabled_reason") or "")
     zone = str((service or {}).get("zone") or "")
     return HostInventory(

@@ -10,9 +10,10 @@ from typing import Any, Final
 from drivers.openstack.names import NUMBERS, TEXTS
 from drivers.openstack.options import Options
 
-OLDEST: Final = {True: (2, 74), False: (2, 61)}
-"""Nova's microversion: 2.61 tells flavors' extra specs; 2.74 names the hypervisor of a server that is made."""
-RELEASES: Final = {(2, 74): "Train", (2, 61): "Rocky"}
+BASE: Final = "2.61"  # of nova: tags, flavors' contents and specifics
+NAMED_HOST: Final = "2.74"  # of nova: a server that is made names its hypervisor
+UNSHELVED_TO: Final = "2.91"  # of nova: a server that was offloaded comes back to a named hypervisor; nothing else needs it
+RELEASES: Final = {NAMED_HOST: "Train", BASE: "Rocky"}
 SERVICES: Final = ("compute", "image", "network")
 ADMINISTRATION: Final = {
     "hypervisors": "to list hypervisors (os_compute_api:os-hypervisors)",
@@ -52,11 +53,11 @@ def _services(probe: Probe, options: Options) -> list[str]:
 
 
 def _versions(probe: Probe, options: Options) -> list[str]:
-    oldest = OLDEST[options.hosts]
-    if not probe.services.get("compute") or probe.newest >= oldest:
+    oldest = NAMED_HOST if options.hosts else BASE
+    if not probe.services.get("compute") or probe.newest >= version(oldest):
         return []
     had = f"{probe.newest[0]}.{probe.newest[1]}"
-    return [f"nova {oldest[0]}.{oldest[1]} ({RELEASES[oldest]}) or newer: it speaks up to {had}"]
+    return [f"nova {oldest} ({RELEASES[oldest]}) or newer: it speaks up to {had}"]
 
 
 def _rights(probe: Probe, options: Options) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -64,10 +65,9 @@ def change_pool(call: TheCall, pool: str, given: PoolChange) -> Json:
 
 def _check_hypervisors(call: Call, options: Mapping[str, str]) -> None:
     """Now, and not when a machine has been provisioned."""
-    try:
+    guard.overall(call.identity, Right.OPERATE)
+    with _refusing(call):
         CHECKS["libvirt"](options)
-    except DriverError as error:
-        raise _refused(call, error) from error
 
 
 @router.delete("/pools/{pool}", responses=responses(None), response_model=None)
@@ -112,16 +112,14 @@ def show_rights(call: TheCall, driver: str, option: Annotated[tuple[str, ...], Q
     guard.overall(call.identity, Right.SEE_FLEET)
     if driver not in RIGHTS:
         raise errors.NotFound("driver_without_rights", driver=driver, drivers=", ".join(sorted(RIGHTS)))
-    try:
+    with _refusing(call):
         return Json({"manifest": RIGHTS[driver]({name: value for name, _, value in (pair.partition("=") for pair in option)})})
-    except DriverError as error:
-        raise _refused(call, error) from error
 
 
 def _tried(call: Call, record: Mapping[str, Any], credentials: str | None) -> Inventory:
     """What answers there, by a connection of its own; with the credentials on record where none are given."""
     connections = call.services.connections
-    try:
+    with _refusing(call):
         driver = connections.open(record, connections.opened(record) if credentials is None else credentials)
         try:
             inventory = driver.inventory()
@@ -130,13 +128,16 @@ def _tried(call: Call, record: Mapping[str, Any], credentials: str | None) -> In
             return inventory
         finally:
             driver.close()
+
+
+@contextmanager
+def _refusing(call: Call) -> Iterator[None]:
+    """What a driver says no to is refused in its words. Raises InvalidRequest."""
+    try:
+        yield
     except DriverError as error:
-        raise _refused(call, error) from error
-
-
-def _refused(call: Call, error: DriverError) -> errors.InvalidRequest:
-    text = render(error.reason.code, error.reason.params, call.reader.lang)
-    return errors.InvalidRequest("endpoint_refused", details={"reason": error.reason.code}, detail=text)
+        text = render(error.reason.code, error.reason.params, call.reader.lang)
+        raise errors.InvalidRequest("endpoint_refused", details={"reason": error.reason.code}, detail=text) from error
 
 
 @router.patch("/endpoints/{endpoint}", responses=responses(EndpointOut), response_model=None)
