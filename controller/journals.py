@@ -33,6 +33,7 @@ class DatabaseJournal:
 
     def write(self, document: Mapping[str, Any], version: int, closed: Reason | None, host: HostInventory | None = None) -> bool:
         def work(conn: Connection) -> bool:
+            endpoint = fleet.in_care(conn, self._endpoint_id) if host is not None else None
             hosts = fleet.hosts_of(conn, self._endpoint_id)
             fleet.lock_hosts(conn, [row["id"] for row in hosts])  # before the journal, as whoever asks something of a machine does
             why = translate.reason(closed)
@@ -41,8 +42,7 @@ class DatabaseJournal:
             used = in_use(conn, [row["machine"] for row in hosts])
             for row in hosts:
                 fleet.close_hosts(conn, [row["id"]], used.get(row["machine"]) or why)
-            endpoint = fleet.endpoint(conn, self._endpoint_id) if host is not None else None
-            if host is not None and endpoint is not None and endpoint["state"] != "retired":
+            if host is not None and endpoint is not None:
                 discover(conn, fresh_id, endpoint, Inventory((host,), version=version + 1))
             return True
 

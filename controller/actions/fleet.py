@@ -243,6 +243,7 @@ def forget_endpoint(conn: Connection, identity: Identity, reference: str, genera
     guard.overall(identity, Right.OPERATE)
     row = find_endpoint(conn, identity, reference)
     guard.seen(row, generation)
+    fleet.in_care(conn, row["id"])  # what a look is about to write of its hosts is there first, or never
     hosts = fleet.hosts_of(conn, row["id"])
     live = [host["name"] for host in hosts if host["state"] != "retired"]
     if live:

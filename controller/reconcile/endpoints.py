@@ -147,8 +147,8 @@ class EndpointLoop:
     def _compare(
         self, conn: Connection, endpoint: Row, inventory: Inventory, seen: Mapping[str, Observation], switching: Switching
     ) -> dict[str, Row | None]:
-        current = fleet.endpoint(conn, endpoint["id"])
-        if current is None or current["state"] == "retired":
+        current = fleet.in_care(conn, endpoint["id"])
+        if current is None:
             return {}
         why = _kept(switching.settle(conn, inventory))
         fleet.endpoint_seen(conn, endpoint["id"], "connected", why, switching.again_s(self._settings.observe_interval_s))
@@ -223,15 +223,15 @@ def _other_addresses(row: Row, seen: Observation) -> bool:
 
 def troubled(conn: Connection, endpoint: Row, error: DriverError, again_s: float) -> None:
     """Record why a look at an endpoint failed that does answer; it stays as it was, and is looked at again sooner."""
-    current = fleet.endpoint(conn, endpoint["id"])
-    if current is not None and current["state"] != "retired":
+    current = fleet.in_care(conn, endpoint["id"])
+    if current is not None:
         fleet.endpoint_seen(conn, endpoint["id"], current["state"], _kept(error), again_s)
 
 
 def silent(conn: Connection, endpoint: Row, error: DriverError, again_s: float) -> None:
     """Record that an endpoint does not answer: its hosts are unreachable, what runs there unknown."""
-    current = fleet.endpoint(conn, endpoint["id"])
-    if current is None or current["state"] == "retired":
+    current = fleet.in_care(conn, endpoint["id"])
+    if current is None:
         return
     reason = translate.reason(error.reason) or {}
     fleet.endpoint_seen(conn, endpoint["id"], "unreachable", orjson.dumps(reason).decode(), again_s)

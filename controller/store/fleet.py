@@ -148,6 +148,12 @@ def endpoint(conn: Connection, reference: str) -> Row | None:
     return sql.one(conn, f"{_ENDPOINT} WHERE e.name = :ref OR e.id::text = :ref", ref=reference)
 
 
+def in_care(conn: Connection, endpoint_id: str) -> Row | None:
+    """An endpoint that nobody has let go of, nor does before this transaction ends, for who is about to write what he saw there."""
+    found = sql.one(conn, f"{_ENDPOINT} WHERE e.id = CAST(:id AS uuid) FOR NO KEY UPDATE OF e", id=endpoint_id)
+    return None if found is None or found["state"] == "retired" else found
+
+
 def endpoint_at(conn: Connection, driver: str, uri: str) -> Row | None:
     """The endpoint that a driver reaches by this address."""
     return sql.one(conn, f"{_ENDPOINT} WHERE e.driver = :driver AND e.uri = :uri AND e.state <> 'retired'", driver=driver, uri=uri)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -25,6 +26,20 @@ from tests.controller.stepping import Crash, Stepper
 
 Row = Mapping[str, Any]
 _WRITTEN = ("instances", "allocations", "events", "usage", "hosts", "requests")
+
+
+def test_a_look_writes_nothing_of_an_endpoint_that_is_being_let_go_of(cloud: Cloud) -> None:
+    hosts = cloud.rows("SELECT id FROM hosts ORDER BY id")
+    (endpoint,) = cloud.run(lambda conn: fleet_store.pick_endpoints(conn, 60.0, 9))
+    look = threading.Thread(target=Stepper(cloud).looking().look, args=(endpoint,))
+    with cloud.database.begin() as conn:
+        fleet_store.retire_endpoint(conn, endpoint["id"])
+        look.start()
+        look.join(timeout=1)
+        assert look.is_alive(), "it waits to know"
+    look.join()
+    assert cloud.rows("SELECT id FROM hosts ORDER BY id") == hosts
+    assert cloud.rows("SELECT state FROM endpoints") == [{"state": "retired"}]
 
 
 # -- behind our back -------------------------------------------------------------------------------------------------------------
