@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.api.outside import Cloud, Department
 from tests.api.test_machines import Machine, apply, department, enrol, metal, service, until  # noqa: F401  # fixtures
 from tests.drivers.bare_metal.served import Service
@@ -14,6 +16,19 @@ def at_work(machine: Machine, step: str, task: str) -> str:
     assert run["step"] == step
     id_: str = run["id"]
     return id_
+
+
+def left_uncleared(cloud: Cloud, bmc: Service, whose: Department) -> tuple[Machine, dict[str, Any]]:
+    """A machine in quarantine, as its disks could not be cleared when its instance had left."""
+    machine = enrol(cloud, bmc, wipe="ends")
+    machine.inspect()
+    instance = apply(whose, machine, "db-5")
+    machine.turn("On")
+    until(whose, instance, "active")
+    whose.member.ask(f"DELETE /v1/instances/{instance['id']}")
+    machine.until("quarantined")
+    until(whose, instance, "deleted")
+    return machine, instance
 
 
 def test_a_run_that_is_cancelled_ends_and_is_begun_again_only_when_it_is_asked_for(
@@ -49,13 +64,7 @@ def test_a_department_gets_the_certificate_of_disks_that_were_cleared_after_it_h
     service: Service,  # noqa: F811
     department: Department,  # noqa: F811
 ) -> None:
-    machine = enrol(metal, service, wipe="ends")
-    machine.inspect()
-    instance = apply(department, machine, "db-5")
-    machine.turn("On")
-    until(department, instance, "active")
-    department.member.ask(f"DELETE /v1/instances/{instance['id']}")
-    machine.until("quarantined")
+    machine, instance = left_uncleared(metal, service, department)
     assert department.member.walk("GET /v1/certificates") == []
     machine.operator.ask(f"PATCH /v1/endpoints/{machine.pool}", {"options": {"ca_file": service.authority, "wipe": "overwrite"}})
     machine.operator.ask(f"POST /v1/machines/{machine.name}/wipe")
@@ -72,14 +81,7 @@ def test_a_machine_in_quarantine_stays_there_where_it_is_retired_and_enrolled_ag
     service: Service,  # noqa: F811
     department: Department,  # noqa: F811
 ) -> None:
-    machine = enrol(metal, service, wipe="ends")
-    machine.inspect()
-    instance = apply(department, machine, "db-6")
-    machine.turn("On")
-    until(department, instance, "active")
-    department.member.ask(f"DELETE /v1/instances/{instance['id']}")
-    machine.until("quarantined")
-    until(department, instance, "deleted")
+    machine, instance = left_uncleared(metal, service, department)
     machine.operator.ask(f"POST /v1/hosts/{machine.name}/retire")
     machine.operator.ask(f"DELETE /v1/endpoints/{machine.pool}")
     again = enrol(metal, service)

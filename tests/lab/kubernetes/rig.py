@@ -19,13 +19,14 @@ import ssl
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.lab import machine, pki
+from tests.lab.failing import Failing
 from tests.lab.kubernetes import node as nodes_of
 from tests.lab.kubernetes.api import Api
 from tests.lab.kubernetes.components import COMMANDS, SERVICES, Settings, command, free_ports, health
@@ -37,7 +38,7 @@ STOP_S = 3.0  # an API server with open watches takes twenty seconds and more to
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(Failing):
     """One Kubernetes and what can be done to it."""
 
     settings: Settings
@@ -97,22 +98,6 @@ class Cluster:
 
     def thaw(self, component: str) -> None:
         self._signal(component, signal.SIGCONT)
-
-    @contextmanager
-    def being_frozen(self, component: str) -> Iterator[None]:
-        self.freeze(component)
-        try:
-            yield
-        finally:
-            self.thaw(component)
-
-    @contextmanager
-    def being_down(self, component: str) -> Iterator[None]:
-        self.kill(component)
-        try:
-            yield
-        finally:
-            self.start(component)
 
     def alive(self, component: str) -> bool:
         pid = self.pid(component)

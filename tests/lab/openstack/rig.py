@@ -16,14 +16,14 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.lab import pki
 from tests.lab import rig as libvirt_lab
+from tests.lab.failing import Failing
 from tests.lab.needs import CHECKOUT
 from tests.lab.openstack import compute as computes_of
 from tests.lab.openstack import configuration, seed
@@ -39,7 +39,7 @@ STOP_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class Region(Failing):
     """One OpenStack and what can be done to it. A component is one of `services.COMMANDS`, `services.FORKED`, or a compute by its name."""
 
     settings: Settings
@@ -128,22 +128,6 @@ class Region:
 
     def thaw(self, component: str) -> None:
         self.process(component).signal(signal.SIGCONT)
-
-    @contextmanager
-    def being_down(self, component: str) -> Iterator[None]:
-        self.kill(component)
-        try:
-            yield
-        finally:
-            self.start(component)
-
-    @contextmanager
-    def being_frozen(self, component: str) -> Iterator[None]:
-        self.freeze(component)
-        try:
-            yield
-        finally:
-            self.thaw(component)
 
     def await_ready(self, component: str) -> None:
         deadline = time.monotonic() + START_S
