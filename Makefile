@@ -1,7 +1,7 @@
 # `make help` lists what there is to make. The work is in scripts/, so that nothing depends on make's quoting.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup kubernetes openstack demo demo-containers demo-metal down test check static quick real long lock clean
+.PHONY: help setup kubernetes openstack demo demo-containers demo-metal demo-openstack down test check static quick real long lock clean
 MAKEFLAGS += --keep-going
 
 help: ## list the targets
@@ -24,6 +24,9 @@ demo-containers: setup kubernetes ## a department applies for six containers on 
 
 demo-metal: setup ## a department applies for two bare machines of a rack behind BMCs, and gives them back wiped, here
 	@.venv/bin/python -m scripts.demo_metal
+
+demo-openstack: setup openstack ## a department applies for three servers in an OpenStack region that is seen in two ways, here
+	@.venv/bin/python -m scripts.demo_openstack
 
 down: ## take the demo away, with all it started
 	@if [ -x .venv/bin/python ]; then .venv/bin/python -m scripts.demo down; else echo "nothing is set up here"; fi

@@ -46,8 +46,8 @@ def up() -> None:
     say("The operator: who may use how much")
     people(url, PROJECT, "Provincial health commission", "instances=6 vcpus=8 memory_mib=2048 disk_gib=20", CLERK)
     request = applied(PROJECT, CLERK, lambda: form("request.yaml"))
-    _booted(request)
-    _show(request)
+    booted(request)
+    show(request)
     print(f"\nUp in {time.monotonic() - begun:.0f} s. Try next (`make down` takes all of it away):\n\n{_hints(request)}")
 
 
@@ -168,13 +168,13 @@ def instances(request: str, project: str = PROJECT, going: bool = False) -> list
     )
 
 
-def _booted(request: str) -> None:
-    """Wait until every running guest has said on its serial line that it is ready, and has an address."""
+def booted(request: str, project: str = PROJECT, addressed: bool = True) -> None:
+    """Wait until every running guest has said on its serial line that it is ready, and has an address where it gets one."""
     deadline = time.monotonic() + BOOT_S
     told: list[str] = []
     while True:
-        running = [one for one in instances(request) if one["state"] == "active"]
-        waiting = [one["name"] for one in running if not one["addresses"] or "ready" not in _said(one).splitlines()]
+        running = [one for one in instances(request, project) if one["state"] == "active"]
+        waiting = [one["name"] for one in running if (addressed and not one["addresses"]) or "ready" not in _said(one).splitlines()]
         if not waiting:
             return
         if time.monotonic() > deadline:
@@ -194,10 +194,11 @@ def _said(instance: Body) -> str:
     return "\n".join(line.removeprefix("chutian-guest: ") for line in lines[first:] if line.startswith(("chutian-guest:", "demo.")))
 
 
-def _show(request: str) -> None:
+def show(request: str, project: str = PROJECT) -> None:
+    """The request's instances, with what each printed of its own."""
     say("What the department has now")
     rows = [("INSTANCE", "STATE", "HOST", "ADDRESS", "SERIAL CONSOLE")]
-    for one in instances(request):
+    for one in instances(request, project):
         proof = next((line for line in _said(one).splitlines() if line.startswith("demo.")), "")
         rows.append((one["name"], one["state"], one.get("host") or "-", ", ".join(one["addresses"]) or "-", proof.removeprefix("demo. ")))
     table(rows)
@@ -241,6 +242,7 @@ def down() -> None:
     machine.controller_down()
     machine.cluster_down()
     machine.rack_down()
+    machine.region_down()
     machine.host_restore()
     machine.libvirtd("down")
     machine.forget()

@@ -35,6 +35,7 @@ TOKENS = STATE / "tokens"
 BEFORE = STATE / "before"  # which of the driver's things were on the host already
 CLUSTER = STATE / "cluster"
 RACK = STATE / "rack"
+REGION = STATE / "region"
 VIRSH = ("virsh", "-q", "-c", "qemu:///system")
 READY_S = 90
 
@@ -107,6 +108,12 @@ def rack_down() -> None:
     """Take the rack of servers away, where there is one."""
     if RACK.exists():
         run([sys.executable, "-m", "tests.lab.metal", "down", RACK])
+
+
+def region_down() -> None:
+    """Take the OpenStack region away, where there is one."""
+    if REGION.exists():
+        run([sys.executable, "-m", "tests.lab.openstack", "down", REGION])
 
 
 def depot_at(listen: str) -> None:
