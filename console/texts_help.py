@@ -339,6 +339,7 @@ OPTIONS: dict[str, Pair] = {
     "opt.other-image": ("换成此镜像", "From this image instead."),
     "opt.instance-name": ("名字，也是主机名", "Name, also the host name."),
     "opt.into-pool": ("只放在此资源池", "Only in this pool."),
+    "opt.all-into-pool": ("申请单中各项都只放在此资源池", "All items only in this pool, whatever the file says."),
     "opt.why-not-host": ("同时说明为何不在此主机上（供运维）", "Tell as well why it is not on this host (for operators)."),
     "opt.spare-hosts": (
         "任何时刻都应能失去这么多台主机并重启其实例（N+k），默认与资源池相同",

@@ -24,6 +24,7 @@ def create(
     app: App,
     file: str,
     *,
+    pool: str | None,
     starts_at: str | None,
     explain: bool,
     wait: bool,
@@ -34,6 +35,8 @@ def create(
     """Apply for what a file says; options go before it."""
     body = load(app, file) | {key: value for key, value in fields.items() if value}
     body |= {"starts_at": moment(app, starts_at)} if starts_at else {}
+    if pool:
+        body["items"] = [{**item, "pool": pool} if isinstance(item, dict) else item for item in body["items"]]
     if explain:
         return plans.show(app, at("requests"), body)
     key = idempotency_key or str(uuid.uuid4())
@@ -131,6 +134,7 @@ VERBS = {
             opt("--file", "-f", text="request-file", required=True),
             opt("--project", "-p"),
             opt("--reason"),
+            opt("--pool", text="all-into-pool"),
             PRIORITY,
             PREEMPT,
             opt("--term-days", type=click.IntRange(min=1)),

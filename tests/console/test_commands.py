@@ -406,6 +406,15 @@ def test_a_start_is_read_as_people_write_it(text: str, option: list[str], sent: 
     assert (server.seen[0].body["ends"], server.seen[0].body["term_days"]) == (True, 9)
 
 
+def test_one_file_goes_to_any_pool(chutian: Run, server: Any, tmp_path: Path) -> None:
+    server.on(
+        "POST /v1/requests", (201, {"id": ID, "state": "pending", "instances": [], "decision": None, "created_by": "zhang", **REQUEST})
+    )
+    (tmp_path / "request").write_text("project: x\nitems: [{flavor: a}, {flavor: b, pool: other}]\n")
+    assert chutian("request", "create", "-f", str(tmp_path / "request"), "--pool", "region").code == 0
+    assert server.seen[0].body["items"] == [{"flavor": "a", "pool": "region"}, {"flavor": "b", "pool": "region"}]
+
+
 def test_a_start_that_is_no_moment_is_wrong_usage(chutian: Run, server: Any) -> None:
     ran = chutian("instance", "create", "-p", "p", "--flavor", "f", "--image", "i", "--starts-at", "tomorrow")
     assert ran.code == 2
