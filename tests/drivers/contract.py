@@ -55,6 +55,7 @@ class Backend:
     size: Callable[[str], tuple[int, int, int]] | None = None  # vcpus, memory_mib, disk_gib as the backend has them
     cut: Callable[[], AbstractContextManager[None]] | None = None  # the backend does not answer meanwhile
     clear: Callable[[], None] | None = None  # all as it was before, by other means than the driver's, which take too long for each case
+    told_id: Callable[[str], str] = str  # what a guest is told that it is, by the id of its instance
     can: frozenset[str] = frozenset()  # of `POWERS`
     timeout_s: float = 10.0  # for one instance to get where it should be
     pause_s: float = 0.01  # between two looks

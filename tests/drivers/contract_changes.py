@@ -263,7 +263,7 @@ def test_the_console_shows_that_the_guest_came_up_with_its_own_name(backend: Bac
     spec = backend.make_spec(name="console-guest")
     assert driver.console_log(spec.instance_id, 1000) == b""
     converge(backend, driver, spec)
-    line = f"chutian-guest: hostname=console-guest instance-id={spec.instance_id}".encode()
+    line = f"chutian-guest: hostname=console-guest instance-id={backend.told_id(spec.instance_id)}".encode()
     eventually(backend, "the guest's line on the console", lambda: line in driver.console_log(spec.instance_id, 1 << 20))
     whole = driver.console_log(spec.instance_id, 1 << 20)
     assert len(driver.console_log(spec.instance_id, 10)) == 10

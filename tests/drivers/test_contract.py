@@ -71,6 +71,12 @@ def _openstack() -> OpenBackend:
     return of_hypervisors
 
 
+def _openstack_guests() -> OpenBackend:
+    from tests.drivers.openstack.backend import of_guests
+
+    return of_guests
+
+
 def _openstack_opaque() -> OpenBackend:
     from tests.drivers.openstack.backend import opaque
 
@@ -85,6 +91,7 @@ BACKENDS: Mapping[str, tuple[Sequence[pytest.MarkDecorator], Callable[[], OpenBa
     "bare-metal": ((pytest.mark.real, pytest.mark.slow), _bare_metal),
     "kubernetes": ((pytest.mark.real, pytest.mark.slow), _kubernetes),
     "openstack": ((pytest.mark.real, pytest.mark.slow), _openstack),
+    "openstack-guests": ((pytest.mark.real, pytest.mark.slow), _openstack_guests),
     "openstack-opaque": ((pytest.mark.real, pytest.mark.slow), _openstack_opaque),
     "libvirt-qemu": ((pytest.mark.real, pytest.mark.slow), _libvirt_qemu),
 }

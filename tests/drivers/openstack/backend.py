@@ -1,4 +1,4 @@
-"""A real OpenStack region as the driver contract sees it, hypervisors as hosts and the region as one.
+"""A real OpenStack region as the driver contract sees it: hypervisors as hosts, simulated and with guests, and the region as one.
 
 In: a folder. Out: a `Backend`. What is done behind the driver's back goes through the lab's own client, never through the driver.
 """
@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from tests.lab.openstack.api import Api, Refused
 from tests.lab.openstack.compute import Compute
 from tests.lab.openstack.rig import Region
 from tests.lab.openstack.settings import ADMIN, DEMO, Account
-from tests.lab.openstack.shared import shared_region
+from tests.lab.openstack.shared import shared_region, shared_region_of_guests
 
 LACKS = {"guest", "addresses", "unstarted", "notices"}
 """Simulated hypervisors have no guests; nova starts whatever it makes, and tells nobody."""
@@ -44,16 +45,25 @@ def image() -> Image:
 
 
 def options_for(account: Account, **options: str) -> dict[str, str]:
-    """An endpoint's, with that account's credentials."""
-    region = shared_region()
-    cloud = {name: value for name, value in region.cloud(account).items() if name != "cacert"}
-    given = {"credentials": json.dumps({"clouds": {"lab": cloud}}), "ca_file": str(region.settings.ca), "timeout_s": "5", "call_s": "30"}
+    """An endpoint's of the shared region, with that account's credentials."""
+    return options_of(shared_region(), account, **options)
+
+
+def options_of(where: Region, account: Account, **options: str) -> dict[str, str]:
+    """The same of any region."""
+    cloud = {name: value for name, value in where.cloud(account).items() if name != "cacert"}
+    given = {"credentials": json.dumps({"clouds": {"lab": cloud}}), "ca_file": str(where.settings.ca), "timeout_s": "5", "call_s": "30"}
     return {**given, **options}
 
 
 def connect(owner: str, account: Account = ADMIN, **options: str) -> OpenStackDriver:
-    """An open driver."""
-    driver = open_openstack(uri(shared_region()), owner, options_for(account, **options))
+    """An open driver of the shared region."""
+    return connect_to(shared_region(), owner, account, **options)
+
+
+def connect_to(where: Region, owner: str, account: Account = ADMIN, **options: str) -> OpenStackDriver:
+    """An open driver of any region."""
+    driver = open_openstack(uri(where), owner, options_of(where, account, **options))
     assert isinstance(driver, OpenStackDriver)
     return driver
 
@@ -138,12 +148,11 @@ def spec_on(host: str, fields: Mapping[str, Any]) -> InstanceSpec:
     return spec_of(image(), host, "x86_64", {**SIZE, **fields})
 
 
-def backend(open_: Callable[[str], Driver], host: str, lacks: set[str]) -> Backend:
-    region = shared_region()
+def backend(region: Region, open_: Callable[[str], Driver], make_spec: Callable[..., InstanceSpec], lacks: set[str]) -> Backend:
     behind = Behind(region)
     return Backend(
         open=open_,
-        make_spec=lambda **fields: spec_on(host, fields),
+        make_spec=make_spec,
         kill=behind.kill,
         undefine=behind.undefine,
         boots=behind.boots,
@@ -158,11 +167,32 @@ def backend(open_: Callable[[str], Driver], host: str, lacks: set[str]) -> Backe
 @contextmanager
 def of_hypervisors(folder: Path) -> Iterator[Backend]:
     """An administrator's credentials: servers of the first hypervisor."""
-    yield backend(connect, shared_region().computes[0].name, LACKS)
+    region = shared_region()
+    yield backend(region, connect, lambda **fields: spec_on(region.computes[0].name, fields), LACKS)
+
+
+@contextmanager
+def of_guests(folder: Path) -> Iterator[Backend]:
+    """The same with a hypervisor that boots guests."""
+    region = shared_region_of_guests()
+    behind, host = Behind(region), region.libvirt_host
+    tiny = image_of(region.folder / "tiny.qcow2", "qcow2", 64 << 20)
+
+    def kill(instance_id: str) -> None:
+        host.run("virsh", "destroy", behind.server(instance_id)["OS-EXT-SRV-ATTR:instance_name"])
+
+    made = backend(
+        region,
+        lambda owner: connect_to(region, owner),
+        lambda **fields: spec_of(tiny, host.name, "x86_64", fields),
+        LACKS - {"guest"},
+    )
+    yield replace(made, kill=kill, timeout_s=90, told_id=lambda id_: behind.server(id_)["id"])
 
 
 @contextmanager
 def opaque(folder: Path) -> Iterator[Backend]:
     """An ordinary project's credentials: nova chooses the hypervisor."""
     options = {"sees": "opaque", "zone": "nova"}
-    yield backend(lambda owner: connect(owner, DEMO, **options), "nova", LACKS | OPAQUE_LACKS)
+    lacks = LACKS | OPAQUE_LACKS
+    yield backend(shared_region(), lambda owner: connect(owner, DEMO, **options), lambda **fields: spec_on("nova", fields), lacks)
