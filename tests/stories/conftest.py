@@ -1,4 +1,4 @@
-"""A controller process with four real libvirt hosts, each reached in another way, for tales told from the outside."""
+"""A controller process with real libvirt hosts, each reached in another way, and what else joins it, for tales told from the outside."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ import pytest
 from controller.store import embedded
 from tests.api.outside import PLENTY, Cloud, Department
 from tests.api.server import controller
+from tests.drivers.kubernetes.backend import apply, credentials, uri
 from tests.lab import rig
+from tests.lab.kubernetes.rig import Cluster
+from tests.lab.kubernetes.shared import shared_cluster
 from tests.lab.needs import require_lab
 
 GUESTS = Path(__file__).parents[2] / "guests"
@@ -58,6 +61,31 @@ def province() -> Iterator[Province]:
         embedded.stop(folder)
         rig.down(hosts)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def nodes(province: Province) -> Cluster:
+    """A cluster with two real nodes, enrolled with the rights that are shipped and no others."""
+    cluster, ask = shared_cluster(), province.cloud.admin.ask
+    manifest = ask("GET /v1/drivers/kubernetes/rights")["manifest"]
+    apply(cluster.api, manifest)
+    overcommit = {"vcpus": 8.0, "memory_mib": 1.0, "disk_gib": 1.0}
+    ask("POST /v1/pools", {"name": "nodes", "zone": "wuhan-k", "overcommit": overcommit, "reserved": {"memory_mib": 64, "disk_gib": 0}})
+    body = {
+        "name": "cluster",
+        "driver": "kubernetes",
+        "uri": uri(cluster),
+        "pool": "nodes",
+        "options": {"run_as": "65534"},
+        "credentials": credentials(),
+    }
+    made = ask("POST /v1/endpoints", body)
+    assert {node.name for node in cluster.nodes} <= set(made["hosts"])
+    for name in set(made["hosts"]) - {node.name for node in cluster.nodes}:
+        ask(f"POST /v1/hosts/{name}/cordon")
+    for name, disk_gib in (("pod", 1), ("pod-with-room", 3)):
+        ask("POST /v1/flavors", {"name": name, "kind": "container", "vcpus": 1, "memory_mib": 48, "disk_gib": disk_gib})
+    return cluster
 
 
 def _furnished(cloud: Cloud, image: Path, hosts: dict[str, rig.Host]) -> Province:

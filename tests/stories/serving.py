@@ -6,11 +6,14 @@ import json
 import signal
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import httpx2
+import psycopg
 
-from tests.api.outside import Caller
+from tests.api.outside import Caller, fresh
 from tests.api.server import ROOT, command, free_port
 
 
@@ -62,3 +65,23 @@ class Serving:
         """Kill it and start it."""
         self.kill()
         self.start()
+
+
+def patient(caller: Caller, line: str, body: Any = None, within_s: float = 60) -> httpx2.Response:
+    """Ask until there is an answer, as automation does: the same key each time."""
+    headers, end = {"Idempotency-Key": fresh("key")}, time.monotonic() + within_s
+    while True:
+        try:
+            answer = caller.call(line, body, headers)
+            if answer.status_code != 503:
+                return answer
+        except httpx2.TransportError:
+            pass
+        assert time.monotonic() < end, f"{line} was never answered"
+        time.sleep(0.2)
+
+
+def states_of(serving: Serving) -> Counter[tuple[str, str, str | None]]:
+    """How many instances are in each state and condition, for which reason."""
+    with psycopg.connect(serving.database_url) as conn:
+        return Counter(conn.execute("SELECT state, condition, reason->>'code' FROM instances").fetchall())

@@ -11,43 +11,15 @@ from typing import Any
 
 import psycopg
 import pytest
-from httpx2 import Response
 
 from drivers.kubernetes import names
-from tests.api.outside import PLENTY, fresh
-from tests.drivers.kubernetes.backend import apply, credentials, uri
+from tests.api.outside import fresh
 from tests.lab.kubernetes.rig import Cluster
-from tests.lab.kubernetes.shared import shared_cluster
 from tests.stories.conftest import Province
 from tests.stories.containers import IMAGE, RUNS
 from tests.stories.test_libvirt_hosts import NOTICED_S, until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def nodes(province: Province) -> Cluster:
-    """A cluster with two real nodes, enrolled with the rights that are shipped and no others."""
-    cluster, ask = shared_cluster(), province.cloud.admin.ask
-    manifest = ask("GET /v1/drivers/kubernetes/rights")["manifest"]
-    apply(cluster.api, manifest)
-    overcommit = {"vcpus": 8.0, "memory_mib": 1.0, "disk_gib": 1.0}
-    ask("POST /v1/pools", {"name": "nodes", "zone": "wuhan-k", "overcommit": overcommit, "reserved": {"memory_mib": 64, "disk_gib": 0}})
-    body = {
-        "name": "cluster",
-        "driver": "kubernetes",
-        "uri": uri(cluster),
-        "pool": "nodes",
-        "options": {"run_as": "65534"},
-        "credentials": credentials(),
-    }
-    made = ask("POST /v1/endpoints", body)
-    assert {node.name for node in cluster.nodes} <= set(made["hosts"])
-    for name in set(made["hosts"]) - {node.name for node in cluster.nodes}:
-        ask(f"POST /v1/hosts/{name}/cordon")
-    for name, disk_gib in (("pod", 1), ("pod-with-room", 3)):
-        ask("POST /v1/flavors", {"name": name, "kind": "container", "vcpus": 1, "memory_mib": 48, "disk_gib": disk_gib})
-    return cluster
 
 
 def containers(province: Province, count: int, runs: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -198,28 +170,6 @@ def test_a_node_is_drained_through_us_and_a_cordon_by_hand_is_honoured(province:
     finally:
         nodes.api.ask(f"PATCH /api/v1/nodes/{second}", {"spec": {"unschedulable": False}})
     delete(province, [*pods, another])
-
-
-def test_one_limit_bounds_machines_and_containers_together_whoever_comes_first(province: Province, nodes: Cluster) -> None:
-    department = province.cloud.department(PLENTY)
-    province.cloud.admin.ask(f"PUT /v1/projects/{department.path}/limits", {"limits": [{"resource": "vcpus", "amount": 20}]})
-
-    def ask(number: int) -> Response:
-        machine = {"flavor": "tiny", "image": "tiny", "count": 1, "name": fresh("vm")}
-        wish = containers(province, 1) if number % 4 else machine
-        return department.member.call("POST /v1/requests", {"project": department.path, "reason": "test", "items": [wish]})
-
-    with ThreadPoolExecutor(32) as clients:
-        answers = list(clients.map(ask, range(48)))
-    taken = [id_ for answer in answers if answer.status_code == 201 for id_ in answer.json()["instances"]]
-    assert Counter(answer.status_code for answer in answers) == Counter({201: 20, 409: 28})
-    of_limits = Province(province.cloud, province.hosts, department)
-    assert used(of_limits, "vcpus") == 20
-    found = [department.member.settled_within(id_, "active", 120) for id_ in taken]
-    assert {one["kind"] for one in found} == {"vm", "container"}
-    assert len(ours(province, nodes, "pods")) == sum(one["kind"] == "container" for one in found)
-    delete(of_limits, found)
-    assert used(of_limits, "vcpus") == 0
 
 
 def test_a_container_that_is_asked_for_once_ends_and_is_started_again_when_asked(province: Province, nodes: Cluster) -> None:

@@ -14,18 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx2
-import psycopg
 import pytest
 
 from controller.store import embedded
-from tests.api.outside import PLENTY, Caller, Cloud, fresh
+from tests.api.outside import PLENTY, Cloud
 from tests.api.server import new_database
 from tests.drivers.kubernetes.backend import credentials, uri
 from tests.lab.kubernetes import fake
 from tests.lab.kubernetes.rig import Cluster
 from tests.lab.kubernetes.shared import shared_cluster
-from tests.stories.serving import Serving
+from tests.stories.serving import Serving, patient, states_of
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 MANY = 500
@@ -51,26 +49,6 @@ def serving() -> Iterator[Serving]:
     made.end()
     embedded.stop(folder)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def patient(caller: Caller, line: str, body: Any = None, within_s: float = 60) -> httpx2.Response:
-    """Ask until there is an answer, as automation does: the same key each time."""
-    headers, end = {"Idempotency-Key": fresh("key")}, time.monotonic() + within_s
-    while True:
-        try:
-            answer = caller.call(line, body, headers)
-            if answer.status_code != 503:
-                return answer
-        except httpx2.TransportError:
-            pass
-        assert time.monotonic() < end, f"{line} was never answered"
-        time.sleep(0.2)
-
-
-def states_of(serving: Serving) -> Counter[tuple[str, str, str | None]]:
-    """How many instances are in each state and condition, for which reason."""
-    with psycopg.connect(serving.database_url) as conn:
-        return Counter(conn.execute("SELECT state, condition, reason->>'code' FROM instances").fetchall())
 
 
 def our_pods(cluster: Cluster) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from tests.drivers.openstack.backend import image, options_for, uri
 from tests.lab.openstack.rig import Region
 from tests.lab.openstack.settings import ADMIN, DEMO
 from tests.lab.openstack.shared import shared_region
-from tests.stories.test_libvirt_hosts import until
+from tests.stories.test_libvirt_hosts import NOTICED_S, until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 WAYS = {"hosts": ("hypervisors", ADMIN), "opaque": ("project", DEMO)}  # what a pool is called, and whose credentials it has
@@ -34,12 +34,24 @@ class Tale:
     region: Region
     department: Department
 
-    def hand_in(self, pool: str, count: int, **more: Any) -> list[dict[str, Any]]:
+    def hand_in(self, pool: str, count: int, state: str = "active", **more: Any) -> list[dict[str, Any]]:
         item = {"flavor": "small", "image": "blank", "count": count, "name": fresh("vm"), "pool": pool, **more}
         body = {"project": self.department.path, "reason": "test", "items": [item]}
         request = self.department.member.ask("POST /v1/requests", body)
         assert request["state"] == "approved", request
-        return [self.department.member.settled_within(id_, "active", 90) for id_ in request["instances"]]
+        return [self.department.member.settled_within(id_, state, 90) for id_ in request["instances"]]
+
+    def told(self, instance: dict[str, Any], kind: str) -> bool:
+        """Whether its department has read of such a thing."""
+        items = self.department.member.ask("GET /v1/events", object=instance["id"], limit=500)["items"]
+        return kind in [one["kind"] for one in items]
+
+    def delete(self, instances: list[dict[str, Any]]) -> None:
+        for one in instances:
+            self.department.member.ask(f"DELETE /v1/instances/{one['id']}")
+        for one in instances:
+            self.department.member.settled_within(one["id"], "deleted", 60)
+            until(lambda one=one: self.servers(one) == [], 30, "a server was left behind")
 
     def servers(self, instance: dict[str, Any]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.region.admin.ask(
@@ -89,11 +101,7 @@ def test_a_department_gets_servers_of_a_region_and_gives_them_back(tale: Tale, p
     assert tale.servers(found[0])[0]["status"] == "SHUTOFF"
     member.ask(f"POST {first}/start")
     member.settled_within(found[0]["id"], "active", 60)
-    for one in found:
-        member.ask(f"DELETE /v1/instances/{one['id']}")
-    for one in found:
-        member.settled_within(one["id"], "deleted", 60)
-        until(lambda one=one: tale.servers(one) == [], 30, "a server was left behind")
+    tale.delete(found)
 
 
 def test_a_server_deleted_by_hand_is_noticed_and_not_replaced_by_an_empty_one(tale: Tale) -> None:
@@ -104,5 +112,55 @@ def test_a_server_deleted_by_hand_is_noticed_and_not_replaced_by_an_empty_one(ta
     assert tale.servers(one) == []
     tale.department.member.ask(f"POST /v1/instances/{one['id']}/rebuild")
     tale.department.member.settled_within(one["id"], "active", 90)
-    tale.department.member.ask(f"DELETE /v1/instances/{one['id']}")
-    tale.department.member.settled_within(one["id"], "deleted", 60)
+    tale.delete([one])
+
+
+def test_what_somebody_does_by_hand_is_noticed_told_and_mended(tale: Tale) -> None:
+    stopped, renamed, reset = found = tale.hand_in("hypervisors", 3)
+    admin, id_ = tale.region.admin, lambda one: tale.servers(one)[0]["id"]
+    admin.ask("nova-api", f"POST /servers/{id_(stopped)}/action", {"os-stop": None})
+    admin.ask("nova-api", f"PUT /servers/{id_(renamed)}", {"server": {"name": "theirs"}})
+    tale.region.reset(id_(reset))
+    until(lambda: tale.told(stopped, "instance.stopped_by_other") and tale.told(stopped, "instance.mended"), NOTICED_S, "not noticed")
+    until(lambda: tale.servers(stopped)[0]["status"] == "ACTIVE", NOTICED_S, "it was not started again")
+    until(lambda: tale.told(renamed, "instance.altered_by_other"), NOTICED_S, "a new name was not noticed")
+    until(lambda: tale.servers(renamed)[0]["name"] == renamed["name"], NOTICED_S, "it has not got its name back")
+    seen = tale.department.member.settled_within(reset["id"], "error", NOTICED_S)
+    assert seen["reason"]["code"] == "server_broken"
+    tale.department.member.ask(f"POST /v1/instances/{reset['id']}/start")
+    tale.department.member.settled_within(reset["id"], "active", 60)
+    tale.delete(found)
+
+
+@pytest.mark.parametrize("pool", [pool for pool, _ in WAYS.values()])
+def test_a_build_that_fails_everywhere_is_told_and_is_started_again_by_who_asked_for_it(tale: Tale, pool: str) -> None:
+    for compute in tale.region.computes:
+        compute.configure(fault="error")
+    try:
+        (one,) = tale.hand_in(pool, 1, "error")
+    finally:
+        for compute in tale.region.computes:
+            compute.configure(fault=None)
+    assert one["reason"]["code"] in ("build_failed", "no_valid_host")
+    assert one["reason"]["message"]
+    tale.department.member.ask(f"POST /v1/instances/{one['id']}/start")
+    tale.department.member.settled_within(one["id"], "active", 90)
+    tale.delete([one])
+
+
+def test_limits_of_the_region_lowered_behind_our_back_are_told_and_keep_what_runs(tale: Tale) -> None:
+    tale.region.quota(DEMO, instances=0)
+    try:
+        body = {"flavor": "small", "image": "blank", "name": fresh("vm"), "pool": "project"}
+        request = {"project": tale.department.path, "reason": "test", "items": [body]}
+        answer = tale.department.member.call("POST /v1/requests", request)
+        assert answer.status_code in (201, 409), answer.text  # as the controller has or hasn't seen it yet
+        ids = answer.json().get("instances", [])
+        for id_ in ids:
+            waits = f"GET /v1/instances/{id_}"
+            seen = tale.department.member.until(waits, lambda one: one["reason"] is not None, NOTICED_S)
+            assert seen["reason"]["code"] == "region_quota"
+    finally:
+        tale.region.quota(DEMO, instances=1000)
+    for id_ in ids:
+        tale.delete([tale.department.member.settled_within(id_, "active", 90)])
