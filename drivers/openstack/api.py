@@ -1,8 +1,12 @@
 """Calls to a region's services: bounded in time, raw JSON both ways.
 
-keystoneauth finds the services and renews tokens; typed objects are left aside, as they cost fifty times the CPU. Each request is bounded,
+A region is a connection of the OpenStack SDK, made of what was parsed: nothing is read from files or the environment. Its adapters find the
+services and renew tokens; its typed objects are left aside, as they cost fifty times the CPU. Each request is bounded (`transport`),
 and so is a `Call`, which is all that one verb of the driver asks. A read that is told to wait (429, 503) is asked again within the call's
 time, nothing else ever is: what was sent and not answered may have been done. No redirect is followed, as it would be given our token.
+
+Rejected: `openstack.connect`. Its loader reads files and the environment unless told otherwise, scans all installed packages for ways to
+log in, and replaces `{name}` in each value by the value of that name.
 """
 
 from __future__ import annotations
@@ -16,104 +20,114 @@ from urllib.parse import urlencode
 import orjson
 import requests
 from keystoneauth1 import exceptions
+from keystoneauth1.adapter import Adapter
 from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
-from requests.adapters import HTTPAdapter
+from openstack.config.cloud_region import from_session
+from openstack.connection import Connection
+from openstack.proxy import Proxy
 
 from drivers.errors import DriverError, HostUnreachable, InvalidSpec, Timeout, Unauthorized
+from drivers.openstack import transport
 from drivers.openstack.address import refuse_clear
 from drivers.openstack.credentials import Login
 from drivers.openstack.failures import Json, RegionLacks, failure
 from drivers.openstack.options import Options
 from drivers.openstack.rights import BASE
 
-MICROVERSIONS: Final = {"compute": f"compute {BASE}", "placement": "placement 1.20"}
+SERVICES: Final = ("compute", "image", "network", "placement")
+MICROVERSIONS: Final = {"compute": BASE, "placement": "1.20"}
 PATHS: Final = {"image": "/v2", "network": "/v2.0"}
 """What a service's address in the catalogue may end in, or leave out."""
 PAGE: Final = 1000  # nova gives no more at a time
 _AGAIN: Final = frozenset({429, 503})
 _TRIES: Final = 3
-_KEPT: Final = 32  # connections to one service
 _SHORTEST_S: Final = 0.05
+
+
+class _Service(Proxy):
+    """An adapter of the SDK's, without what its own requests are wrapped in for typed objects: a cache and statistics, which keep a closed
+    connection in memory and give a warning for each new path.
+    """
+
+    def request(self, url: str, method: str, *given: Any, **named: Any) -> requests.Response:
+        return Adapter.request(self, url, method, *given, **named)
 
 
 class Region:
     """One region's services and our session there. Any number of threads may call at once."""
 
     def __init__(self, keystone: str, login: Login, options: Options) -> None:
+        # keystoneauth's own, as the SDK has neither: it is handed a session, and finds a plugin only by its loader (see above).
         plugin: Any = v3.ApplicationCredential if login.by_application else v3.Password
+        self._http, self._options = transport.session(), options
         self._plugin = plugin(auth_url=keystone, **login.given)
-        http = requests.Session()
-        http.trust_env = False  # no proxies, no .netrc, no authorities but those that the endpoint names
-        for scheme in ("https://", "http://"):
-            http.mount(scheme, HTTPAdapter(pool_maxsize=_KEPT))
-        self._session = Session(
+        session = Session(
             auth=self._plugin,
-            session=http,
+            session=self._http,
             verify=options.ca_file or True,
             timeout=float(options.timeout_s),
             user_agent="chutian",
             redirect=False,
         )
-        self._http, self._options = http, options
-        self._wanted = options.region or login.region
-        self._interface = options.interface or login.interface or "public"
+        wanted = options.region or login.region or None
+        interface = options.interface or login.interface or "public"
+        self._sdk = Connection(config=from_session(session, name="chutian", region_name=wanted, interface=interface))
+        self._adapters: dict[str, _Service] = {}
         self._lock = threading.Lock()
-        self.name, self.project, self.services = "", "", dict[str, str]()
+        self.name, self.project, self.services = wanted or "", "", dict[str, str]()
         self.closed = False
         self.asked = 0  # requests so far, for who wants to know what looking costs
 
     def connect(self) -> None:
         """Get a token, and the services' addresses. Raises HostUnreachable, Unauthorized, InvalidSpec, RegionLacks."""
+        config = self._sdk.config
         try:
-            access = self._plugin.get_access(self._session)
+            access = self._plugin.get_access(self._sdk.session)
         except exceptions.ClientException as error:
             raise translated(error, "keystone") from None
         if not access.project_id:
             raise RegionLacks(missing="a project: the credentials are of none")
-        catalogue = access.service_catalog
-        regions = sorted(
-            {one["region_id"] for service in catalogue.catalog for one in service.get("endpoints", ()) if one.get("region_id")}
-        )
-        self.name = self._wanted or (regions[0] if len(regions) == 1 else "")
+        listed = (one for service in access.service_catalog.catalog for one in service.get("endpoints", ()))
+        regions = sorted({one["region_id"] for one in listed if one.get("region_id")})
+        self.name = self.name or (regions[0] if len(regions) == 1 else "")
         if self.name not in regions:
             raise InvalidSpec(detail=f"no region {self.name!r}; there are: {', '.join(regions)}")
-        for service in ("compute", "image", "network", "placement"):
-            where = {"service_type": service, "interface": self._interface, "region_name": self.name}
-            url = str(catalogue.url_for(**where)) if any(catalogue.get_endpoints_data(**where).values()) else ""
+        self.project = str(access.project_id)
+        for service in SERVICES:
+            url = (config.get_endpoint_from_catalog(service, region_name=self.name) or "").rstrip("/")
+            self.services[service] = url
             if url:
                 refuse_clear(url, service)
-            self.services[service] = url.rstrip("/")
-        self.project = str(access.project_id)
+                prefix = PATHS.get(service, "")
+                root = f"{url.removesuffix(prefix)}{prefix}".replace("%", "%%")  # it is a template there
+                config.set_service_value("endpoint_override", service, root)  # so no service is asked for other addresses of itself
+                self._adapters[service] = config.get_session_client(service, constructor=_Service)
 
     def call(self, seconds: float | None = None) -> Call:
         """A call that may take so long; None: as long as any."""
         return Call(self, float(self._options.call_s) if seconds is None else seconds, float(self._options.timeout_s))
 
-    def url(self, service: str, path: str) -> str:
-        """Raises RegionLacks where the region has no such service."""
-        root = self.services.get(service, "")
-        if not root:
-            raise RegionLacks(missing=f"the service '{service}' in keystone's catalogue")
-        prefix = PATHS.get(service, "")
-        return f"{root.removesuffix(prefix)}{prefix}{path}"
-
-    def request(self, method: str, url: str, timeout_s: float, **given: Any) -> requests.Response:
-        """One request, whatever the answer's status. Raises HostUnreachable or Unauthorized where there is none."""
+    def request(self, method: str, service: str, path: str, timeout_s: float, **given: Any) -> requests.Response:
+        """One request, whatever the answer's status. Raises HostUnreachable or Unauthorized where there is none, RegionLacks where the
+        region has no such service.
+        """
         if self.closed:
             raise HostUnreachable(detail="this connection is closed")
+        adapter = self._adapters.get(service)
+        if adapter is None:
+            raise RegionLacks(missing=f"the service '{service}' in keystone's catalogue")
         with self._lock:
             self.asked += 1
         try:
-            answer = self._session.request(url, method, raise_exc=False, log=False, redirect=False, timeout=timeout_s, **given)
+            return adapter.request(path, method, raise_exc=False, log=False, redirect=False, timeout=timeout_s, **given)
         except exceptions.ClientException as error:
             raise translated(error, method) from None
-        assert isinstance(answer, requests.Response)  # noqa: S101  # keystoneauth has no types
-        return answer
 
     def close(self) -> None:
         """Let go of the connections."""
         self.closed = True
+        self._sdk.close()
         self._http.close()
 
 
@@ -146,8 +160,7 @@ class Call:
     def put_bytes(self, service: str, path: str, content: Any) -> None:
         """A write of bytes, which takes as long as it takes; each piece is bounded."""
         headers = {"Content-Type": "application/octet-stream"}
-        url = self.region.url(service, path)
-        answer = self.region.request("PUT", url, self._timeout_s, data=content, headers=headers, allow_reauth=False)
+        answer = self.region.request("PUT", service, path, self._timeout_s, data=content, headers=headers, allow_reauth=False)
         _content(answer, f"PUT {path}")
 
     def pages(self, path: str, name: str, version: str = "", **query: str) -> Iterator[Mapping[str, Any]]:
@@ -165,13 +178,12 @@ class Call:
         left = self._ends - time.monotonic()
         if left < _SHORTEST_S:
             raise Timeout(detail=f"{service} took too long")
-        microversion = f"{service} {version}" if version else MICROVERSIONS.get(service)
-        headers = {"Accept": "application/json"} | ({"OpenStack-API-Version": microversion} if microversion else {})
-        given: dict[str, Any] = {"headers": headers}
+        headers = {"Accept": "application/json"}
+        given: dict[str, Any] = {"headers": headers, "microversion": version or MICROVERSIONS.get(service)}
         if body is not None:
             headers["Content-Type"] = "application/json"
             given["data"] = orjson.dumps(body)
-        return self.region.request(method, self.region.url(service, path), min(self._timeout_s, left), **given)
+        return self.region.request(method, service, path, min(self._timeout_s, left), **given)
 
 
 def _wait_s(answer: requests.Response, attempt: int) -> float:

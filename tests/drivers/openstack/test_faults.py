@@ -155,6 +155,25 @@ def test_every_call_to_a_region_that_hangs_ends_in_time(region: Region, owner: s
     driver.close()
 
 
+@pytest.mark.parametrize("act", ["drip", "drip body"])
+@pytest.mark.parametrize("service", ["nova-api", "keystone"])
+def test_an_answer_that_comes_a_byte_at_a_time_is_not_waited_for(
+    region: Region, owner: str, gate: Callable[..., None], act: str, service: str
+) -> None:
+    """Each byte comes well within what a wait may take; the whole would take minutes."""
+    driver = connect(owner, timeout_s="1", call_s="3")
+    if service == "keystone":
+        region.expire_tokens()
+    gate(Fault(service, "GET" if service == "nova-api" else "POST", act=act, times=99))
+    began = time.monotonic()
+    with pytest.raises(Transient):
+        driver.observe(str(uuid.uuid4()))
+    assert time.monotonic() - began < 8
+    gate()
+    assert driver.observe(str(uuid.uuid4())).condition is Condition.ABSENT
+    driver.close()
+
+
 def test_a_region_that_is_down_is_unreachable_and_comes_back(
     region: Region, driver: OpenStackDriver, make_spec: MakeSpec, patient: Backend
 ) -> None:

@@ -24,6 +24,7 @@ from tests.lab.openstack.settings import APIS
 
 LIMIT = 1 << 20  # of a head
 AT_ONCE = 64  # requests that a service gets from here: it drops connections beyond a hundred that wait
+DRIP_S = 0.2  # between two bytes
 BUSY = b'{"error": {"code": 503, "title": "Service Unavailable", "message": "no server is available to handle this request"}}'
 
 
@@ -31,8 +32,9 @@ BUSY = b'{"error": {"code": 503, "title": "Service Unavailable", "message": "no 
 class Fault:
     """What happens to requests of that kind, `times` times, then no more. `path`: a regular expression that is found in path and query.
 
-    `act` is "cut" (served, but the reply is lost), "drop" (lost on the way there), or "": answered with `status` instead of being served,
-    where there is one. `delay_s` passes before anything else happens.
+    `act` is "cut" (served, but the reply is lost), "drop" (lost on the way there), "drip" (served, but its reply comes a byte at a time),
+    "drip body" (its head comes at once), or "": answered with `status` instead of being served, where there is one. `delay_s` passes before
+    anything else happens.
     """
 
     service: str
@@ -127,7 +129,10 @@ class Gate:
         self._note({"service": service, "method": method, "path": path, "status": status, "fault": fault and (fault.act or fault.status)})
         if fault and fault.act in {"cut", "drop"}:
             raise Lost
-        writer.write(answer)
+        if fault and fault.act.startswith("drip"):
+            await _drip(writer, answer, answer.index(b"\r\n\r\n") + 4 if fault.act == "drip body" else 0)
+        else:
+            writer.write(answer)
         await writer.drain()
 
     async def _ask(self, service: str, method: str, head: Head, body: bytes) -> bytes:
@@ -161,6 +166,15 @@ class Gate:
     def _note(self, request: dict[str, Any]) -> None:
         with (self.folder / "gate.log").open("a") as log:
             log.write(json.dumps(request) + "\n")
+
+
+async def _drip(writer: asyncio.StreamWriter, answer: bytes, at_once: int) -> None:
+    """So many bytes first, then each of the others by itself."""
+    writer.write(answer[:at_once])
+    for place in range(at_once, len(answer)):
+        writer.write(answer[place : place + 1])
+        await writer.drain()
+        await asyncio.sleep(DRIP_S)
 
 
 async def _head(reader: asyncio.StreamReader) -> Head:
