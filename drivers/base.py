@@ -273,6 +273,15 @@ class Driver(Protocol):
 
 
 @runtime_checkable
+class Looks(Protocol):
+    """What hosts there are and what runs on them come of the same answers, so that who wants both asks once."""
+
+    def look(self) -> tuple[Inventory, Iterable[Observation]]:
+        """As `inventory` and `observe_all`."""
+        ...
+
+
+@runtime_checkable
 class Prepare(Protocol):
     """The endpoint needs something made once before it can hold instances (storage pools, networks)."""
 

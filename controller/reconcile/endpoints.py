@@ -33,7 +33,7 @@ from controller.reconcile.switching import Switching
 from controller.reconcile.tenants import settle
 from controller.store import bmcs, events, fleet, instances
 from controller.store.database import Database
-from drivers.base import Condition, Driver, Inventory, Observation, PowerControl, Prepare
+from drivers.base import Condition, Driver, Inventory, Looks, Observation, PowerControl, Prepare
 from drivers.container import Meddled
 from drivers.errors import DriverError, HostUnreachable, Timeout
 from drivers.journal import Tends
@@ -107,8 +107,7 @@ class EndpointLoop:
                 switching.act(driver)
             if isinstance(driver, Tends):
                 driver.tend()
-            inventory = self._fencing.judge(endpoint["id"], driver.inventory())
-            seen = {one.instance_id: one for one in driver.observe_all()}
+            inventory, seen = self._ask(endpoint["id"], driver)
         except (HostUnreachable, Timeout) as error:
             log.warning("endpoint_silent", endpoint=endpoint["name"], reason=str(error))
             self._database.run(partial(silent, endpoint=endpoint, error=error, again_s=self._settings.observe_interval_s))
@@ -129,6 +128,12 @@ class EndpointLoop:
         except DriverError as error:
             log.warning("endpoint_troubled", endpoint=endpoint["name"], reason=str(error))
             self._database.run(partial(troubled, endpoint=endpoint, error=error, again_s=self._settings.observe_interval_s))
+
+    def _ask(self, endpoint_id: str, driver: Driver) -> tuple[Inventory, dict[str, Observation]]:
+        """What hosts there are, and what runs there."""
+        inventory, found = driver.look() if isinstance(driver, Looks) else (driver.inventory(), None)
+        inventory = self._fencing.judge(endpoint_id, inventory)
+        return inventory, {one.instance_id: one for one in (driver.observe_all() if found is None else found)}
 
     def _bury(self, endpoint: Row) -> None:
         """Of hosts whose endpoint does not answer, those whose machine is off are fenced, for as long as it is."""

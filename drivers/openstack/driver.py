@@ -44,7 +44,7 @@ _PROBES: Final = {
 
 
 class OpenStackDriver:
-    """Implements Driver, Prepare and ConsoleLog. Open one with `open_openstack`."""
+    """Implements Driver, Looks, Prepare and ConsoleLog. Open one with `open_openstack`."""
 
     def __init__(self, region: Region, owner: str, options: Options) -> None:
         self._region, self._owner, self._options = region, owner, options
@@ -64,30 +64,39 @@ class OpenStackDriver:
         if lacking:
             raise RegionLacks(missing="; ".join(lacking))
 
+    def look(self) -> tuple[Inventory, list[Observation]]:
+        call = self._region.call()
+        servers, computes = self._view.all(call), self._computes(call)
+        return self._hosts(call, servers, computes), self._observations(servers, computes)
+
     def inventory(self) -> Inventory:
         call = self._region.call()
-        mine = self._view.all(call)
-        if self._options.hosts:
-            return Inventory(self._hypervisors.inventory(call, mine))
-        return Inventory((seeing.region(call, self._host, mine, self._options),))
+        return self._hosts(call, self._view.all(call), self._computes(call))
+
+    def observe_all(self) -> list[Observation]:
+        call = self._region.call()
+        return self._observations(self._view.all(call), self._computes(call))
 
     def observe(self, instance_id: str) -> Observation:
         return self._seen(instance_id, ours(of_instance(self._region.call(), instance_id), self._owner))
 
-    def observe_all(self) -> list[Observation]:
-        call = self._region.call()
-        found: dict[str, list[Server]] = {}
-        for one in self._with_hosts(call, self._view.all(call)):
-            if one.mark is not None:
-                found.setdefault(one.mark.instance, []).append(one)
-        return [self._seen(instance_id, servers) for instance_id, servers in found.items()]
-
-    def _with_hosts(self, call: Call, servers: list[Server]) -> list[Server]:
+    def _computes(self, call: Call) -> seeing.Computes:
         """What is said of a server says nothing new when its host falls silent, so hosts are asked about apart."""
-        if not self._options.hosts:
-            return servers
-        computes = seeing.services(call)
-        return [replace(one, host_status=hosts.host_status(computes.get(one.service))) if one.service else one for one in servers]
+        return seeing.services(call) if self._options.hosts else {}
+
+    def _hosts(self, call: Call, servers: list[Server], computes: seeing.Computes) -> Inventory:
+        if self._options.hosts:
+            return Inventory(self._hypervisors.inventory(call, servers, computes))
+        return Inventory((seeing.region(call, self._host, servers, self._options),))
+
+    def _observations(self, servers: list[Server], computes: seeing.Computes) -> list[Observation]:
+        found: dict[str, list[Server]] = {}
+        for one in servers:
+            if one.mark is not None:
+                known = self._options.hosts and one.service
+                told = replace(one, host_status=hosts.host_status(computes.get(one.service))) if known else one
+                found.setdefault(one.mark.instance, []).append(told)
+        return [self._seen(instance_id, of_one) for instance_id, of_one in found.items()]
 
     def _seen(self, instance_id: str, servers: list[Server]) -> Observation:
         return observation(instance_id, servers, self._host, datetime.now(UTC), float(self._options.stuck_s))

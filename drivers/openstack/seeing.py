@@ -7,7 +7,7 @@ are asked for again only then.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -24,8 +24,12 @@ HYPERVISORS = "2.53"  # of nova: with what they have, and without a message to e
 _AT_ONCE = 4
 
 
-def services(call: Call) -> dict[str, Json]:
-    """nova-computes, by their hosts."""
+Computes = Mapping[str, Json]
+"""nova-computes, by their hosts."""
+
+
+def services(call: Call) -> Computes:
+    """Those of a region."""
     found = call.get("compute", "/os-services", binary="nova-compute").get("services") or []
     return {str(one.get("host")): one for one in found}
 
@@ -38,10 +42,9 @@ class Hypervisors:
         self._lock = threading.Lock()
         self._providers: dict[str, tuple[int, Provider]] = {}
 
-    def inventory(self, call: Call, ours: Iterable[Server]) -> tuple[HostInventory, ...]:
+    def inventory(self, call: Call, ours: Iterable[Server], computes: Computes) -> tuple[HostInventory, ...]:
         """Each as a host, in the order of their names."""
         with self._lock:
-            computes = services(call)
             aggregates = call.get("compute", "/os-aggregates").get("aggregates") or []
             listed = sorted(
                 call.pages("/os-hypervisors/detail", "hypervisors", HYPERVISORS), key=lambda raw: str(raw["hypervisor_hostname"])

@@ -206,6 +206,12 @@ def test_looking_at_all_costs_two_requests_and_only_what_changed_is_told_again(
     seen = {one.instance_id: one.condition for one in driver.observe_all()}
     assert seen == {specs[1].instance_id: Condition.FAILED, specs[2].instance_id: Condition.RUNNING}
     assert driver.asked - before == 4
+    expected = driver.inventory()
+    before = driver.asked
+    inventory, observations = driver.look()
+    assert driver.asked - before == 5, "no more than of the hosts alone: servers, nova-computes, aggregates, hypervisors, providers"
+    assert {one.instance_id: one.condition for one in observations} == seen
+    assert inventory == expected
 
 
 def test_a_rename_is_seen_and_mended(
