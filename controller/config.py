@@ -56,6 +56,13 @@ class Settings(BaseSettings):
         description="The same for a Kubernetes cluster, which has many hosts, and counts containers that come at once together against a"
         " project's quota.",
     )
+    workers_per_region: int = Field(
+        32,
+        ge=1,
+        le=256,
+        description="The same for an OpenStack region: so many servers are asked for at once; what is read of single ones is read of many"
+        " together, one request at a time. Set it lower where nova-api answers 429 or 503.",
+    )
     request_ttl_s: int = Field(7 * 86400, ge=1, description="How long an undecided request holds quota and capacity.")
     observe_interval_s: float = Field(
         15.0, gt=0, description="How often every endpoint is looked at as a whole; drift is seen within this time."
@@ -132,7 +139,8 @@ class Settings(BaseSettings):
 
     def at_once(self, driver: str) -> int:
         """How many workers one endpoint of a driver may occupy."""
-        return self.workers_per_cluster if driver == "kubernetes" else self.workers_per_endpoint
+        of_driver = {"kubernetes": self.workers_per_cluster, "openstack": self.workers_per_region}
+        return of_driver.get(driver, self.workers_per_endpoint)
 
     @property
     def address(self) -> tuple[str, int]:

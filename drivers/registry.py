@@ -56,6 +56,9 @@ def _libvirt_options(options: Mapping[str, str]) -> None:
 CHECKS: Mapping[str, Callable[[Mapping[str, str]], None]] = {"libvirt": _libvirt_options}
 """Whether options can be, before there is anything to connect to. Raises InvalidSpec."""
 
+SEVERAL_AT_ONE_ADDRESS: frozenset[str] = frozenset({"openstack"})
+"""Drivers whose endpoints are what their credentials say, not what is at the address: whether two are one, their hosts tell."""
+
 DRIVERS: Mapping[str, Callable[[], OpenDriver]] = {
     "fake": _fake,
     "libvirt": _libvirt,

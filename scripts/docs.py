@@ -67,7 +67,8 @@ ADVICE: Mapping[str, str] = {
     "start_failed": "Read the hypervisor's log of the guest on its host; start the instance again.",
     "host_lost_guest": "The hypervisor lost it, for instance over a restart; it is started again.",
     "migration_failed": "Nothing of ours migrates yet: somebody did it by hand. Look at both hosts.",
-    "machine_enrolled": "Retire one of the two hosts; if they really are two machines, give each its `host_uuid` (libvirtd.conf).",
+    "machine_enrolled": "Retire one of the two hosts; if they really are two machines, give each its `host_uuid` (libvirtd.conf). Of an"
+    " OpenStack region see above what tells two endpoints apart.",
     "tenant_unsettled": "Nothing; the project's namespace and quota are made, and it is tried again.",
     "eviction_held": "A PodDisruptionBudget in the project's namespace allows no eviction now: wait, or change the budget.",
     "credentials_refused": "Give the endpoint new credentials, or apply the manifest of `chutian endpoint rbac` again.",

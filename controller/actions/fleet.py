@@ -17,6 +17,7 @@ from controller.model.identity import Identity, Right
 from controller.store import bmcs, events, fleet, instances, machines, power, projects
 from controller.store.sql import Row
 from drivers.base import HostInventory, Inventory, Reason
+from drivers.registry import SEVERAL_AT_ONE_ADDRESS
 
 _BECAME = {"up": "host.reachable", "unreachable": "host.unreachable", "fenced": "host.fenced"}
 _SEEN = {"up": "instance.seen_again", "unreachable": "instance.unseen"}  # of what it runs; what a fenced one ran is told of one by one
@@ -97,12 +98,14 @@ def find_endpoint(conn: Connection, identity: Identity, reference: str, right: R
 
 
 def check_enrol(conn: Connection, identity: Identity, record: Mapping[str, Any], pool: str) -> None:
-    """What can be refused before anybody is connected to. One address enrolled twice would count its hosts twice."""
+    """What can be refused before anybody is connected to. What is enrolled twice would count twice: where an address doesn't tell, the
+    hosts that are found there do (`enrol`).
+    """
     guard.overall(identity, Right.OPERATE)
     find_pool(conn, identity, pool)
     if fleet.endpoint(conn, record["name"]):
         raise errors.AlreadyExists("endpoint_exists", name=record["name"])
-    if known := fleet.endpoint_at(conn, record["driver"], record["uri"]):
+    if record["driver"] not in SEVERAL_AT_ONE_ADDRESS and (known := fleet.endpoint_at(conn, record["driver"], record["uri"])):
         raise errors.AlreadyExists("endpoint_enrolled", name=known["name"])
 
 

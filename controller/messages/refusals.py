@@ -79,8 +79,8 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "pool_exists": ("There is a pool '{name}' already.", "资源池“{name}”已存在。"),
     "endpoint_enrolled": ("This address is enrolled already, as endpoint '{name}'.", "该地址已作为接入点“{name}”接入。"),
     "machine_enrolled": (
-        "Host '{name}' is on the same machine, which would count twice. If they are two, give each a UUID (libvirtd.conf: host_uuid).",
-        "主机“{name}”就在同一台机器上，其容量会重复计算。若确为两台机器，两者的系统 UUID 须不同（libvirtd.conf 的 host_uuid）。",
+        "It is enrolled already, as host '{name}', and would count twice. (libvirt: give each machine a UUID, host_uuid in libvirtd.conf.)",
+        "它已作为主机“{name}”接入，其容量会重复计算。若确为两台机器，两者的系统 UUID 须不同（libvirtd.conf 的 host_uuid）。",
     ),
     "endpoint_exists": ("There is an endpoint '{name}' already.", "接入点“{name}”已存在。"),
     "service_ports_differ": (

@@ -22,7 +22,7 @@ from drivers.base import Condition, Driver, InstanceSpec, Observation, Reason, R
 from drivers.errors import DriverError, HostUnreachable, Permanent, TenantUnsettled
 
 log = structlog.get_logger()
-_BUSY_S, _BUSY_MAX_S = 0.2, 2.0  # pauses between looks at something under way: doubled each time
+BUSY_S, BUSY_MAX_S = 0.2, 2.0  # pauses between looks at something under way: doubled each time
 _TOLD_S = 30.0  # the same where the backend will say when there is more to be seen, in case that its word is lost
 _SILENT = "host_silent"  # whoever looks at hosts tells of all that a silent one runs
 _HELD = (Condition.BUSY, Condition.STOPPED)  # with a reason: in trouble, of which it may still come out
@@ -191,7 +191,7 @@ def _result(row: Mapping[str, Any], seen: Observation, step: Step, facts: tuple[
 def _again(row: Mapping[str, Any], seen: Observation, step: Step) -> float | None:
     """In how many seconds to look again; None where only a change calls for it."""
     if not step.done:
-        return _TOLD_S if seen.told else float(min(_BUSY_S * 2.0 ** min(row["attempts"], 6), _BUSY_MAX_S))
+        return _TOLD_S if seen.told else float(min(BUSY_S * 2.0 ** min(row["attempts"], 6), BUSY_MAX_S))
     fresh: bool = row["now"] - row["asked_at"] < timedelta(seconds=_ADDRESS_FOR_S)
     return _ADDRESS_S if step.state is State.ACTIVE and not seen.addresses and fresh else None
 

@@ -138,13 +138,18 @@ class Call:
         self.region, self._timeout_s = region, timeout_s
         self._ends = time.monotonic() + seconds
 
+    @property
+    def left_s(self) -> float:
+        """Seconds until it is over."""
+        return self._ends - time.monotonic()
+
     def get(self, service: str, path: str, version: str = "", /, **query: str) -> Json:
         """A read. Raises what `failures.failure` says."""
         whole = f"{path}?{urlencode(query)}" if query else path
         for attempt in range(1, _TRIES + 1):
             answer = self._request("GET", service, whole, version)
             wait_s = _wait_s(answer, attempt)
-            if answer.status_code not in _AGAIN or attempt == _TRIES or self._ends - time.monotonic() < wait_s + self._timeout_s / 2:
+            if answer.status_code not in _AGAIN or attempt == _TRIES or self.left_s < wait_s + self._timeout_s / 2:
                 return _content(answer, f"GET {path}")
             time.sleep(wait_s)
         raise AssertionError("a loop without an end")
@@ -175,7 +180,7 @@ class Call:
             marker = {"marker": str(elements[-1]["id"])}
 
     def _request(self, method: str, service: str, path: str, version: str, body: Json | None = None) -> requests.Response:
-        left = self._ends - time.monotonic()
+        left = self.left_s
         if left < _SHORTEST_S:
             raise Timeout(detail=f"{service} took too long")
         headers = {"Accept": "application/json"}

@@ -3,8 +3,8 @@ instances.
 
 What is where: `names` how things are marked, `server` and `flavors` what nova is sent (pure), `records`, `conditions`, `hosts` and
 `deciding` what is concluded from what it tells (pure), `resizing` what came of a resize (pure), `failures` what refusals mean, `rights`
-what we need (pure), `credentials` and `address` who and where (pure), `api` calls, `view` all servers, `seeing` all hosts, `images` glance,
-`ensuring` what is written.
+what we need (pure), `credentials` and `address` who and where (pure), `transport` and `api` calls, `view` all servers, `finding` those of
+one instance, `seeing` all hosts, `images` glance, `ensuring` what is written.
 
 Nova has no token by which a client could say that two creates are one. So a server is made only where a look by its instance's tag found
 none, what an unclear answer leaves open is looked up, and of several the oldest stays. ACTIVE is what nova wants, not what is: see
@@ -28,10 +28,11 @@ from drivers.openstack.api import Call, Region
 from drivers.openstack.conditions import health, observation
 from drivers.openstack.ensuring import Places, Work, carry_out, delete, find_network
 from drivers.openstack.failures import Collided, Gone, RegionLacks
+from drivers.openstack.finding import Finder
 from drivers.openstack.options import Options, parse
 from drivers.openstack.records import Server
 from drivers.openstack.server import refuse
-from drivers.openstack.view import View, of_instance, ours
+from drivers.openstack.view import View, ours
 
 _LOCKS: Final[WeakValueDictionary[str, Any]] = WeakValueDictionary()
 _LOCKS_LOCK: Final = threading.Lock()
@@ -48,7 +49,7 @@ class OpenStackDriver:
 
     def __init__(self, region: Region, owner: str, options: Options) -> None:
         self._region, self._owner, self._options = region, owner, options
-        self._view = View(owner, float(options.look_s))
+        self._view, self._finder = View(owner, float(options.look_s)), Finder()
         self._hypervisors = seeing.Hypervisors(options)
         self._places = Places(options)
         self._host = "" if options.hosts else options.zone or region.name
@@ -78,7 +79,10 @@ class OpenStackDriver:
         return self._observations(self._view.all(call), self._computes(call))
 
     def observe(self, instance_id: str) -> Observation:
-        return self._seen(instance_id, ours(of_instance(self._region.call(), instance_id), self._owner))
+        return self._seen(instance_id, self._servers(self._region.call(), instance_id))
+
+    def _servers(self, call: Call, instance_id: str) -> list[Server]:
+        return ours(self._finder.of_instance(call, instance_id), self._owner)
 
     def _computes(self, call: Call) -> seeing.Computes:
         """What is said of a server says nothing new when its host falls silent, so hosts are asked about apart."""
@@ -106,7 +110,7 @@ class OpenStackDriver:
         if self._host and spec.host != self._host:
             raise InvalidSpec(detail=f"no host {spec.host!r} behind this endpoint, only {self._host}")
         with _lock(f"{self._owner} {spec.instance_id}"):
-            carry_out(Work(spec, self._owner, self._options, self._region.call(), self._places))
+            carry_out(Work(spec, self._owner, self._options, self._region.call(), self._places, self._finder))
 
     def remove(self, instance_id: str) -> None:
         """May return before it is gone. Raises HostUnreachable while the server's hypervisor is out of sight: it may still run there."""
@@ -114,14 +118,14 @@ class OpenStackDriver:
             raise InvalidSpec(detail=f"{instance_id!r} is not a UUID in canonical form")
         with _lock(f"{self._owner} {instance_id}"):
             call = self._region.call()
-            for one in ours(of_instance(call, instance_id), self._owner):
+            for one in self._servers(call, instance_id):
                 if health(one) is Health.SILENT:
                     raise HostUnreachable(detail=f"nova has lost sight of {one.node}")
                 delete(call, one)
 
     def console_log(self, instance_id: str, max_bytes: int) -> bytes:
         call = self._region.call()
-        for one in sorted(ours(of_instance(call, instance_id), self._owner), key=lambda one: one.age)[:1]:
+        for one in sorted(self._servers(call, instance_id), key=lambda one: one.age)[:1]:
             try:
                 text = call.act(one.id, "os-getConsoleOutput", {}).get("output") or ""
             except (Gone, Collided):  # it has none yet

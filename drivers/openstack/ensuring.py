@@ -20,12 +20,13 @@ from drivers.openstack.api import Call
 from drivers.openstack.conditions import current
 from drivers.openstack.deciding import Act, acts, stamped, wanted_size
 from drivers.openstack.failures import Collided, FlavorMissing, Gone, QuotaUsedUp, RegionLacks, ResizeRefused
+from drivers.openstack.finding import Finder
 from drivers.openstack.images import Images
 from drivers.openstack.names import PREFIX, REBOOTS, TRIED, Mark
 from drivers.openstack.options import Options
 from drivers.openstack.records import Server, Size
 from drivers.openstack.rights import BASE, NAMED_HOST, UNSHELVED_TO
-from drivers.openstack.view import of_instance, ours
+from drivers.openstack.view import ours
 
 _CLEAR: Final = (Collided, Gone, QuotaUsedUp)
 """Of what is Transient: nova has answered, and made nothing."""
@@ -103,6 +104,7 @@ class Work:
     options: Options
     call: Call
     places: Places
+    finder: Finder
 
     @property
     def zone(self) -> str | None:
@@ -112,7 +114,7 @@ class Work:
 
 def carry_out(work: Work) -> None:
     """Look, plan, do."""
-    everybodys = of_instance(work.call, work.spec.instance_id)
+    everybodys = work.finder.of_instance(work.call, work.spec.instance_id)
     servers = ours(everybodys, work.owner)
     if len(servers) != len(everybodys):
         raise InvalidSpec(detail=f"instance {work.spec.instance_id} belongs to another owner")
@@ -149,7 +151,7 @@ def _create(work: Work) -> None:
     except _CLEAR:
         raise
     except Transient:
-        if not of_instance(call.region.call(), spec.instance_id):
+        if not work.finder.of_instance(call.region.call(), spec.instance_id):
             raise
 
 

@@ -4,18 +4,24 @@
 these divided by nova's own ratio: who was promised 8 vCPUs at a ratio of 4 counts for 2 of the hardware's. So what our own overcommit
 promises of the rest is what nova will take, as long as it isn't above nova's ratio. `opaque`: the project's limits less what isn't ours are
 one host.
+
+What tells that two endpoints would count the same twice (`HostInventory.machine`), whatever addresses, names and users they were enrolled
+by: a hypervisor's own UUID; and where limits are the host, whose and where they are, as the zones of one project share them.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from drivers.base import Health, HostInventory, HostPower, Reason
+from drivers.identity import machine_uuid
 from drivers.openstack.conditions import HEALTH
+from drivers.openstack.options import Options
 from drivers.openstack.records import Server, Size
 
 UNLIMITED: Final = 1_000_000
@@ -86,6 +92,7 @@ def hypervisor(
         health=state,
         closed=Reason("service_disabled", {"detail": detail}) if (service or {}).get("status") == "disabled" else None,
         power=HostPower.ON if state is Health.READY else HostPower.UNKNOWN,
+        machine=machine_uuid(str(raw["id"])),
     )
 
 
@@ -99,16 +106,24 @@ def _arch(raw: Mapping[str, Any], provider: Provider) -> str:
     return ARCHES.get(told, told)
 
 
-def region(name: str, limits: Mapping[str, Any], ours: Iterable[Size], arch: str, disk_gib: int) -> HostInventory:
-    """The one host of an opaque region. `limits`: `absolute` of GET /limits; `ours`: the sizes of all servers of ours."""
+def limits_of(project: str, region_name: str) -> str:
+    """What tells the limits of a project in one region apart from all others; a project's id is keystone's own, for all its regions."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"openstack {project} {region_name}"))
+
+
+def region(name: str, limits: Mapping[str, Any], ours: Iterable[Size], options: Options, machine: str) -> HostInventory:
+    """The one host of an opaque region. `limits`: `absolute` of GET /limits; `ours`: the sizes of all servers of ours; `machine`: by
+    `limits_of`.
+    """
     sizes = list(ours)
     return HostInventory(
         name=name,
-        arch=arch,
+        arch=options.arch,
         vcpus=_limit(limits, "maxTotalCores", "totalCoresUsed", sum(one.vcpus for one in sizes)),
         memory_mib=_limit(limits, "maxTotalRAMSize", "totalRAMUsed", sum(one.memory_mib for one in sizes)),
-        disk_gib=disk_gib,
+        disk_gib=int(options.disk_gib),
         kinds=KINDS,
+        machine=machine,
         instances=_limit(limits, "maxTotalInstances", "totalInstancesUsed", len(sizes)),
     )
 

@@ -90,4 +90,4 @@ def region(call: Call, name: str, ours: Iterable[Server], options: Options) -> H
     limits = (call.get("compute", "/limits").get("limits") or {}).get("absolute")
     if not limits:
         raise InvalidSpec(detail="nova tells of no limits of the project")
-    return hosts.region(name, limits, hosts.sizes(ours), options.arch, int(options.disk_gib))
+    return hosts.region(name, limits, hosts.sizes(ours), options, hosts.limits_of(call.region.project, call.region.name))

@@ -11,11 +11,11 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from drivers.errors import InvalidSpec
 from drivers.openstack.api import Call
-from drivers.openstack.names import instance_tag, owner_tag
+from drivers.openstack.names import owner_tag
 from drivers.openstack.records import Server, moment, read
 
 MARGIN: Final = timedelta(seconds=60)
@@ -89,9 +89,3 @@ class View:
         elif began - self._latest_at >= MARGIN.total_seconds():
             self._settled = True
         return True
-
-
-def of_instance(call: Call, instance_id: str) -> list[Server]:
-    """Everybody's servers that bear an instance's tag and name it in their mark, asked for just now."""
-    raw: Iterable[Mapping[str, Any]] = call.pages("/servers/detail", "servers", tags=instance_tag(instance_id))
-    return [one for one in map(read, raw) if one.mark is not None and one.mark.instance == instance_id]

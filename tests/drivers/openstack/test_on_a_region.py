@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +20,7 @@ from tests.drivers.contract import Backend, converge, eventually, fresh_image, s
 from tests.drivers.openstack import backend as backends
 from tests.drivers.openstack.backend import Behind, connect
 from tests.drivers.openstack.conftest import MakeSpec
+from tests.lab.openstack.gate import Fault
 from tests.lab.openstack.rig import Region
 from tests.lab.openstack.settings import ADMIN, DEMO
 
@@ -212,6 +215,39 @@ def test_looking_at_all_costs_two_requests_and_only_what_changed_is_told_again(
     assert driver.asked - before == 5, "no more than of the hosts alone: servers, nova-computes, aggregates, hypervisors, providers"
     assert {one.instance_id: one.condition for one in observations} == seen
     assert inventory == expected
+
+
+def test_those_who_look_at_the_same_time_are_told_by_one_answer(
+    driver: OpenStackDriver, region: Region, make_spec: MakeSpec, patient: Backend
+) -> None:
+    """Of at most 32 instances: a request line has an end."""
+    spec = make_spec()
+    converge(patient, driver, spec)
+    before = driver.asked
+    region.gate.expect(Fault("nova-api", "GET", "/servers/detail", delay_s=3))
+    with ThreadPoolExecutor(41) as pool:
+        first = pool.submit(driver.observe, str(uuid.uuid4()))
+        eventually(patient, "the first to be asking", lambda: driver.asked > before)
+        others = {id_: pool.submit(driver.observe, id_) for id_ in (spec.instance_id, *(str(uuid.uuid4()) for _ in range(39)))}
+        seen = {id_: one.result().condition for id_, one in others.items()}
+    region.gate.expect()
+    assert first.result().condition is Condition.ABSENT
+    assert {id_ for id_, condition in seen.items() if condition is not Condition.ABSENT} == {spec.instance_id}
+    assert driver.asked - before == 3, "the first; and the others, who came while it was on its way, in two parts"
+
+
+def test_a_lost_answer_is_told_to_all_who_waited_for_it(driver: OpenStackDriver, region: Region, patient: Backend) -> None:
+    before = driver.asked
+    region.gate.expect(Fault("nova-api", "GET", "/servers/detail", delay_s=3), Fault("nova-api", "GET", "/servers/detail", act="drop"))
+    with ThreadPoolExecutor(9) as pool:
+        first = pool.submit(driver.observe, str(uuid.uuid4()))
+        eventually(patient, "the first to be asking", lambda: driver.asked > before)
+        others = [pool.submit(driver.observe, str(uuid.uuid4())) for _ in range(8)]
+        assert first.result().condition is Condition.ABSENT
+        assert all(isinstance(one.exception(), HostUnreachable) for one in others)
+    region.gate.expect()
+    assert driver.asked - before == 2
+    assert driver.observe(str(uuid.uuid4())).condition is Condition.ABSENT
 
 
 def test_a_rename_is_seen_and_mended(

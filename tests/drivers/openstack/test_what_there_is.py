@@ -125,13 +125,23 @@ def test_an_opaque_region_is_the_projects_limits_less_what_is_not_ours(
     used: tuple[int, int, int], ours: list[Size], expected: tuple[int, int, int]
 ) -> None:
     limits = {**LIMITS, **dict(zip(("totalCoresUsed", "totalRAMUsed", "totalInstancesUsed"), used, strict=True))}
-    found = hosts.region("r1", limits, ours, "x86_64", 500)
+    found = hosts.region("r1", limits, ours, options.parse({"sees": "opaque", "disk_gib": "500"}), "")
     assert (found.vcpus, found.memory_mib, found.instances) == expected
     assert (found.name, found.disk_gib, found.power) == ("r1", 500, HostPower.UNKNOWN)
 
 
+def test_what_would_count_twice_is_the_same_and_nothing_else_is() -> None:
+    """A hypervisor has a UUID; limits are those of a project in one region of a keystone's."""
+    id_ = "6f1c2a34-9b7e-4d58-8a01-33c4de95b7f2"
+    assert host(Provider(WHOLE), id=id_).machine == host(Provider(WHOLE), id=id_.upper()).machine == id_
+    assert host(Provider(WHOLE), id="7").machine == "", "older than what is asked for"
+    mine = hosts.limits_of("p1", "r1")
+    assert hosts.region("az2", LIMITS, [], options.parse({"sees": "opaque"}), mine).machine == mine == hosts.limits_of("p1", "r1")
+    assert len({mine, hosts.limits_of("p2", "r1"), hosts.limits_of("p1", "r2"), hosts.limits_of("p1 r1", "")}) == 4
+
+
 def test_no_limit_is_a_large_one() -> None:
-    found = hosts.region("r1", {"maxTotalCores": -1}, [], "x86_64", 1)
+    found = hosts.region("r1", {"maxTotalCores": -1}, [], options.parse({"sees": "opaque"}), "")
     assert found.vcpus == found.memory_mib == hosts.UNLIMITED
 
 
