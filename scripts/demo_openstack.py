@@ -66,9 +66,8 @@ def _start() -> Region:
 def _enrol(region: Region) -> None:
     ensure("flavor", "tiny", "flavor", "create", "tiny", "--vcpus", "1", "--memory-mib", "128", "--disk-gib", "1")
     demo.image_of("tiny")
+    where = ("--driver", "openstack", "--uri", f"openstack+{region.settings.public_url('keystone')}")
     for name, account, how in WAYS:
-        address = f"openstack+{region.settings.public_url('keystone')}".removesuffix("/v3" if how else "")  # an address is enrolled once
-        where = ("--driver", "openstack", "--uri", address)
         ensure(
             "pool", name, "pool", "create", name, "--zone", "wuhan-1", "--overcommit", "vcpus=4", "--reserved", "memory_mib=0,disk_gib=0"
         )
