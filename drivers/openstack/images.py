@@ -121,14 +121,14 @@ def _opened(image: Image) -> BinaryIO:
 
 
 class Content:
-    """The file's bytes as `requests` sends them, in a known number. Both digests are compared before the last of them is handed over, so a
-    wrong file never arrives whole.
+    """The file's bytes as `requests` sends them, in a known number. Both digests are compared and the header is judged before the last of
+    them is handed over, so a wrong file never arrives whole.
     """
 
     def __init__(self, image: Image, file: BinaryIO) -> None:
         self._image, self._file = image, file
         self._digests, self._sha512 = Digests(), hashlib.sha512()
-        self._sent = 0
+        self._sent, self._header = 0, b""
 
     def __len__(self) -> int:
         return self._image.size_bytes
@@ -140,8 +140,7 @@ class Content:
     def read(self, _size: int = -1) -> bytes:
         """The next piece, of a size of its own; empty after the last. Raises ImageCorrupt, InvalidSpec."""
         piece = self._file.read(_CHUNK)
-        if not self._sent and self._image.format == "qcow2" and piece:
-            refuse_outside(piece)
+        self._header = self._header or piece
         if self._sent == self._image.size_bytes and not piece:
             return b""
         self._digests.update(piece)
@@ -151,6 +150,8 @@ class Content:
             while rest := self._file.read(_CHUNK):
                 self._digests.update(rest)
             self._digests.compare(self._image, "controller")
+            if self._image.format == "qcow2":
+                refuse_outside(self._header)
             if self._sent != self._image.size_bytes:
                 raise ImageCorrupt(
                     image=self._image.id, algorithm="size", expected=self._image.size_bytes, actual=self._sent, where="controller"
