@@ -3,28 +3,34 @@
 
 # unpack NAME PACKAGES.txt [KERNEL]: fetch the packages listed, once, and unpack them into the cache; sets `packages`, `kernel` and `vmlinuz`
 unpack() {
-    local listed
-    listed=$(sed 's/#.*//' "$2" | xargs)${3:+ $3}
-    packages=$cache/$1-packages-$(echo "$listed" | tr ' ' '\n' | sha256sum | cut -c1-16)
-    if [ ! -d "$packages" ]; then
-        echo "fetching the $1 guest's Debian packages (once, about 35 MB)" >&2
-        mkdir "$work/debs" "$work/packages"
-        _fetch "$listed" 2>"$work/fetch.log" || { apt-get update -qq && _fetch "$listed"; } || { cat "$work/fetch.log" >&2; exit 1; }
-        for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/packages"; done
-        rm -rf "$packages.part" "$work/packages/usr/share"
-        mv "$work/packages" "$packages.part"
-        depmod -b "$packages.part" "$(basename "$packages.part"/boot/vmlinuz-* | sed 's/^vmlinuz-//')"
-        mv "$packages.part" "$packages"
-    fi
+    packages=$(_unpacked "$1" "$(sed 's/#.*//' "$2" | xargs)${3:+ $3}")
     vmlinuz=$(echo "$packages"/boot/vmlinuz-*)
     kernel=${vmlinuz##*/vmlinuz-}
 }
 
-_fetch() { # the kernel is the one that linux-image-… depends on today
-    local image names
-    names=$(echo "$1" | tr ' ' '\n' | grep -v '^linux-image')
-    image=$(apt-cache depends "$(echo "$1" | tr ' ' '\n' | grep '^linux-image')" 2>/dev/null | sed -n 's/^ *Depends: *\(linux-image-[0-9].*\)/\1/p' | head -n 1)
-    [ -n "$image" ] && (cd "$work/debs" && apt-get -o APT::Sandbox::User=root download -qq $names "$image")
+_unpacked() { # _unpacked NAME PACKAGES: the folder with them
+    local folder=$cache/$1-packages-$(echo "$2" | tr ' ' '\n' | sha256sum | cut -c1-16) debs part
+    if [ ! -d "$folder" ]; then
+        echo "fetching Debian packages for $1 (once)" >&2
+        debs=$(mktemp -d -p "$work") part=$(mktemp -d -p "$cache" "$1-XXXXXX")
+        _fetch "$debs" "$2" 2>"$work/fetch.log" || { apt-get update -qq && _fetch "$debs" "$2"; } || { rm -rf "$part"; cat "$work/fetch.log" >&2; exit 1; }
+        for deb in "$debs"/*.deb; do dpkg-deb -x "$deb" "$part"; done
+        rm -rf "$part/usr/share"
+        for image in "$part"/boot/vmlinuz-*; do [ ! -e "$image" ] || depmod -b "$part" "${image##*/vmlinuz-}"; done
+        mv -T "$part" "$folder" 2>/dev/null || rm -rf "$part" # another builder was quicker
+    fi
+    echo "$folder"
+}
+
+_fetch() { # _fetch FOLDER PACKAGES; the kernel is the one that linux-image-… depends on today
+    local image='' meta names
+    names=$(echo "$2" | tr ' ' '\n' | grep -v '^linux-image')
+    meta=$(echo "$2" | tr ' ' '\n' | grep '^linux-image') || true
+    if [ -n "$meta" ]; then
+        image=$(apt-cache depends "$meta" 2>/dev/null | sed -n 's/^ *Depends: *\(linux-image-[0-9].*\)/\1/p' | head -n 1)
+        [ -n "$image" ] || return
+    fi
+    (cd "$1" && apt-get -o APT::Sandbox::User=root download -qq $names $image)
 }
 
 # make_root ROOT: the folders, busybox and its applets
@@ -56,6 +62,16 @@ modules() {
 add_modules() {
     xargs -a "$2" cp -t "$1/lib/mod/"
     sed 's|.*/||' "$2" >"$1/lib/mod/${2##*/}"
+}
+
+# add_efi VOLUME GRUB: what UEFI starts a FAT file system by, with Secure Boot as well: Debian's shim and GRUB, as they were signed. GRUB is `grubx64`,
+# configured by EFI/debian/grub.cfg on the same volume, or `gcdx64`, by boot/grub/grub.cfg on the disc that has a file .disk/info
+add_efi() {
+    local signed
+    signed=$(_unpacked efi "grub-efi-amd64-signed shim-signed")
+    mmd -i "$1" ::EFI ::EFI/BOOT ::EFI/debian
+    mcopy -i "$1" "$signed/usr/lib/shim/shimx64.efi.signed" ::EFI/BOOT/BOOTX64.EFI
+    mcopy -i "$1" "$signed/usr/lib/grub/x86_64-efi-signed/$2.efi.signed" ::EFI/BOOT/grubx64.efi
 }
 
 # pack ROOT: the initramfs, on standard output

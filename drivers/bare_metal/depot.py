@@ -23,6 +23,7 @@ import mmap
 import re
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -35,7 +36,7 @@ from drivers.bare_metal import attempt as attempts
 from drivers.bare_metal.attempt import NAME, Attempt, found, mark, of_port
 from drivers.bare_metal.depot_dhcp import Ear
 
-HOLE: Final = b"chutian.arguments="
+HOLE: Final = re.compile(rb"chutian\.arguments=[^\n]*")
 NO_ORDER: Final = "#!ipxe\necho nothing to do here, starting from the disk\nexit 1\n"
 LARGEST: Final = {"alive": 1 << 20, "progress": 4096}  # bytes of news
 MOST: Final = 256  # connections at once; more wait
@@ -61,7 +62,7 @@ class Answer:
     """A file, perhaps patched, or a text."""
 
     content: Path | bytes
-    patch: Patch | None = None
+    patches: tuple[Patch, ...] = ()
     attempt: Attempt | None = None  # whose it is
     what: str = ""  # what is marked as seen when it is fetched
 
@@ -161,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._begin(HTTPStatus.OK if wanted == (0, size) else HTTPStatus.PARTIAL_CONTENT, size, wanted)
             if fetched:
                 self.connection.settimeout(SEND_S)
-                self._send(file, answer.patch, *wanted)
+                self._send(file, answer.patches, *wanted)
                 self.connection.settimeout(ASK_S)
 
     def _begin(self, status: HTTPStatus, size: int, span: tuple[int, int] | None = None) -> None:
@@ -179,8 +180,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def _send(self, file: BinaryIO, patch: Patch | None, first: int, end: int) -> None:
-        for piece in pieces(patch, first, end):
+    def _send(self, file: BinaryIO, patches: Sequence[Patch], first: int, end: int) -> None:
+        for piece in pieces(patches, first, end):
             if isinstance(piece, bytes):
                 self.wfile.write(piece)
             else:
@@ -249,37 +250,37 @@ def span_of(header: str, size: int) -> tuple[int, int] | None:
     return (int(first), end) if int(first) < end else None
 
 
-def pieces(patch: Patch | None, first: int, end: int) -> list[tuple[int, int] | bytes]:
-    """What to send of a file from `first` to before `end`, in order: (offset, length) of the file, or bytes of the patch."""
-    if patch is None:
-        return [(first, end - first)]
-    stop = patch.at + len(patch.content)
-    whole: list[tuple[int, int] | bytes] = [
-        (first, min(end, patch.at) - first),
-        patch.content[max(first - patch.at, 0) : max(end - patch.at, 0)],
-        (max(first, stop), end - max(first, stop)),
-    ]
+def pieces(patches: Sequence[Patch], first: int, end: int) -> list[tuple[int, int] | bytes]:
+    """What to send of a file from `first` to before `end`, in order: (offset, length) of the file, or bytes of a patch. The patches are in
+    the order of their places, none upon another.
+    """
+    whole: list[tuple[int, int] | bytes] = []
+    for patch in patches:
+        whole.append((first, min(end, patch.at) - first))
+        whole.append(patch.content[max(first - patch.at, 0) : max(end - patch.at, 0)])
+        first = max(first, patch.at + len(patch.content))
+    whole.append((first, end - first))
     return [piece for piece in whole if (piece if isinstance(piece, bytes) else piece[1] > 0)]
 
 
-def patch_for(image: Path, arguments: str) -> Patch | None:
-    """What makes the ramdisk's CD that of one attempt; None where the image has no room for it."""
-    state = image.stat()
-    at, room = _hole(image, state.st_mtime_ns, state.st_size)
-    return Patch(at, arguments.encode().ljust(room)) if at >= 0 and len(arguments.encode()) <= room else None
+def patches_for(image: Path, arguments: str) -> tuple[Patch, ...]:
+    """What makes the ramdisk's CD that of one attempt; empty where the image has no room for it."""
+    state, content = image.stat(), arguments.encode()
+    holes = _holes(image, state.st_mtime_ns, state.st_size)
+    return tuple(Patch(at, content.ljust(room)) for at, room in holes) if all(len(content) <= room for _, room in holes) else ()
 
 
 @cache
-def _hole(image: Path, _changed: int, _size: int) -> tuple[int, int]:
+def _holes(image: Path, _changed: int, _size: int) -> tuple[tuple[int, int], ...]:
+    """Where each begins and how long it is: one for each way that the CD starts by."""
     with image.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        at = content.find(HOLE)
-        return at, content.find(b"\n", at) - at
+        return tuple((found.start(), len(found[0])) for found in HOLE.finditer(content))
 
 
 def _cd(folder: Path, owner: Attempt) -> Answer | None:
     image = folder / "ramdisk/ramdisk.iso"
-    patch = patch_for(image, owner.arguments) if image.exists() else None
-    return Answer(image, patch, owner, "cd") if patch else None
+    patches = patches_for(image, owner.arguments) if image.exists() else ()
+    return Answer(image, patches, owner, "cd") if patches else None
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from drivers.bare_metal import attempt as attempts
 from drivers.bare_metal.attempt import Attempt, begin, end, found, of_port, offer_by_network
-from drivers.bare_metal.depot import HOLE, Depot, Patch, pieces, span_of
+from drivers.bare_metal.depot import Depot, Patch, pieces, span_of
 from drivers.bare_metal.depot_dhcp import asked
 from drivers.errors import InvalidSpec
 from tests.lab.metal import by_hand
@@ -27,7 +27,8 @@ from tests.lab.metal.depot import personal
 
 MAC = "52:54:00:77:01:01"
 ROOM = 600
-ISO = b"before APPEND initrd=initrd " + HOLE.ljust(ROOM, b".") + b"\nafter" + bytes(range(256)) * 40
+HOLE = b"chutian.arguments=".ljust(ROOM, b".")
+ISO = b"before APPEND initrd=initrd " + HOLE + b"\nbetween" + bytes(range(256)) + b"linux " + HOLE + b"\nafter" + bytes(range(256)) * 40
 
 
 @pytest.fixture
@@ -212,7 +213,7 @@ def test_a_cd_has_the_arguments_of_its_attempt_whichever_way_it_is_read(depot: D
     expected = personal(ISO, attempt.arguments)
     assert _get(depot, path) == expected
     assert attempt.seen == {"cd"}
-    step = 100  # several ranges lie before, in and after the patch, and across its ends
+    step = 100  # several ranges lie before, in, between and after the patches, and across their ends
     read = b"".join(_get(depot, path, Range=f"bytes={at}-{at + step - 1}") for at in range(0, len(ISO), step))
     assert read == expected
     status, _, headers = _ask(depot, "HEAD", path, Range="bytes=10-19")
@@ -227,12 +228,21 @@ def test_a_cd_without_room_is_not_served(depot: Depot) -> None:
     assert _ask(depot, "GET", f"/cd/{long.id}.iso")[0] == 404
 
 
-@given(st.binary(min_size=1, max_size=40), st.integers(0, 39), st.binary(max_size=20), st.integers(0, 40), st.integers(0, 40))
-def test_pieces_are_those_of_the_patched_file(content: bytes, at: int, patch: bytes, one: int, two: int) -> None:
-    content = content.ljust(at + len(patch), b"\0")
+@given(
+    st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=20)), max_size=4),
+    st.binary(max_size=20),
+    st.integers(0, 200),
+    st.integers(0, 200),
+)
+def test_pieces_are_those_of_the_patched_file(parts: list[tuple[bytes, bytes]], tail: bytes, one: int, two: int) -> None:
+    """Each part: what is kept, and what the bytes behind it are patched with."""
+    content, patched, patches = b"", b"", []
+    for kept, patch in parts:
+        patches.append(Patch(len(content) + len(kept), patch))
+        content, patched = content + kept + bytes(len(patch)), patched + kept + patch
+    content, patched = content + tail, patched + tail
     first, end_ = sorted((min(one, len(content)), min(two, len(content))))
-    patched = content[:at] + patch + content[at + len(patch) :]
-    sent = [piece if isinstance(piece, bytes) else content[piece[0] : sum(piece)] for piece in pieces(Patch(at, patch), first, end_)]
+    sent = [piece if isinstance(piece, bytes) else content[piece[0] : sum(piece)] for piece in pieces(patches, first, end_)]
     assert b"".join(sent) == patched[first:end_]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 import time
 from contextlib import suppress
@@ -14,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
-HOLE: Final = b"chutian.arguments="
+HOLE: Final = re.compile(rb"chutian\.arguments=[^\n]*")
 NO_ORDER: Final = "#!ipxe\necho nothing to do here, starting from the disk\nexit 1\n"
 
 
@@ -117,8 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def personal(image: bytes, arguments: str) -> bytes:
     """The CD image with those kernel arguments. Raises ValueError where they are too long, or the image has no room for any."""
-    start = image.find(HOLE)
-    end = image.find(b"\n", start)
-    if start < 0 or len(arguments) > end - start:
+    holes = HOLE.findall(image)
+    if not holes or len(arguments) > min(len(hole) for hole in holes):
         raise ValueError(f"the image has no room for {len(arguments)} characters")
-    return image[:start] + arguments.encode().ljust(end - start) + image[end:]
+    return HOLE.sub(lambda hole: arguments.encode().ljust(len(hole[0])), image)

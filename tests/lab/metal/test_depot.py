@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.metal.depot import HOLE, Depot, personal
+from tests.lab.metal.depot import Depot, personal
 
-IMAGE = b"before APPEND initrd=initrd " + HOLE.ljust(100, b".") + b"\nafter"
+HOLE = b"chutian.arguments=".ljust(100, b".")
+IMAGE = b"before APPEND initrd=initrd " + HOLE + b"\nbetween linux " + HOLE + b"\nafter"
 
 
 @pytest.fixture
@@ -22,7 +23,8 @@ def depot() -> Iterator[Depot]:
 
 def test_a_personal_image_differs_in_its_arguments_alone() -> None:
     made = personal(IMAGE, "chutian.url=http://a/b")
-    assert made == b"before APPEND initrd=initrd " + b"chutian.url=http://a/b".ljust(100) + b"\nafter"
+    given = b"chutian.url=http://a/b".ljust(100)
+    assert made == b"before APPEND initrd=initrd " + given + b"\nbetween linux " + given + b"\nafter"
 
 
 @pytest.mark.parametrize(("image", "arguments"), [(IMAGE, "x" * 101), (b"no room\n", "x")])
