@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from drivers.bare_metal.attempt import Attempt, begin, end, offer_by_network
 from drivers.bare_metal.bmc import Bmc
-from drivers.bare_metal.machine import Source
+from drivers.bare_metal.machine import BootMode, Source
 from drivers.bare_metal.waiting import turn
 from drivers.base import HostPower
 from drivers.errors import BootIgnored, DepotUnreachable, DriverError, HostUnreachable, Permanent, Unauthorized
@@ -42,22 +42,25 @@ def offer(bmc: Bmc, folder: Path, url: str, machine: str, source: Source, macs: 
     return attempt
 
 
-def boot_from(bmc: Bmc, source: Source, attempt: Attempt | None = None) -> None:
-    """Make the next boot be from there; from the CD, which is put in; from the disk for good, as far as the BMC can: who has the machine
-    has it start from nowhere else. Raises BootIgnored where the BMC shows something else afterwards.
+def boot_from(bmc: Bmc, source: Source, attempt: Attempt | None = None, mode: BootMode | None = None) -> None:
+    """Make the next boot be from there, in that mode or as the BMC has it; from the CD, which is put in; from the disk for good, as far as
+    the BMC can: who has the machine has it start from nowhere else. Raises BootIgnored where the BMC shows something else afterwards.
     """
     if source is Source.CD and attempt is not None:
         bmc.insert(attempt.cd_url)
     try:
-        bmc.boot_from(source, once=source is not Source.DISK)
+        bmc.boot_from(source, once=source is not Source.DISK, mode=mode)
     except Permanent:
         if source is not Source.DISK:
             raise
-        bmc.boot_from(source)
+        bmc.boot_from(source, mode=mode)
     with suppress(Permanent):  # it has no word for what it is set to
-        seen = bmc.boot().source
-        if seen is not source:
-            raise BootIgnored(source=source.value, detail=f"the BMC took it, and is set to {seen.value if seen else 'nothing'} afterwards")
+        seen = bmc.boot()
+        if seen.source is not source:
+            is_set = seen.source.value if seen.source else "nothing"
+            raise BootIgnored(source=source.value, detail=f"the BMC took it, and is set to {is_set} afterwards")
+        if mode is not None and seen.mode not in (None, mode):
+            raise BootIgnored(source=source.value, detail=f"the BMC was told to start by {mode}, and is set to {seen.mode} afterwards")
 
 
 def let_go(bmc: Bmc, folder: Path, identity: str, within_s: float) -> list[str]:

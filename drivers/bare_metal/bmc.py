@@ -12,7 +12,7 @@ from typing import Protocol
 from drivers.bare_metal import address, options
 from drivers.bare_metal.api import fingerprint_of
 from drivers.bare_metal.ipmi import Ipmi
-from drivers.bare_metal.machine import Act, BootOverride, Machine, Source
+from drivers.bare_metal.machine import Act, BootMode, BootOverride, Machine, Source
 from drivers.bare_metal.redfish import Redfish
 from drivers.base import HostPower
 
@@ -42,9 +42,9 @@ class Bmc(Protocol):
         """Ask for a power action. Raises PowerRefused."""
         ...
 
-    def boot_from(self, source: Source, *, once: bool = True) -> None:
-        """Make the next boot be from there, and those after it as before or, where it isn't for `once`, from there as well. Raises
-        NotSupported.
+    def boot_from(self, source: Source, *, once: bool = True, mode: BootMode | None = None) -> None:
+        """Make the next boot be from there, and those after it as before or, where it isn't for `once`, from there as well; in that mode,
+        where the BMC has a word for it, or as the BMC has it. Raises NotSupported.
         """
         ...
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from drivers.bare_metal.inspection import fixed_disks
-from drivers.bare_metal.machine import Disk, Machine
+from drivers.bare_metal.machine import BootMode, Disk, Machine
 from drivers.bare_metal.record import Record, closed
 from drivers.base import HostInventory, Reason
 
@@ -40,11 +40,14 @@ def host_of(machine: Machine, record: Record, *, depot: bool, otherwise: str) ->
 
 def identified(machine: Machine, record: Record) -> Machine:
     """The machine as a run has to know it again: by the UUID that it told itself, where its BMC tells none, before anything is written; and
-    where it is somebody's, by the disks that it told of, none of which may be missing when they are wiped."""
+    where it is somebody's, by the disks that it told of, none of which may be missing when they are wiped. Its boot mode is the one that it
+    was inspected in."""
     seen = record.inspection or {}
+    kind = (seen.get("firmware") or {}).get("kind")
+    boot = replace(machine.boot, mode=BootMode(kind)) if kind in set(BootMode) else machine.boot
     disks = fixed_disks(seen) if record.tenant is not None else []
     theirs = tuple(Disk(str(disk.get("name")), None, serial=str(disk.get("serial") or "")) for disk in disks)
-    return replace(machine, uuid=machine.uuid or str(seen.get("uuid", "")), disks=theirs)
+    return replace(machine, uuid=machine.uuid or str(seen.get("uuid", "")), disks=theirs, boot=boot)
 
 
 def _memory_mib(seen: Mapping[str, Any]) -> int:

@@ -20,7 +20,7 @@ from typing import Final
 from drivers.bare_metal import ipmi_reading as reading
 from drivers.bare_metal.address import Address
 from drivers.bare_metal.failures import ipmi_failure
-from drivers.bare_metal.machine import Act, BootOverride, Machine, Source
+from drivers.bare_metal.machine import Act, BootMode, BootOverride, Machine, Source
 from drivers.bare_metal.options import Options
 from drivers.base import HostPower
 from drivers.errors import BmcUnreachable, InvalidSpec, NotSupported, Permanent, PowerRefused
@@ -74,8 +74,10 @@ class Ipmi:
         except Permanent as error:
             raise PowerRefused(detail=str(error.reason.params.get("detail", ""))) from error
 
-    def boot_from(self, source: Source, *, once: bool = True) -> None:
-        self._run("chassis", "bootdev", DEVICES[source], *(() if once else ("options=persistent",)))
+    def boot_from(self, source: Source, *, once: bool = True, mode: BootMode | None = None) -> None:
+        """An order always says a mode; without one it is BIOS, which firmware that has UEFI alone doesn't heed."""
+        options = [*(() if once else ("persistent",)), *(("efiboot",) if mode is BootMode.UEFI else ())]
+        self._run("chassis", "bootdev", DEVICES[source], *([f"options={','.join(options)}"] if options else ()))
 
     def boot(self) -> BootOverride:
         return reading.boot_of(self._run("chassis", "bootparam", "get", "5"))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from drivers.bare_metal.machine import BootOverride, Machine, Source
+from drivers.bare_metal.machine import BootMode, BootOverride, Machine, Source
 from drivers.base import HostPower
 from drivers.identity import machine_uuid
 
@@ -17,6 +17,8 @@ SELECTORS: Final[Mapping[str, Source]] = {
     "Force Boot from CD/DVD": Source.CD,
     "Force Boot from default Hard-Drive": Source.DISK,
 }
+
+MODES: Final[Mapping[BootMode, str]] = {BootMode.BIOS: "BIOS PC Compatible (legacy) boot", BootMode.UEFI: "BIOS EFI boot"}
 
 
 def fields(said: str) -> Mapping[str, str]:
@@ -45,7 +47,10 @@ def boot_of(said: str) -> BootOverride:
     """From `chassis bootparam get 5`."""
     found = re.search(r"Boot Device Selector : (.+)", said)
     source = SELECTORS.get(found[1].strip()) if found and "Boot Flag Valid" in said else None
-    return BootOverride(source, source is not None and "only next boot" in said)
+    if source is None:
+        return BootOverride()
+    mode = next((one for one, words in MODES.items() if words in said), None)
+    return BootOverride(source, "only next boot" in said, mode=mode)
 
 
 def machine_of(power: HostPower, management: Mapping[str, str], fru: Mapping[str, str], guid: str, boot: BootOverride) -> Machine:

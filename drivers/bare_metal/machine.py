@@ -29,6 +29,13 @@ class Source(StrEnum):
     DISK = "disk"
 
 
+class BootMode(StrEnum):
+    """By what a machine's firmware starts it."""
+
+    BIOS = "bios"
+    UEFI = "uefi"
+
+
 @dataclass(frozen=True, slots=True)
 class Disk:
     """One drive. `media`: SSD, HDD or empty."""
@@ -52,11 +59,15 @@ class Nic:
 
 @dataclass(frozen=True, slots=True)
 class BootOverride:
-    """What the next boot is from, out of order. `source` is None where there is no override, or one that has no name here."""
+    """What the next boot is from, out of order. `source` is None where there is no override, or one that has no name here. `modes`: those
+    that the BMC says it can be told.
+    """
 
     source: Source | None = None
     once: bool = False
     offered: frozenset[Source] = frozenset(Source)
+    mode: BootMode | None = None
+    modes: frozenset[BootMode] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

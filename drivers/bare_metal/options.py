@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from drivers.bare_metal.machine import BootMode
 from drivers.bare_metal.reading import mac_of
 from drivers.errors import InvalidSpec
 from drivers.options import read
@@ -26,6 +27,7 @@ class Options:
     cipher_suite: str = "17"  # of IPMI: 17 is SHA-256, 3 the old SHA-1, which is never fallen back to unasked
     timeout_s: str = "10"  # seconds for one call
     boot_by: str = "network"  # how it starts into the ramdisk: `network` (DHCP and iPXE lead it to the depot) or `cd` (virtual media)
+    boot_mode: str = "auto"  # by what its firmware starts it: `bios`, `uefi`, or `auto`: as its BMC has it, by IPMI as it was inspected
     boot_mac: str = ""  # the port that it starts by; empty: any that the BMC tells of
     root_disk: str = ""  # serial number or name of the disk to install on; empty: the smallest that the image fits on
     wipe: str = "secure discard overwrite"  # what clears disks, the first that works (also: `ends`); default: as the pool says
@@ -74,6 +76,8 @@ def parse(given: Mapping[str, str]) -> Options:
 def _check_setting_up(options: Options) -> None:
     if options.boot_by not in ("network", "cd"):
         raise InvalidSpec(detail=f"boot_by is {options.boot_by!r}, not network or cd")
+    if options.boot_mode not in ("auto", *BootMode):
+        raise InvalidSpec(detail=f"boot_mode is {options.boot_mode!r}, not auto, bios or uefi")
     if options.boot_mac and not mac_of(options.boot_mac):
         raise InvalidSpec(detail=f"boot_mac is {options.boot_mac!r}, not six pairs of hexadecimal digits")
     methods = options.wipe.split()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from drivers.bare_metal import options as settings
+from drivers.bare_metal.address import Speaks, parse
 from drivers.bare_metal.machine import Machine
 from drivers.bare_metal.options import Options
 from drivers.bare_metal.record import Step, Tenant, Work
@@ -50,6 +51,7 @@ def order_for(
         "depot_folder": str(depot),
         "depot_url": depot_url,
         "boot_by": options.boot_by,
+        "boot_mode": _mode(options, uri, machine),
         "attempt": work.run_id,
         **({"boot_mac": options.boot_mac} if options.boot_mac else {}),
         **({"machine_uuid": machine.uuid} if machine.uuid else {}),
@@ -78,6 +80,13 @@ def order_within(work: Work, machine: Machine, tenant: Tenant, name: str, workpl
     login = Login(tenant.address, tenant.host_key, key.private)
     secrets = {"chutian_token": ticket}
     return Order(work.run_id, Path(f"{work.step}.yml"), _called(machine), WITHIN_S[work.step], variables, secrets, "chutian", login)
+
+
+def _mode(options: Options, uri: str, machine: Machine) -> str:
+    """By what it is to start. By IPMI each order says it, so that what it started by when it was inspected is asked for."""
+    if options.boot_mode == "auto" and machine.boot.mode is not None and parse(uri).speaks is Speaks.IPMI:
+        return machine.boot.mode.value
+    return options.boot_mode
 
 
 def _to_install(options: Options, spec: InstanceSpec, ours: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from drivers.bare_metal.machine import Act, BootOverride, Disk, Machine, MediaSlot, Nic, Source
+from drivers.bare_metal.machine import Act, BootMode, BootOverride, Disk, Machine, MediaSlot, Nic, Source
 from drivers.base import HostPower
 from drivers.identity import machine_uuid
 
@@ -20,6 +20,7 @@ Json = Mapping[str, Any]
 POWER: Final[Mapping[str, HostPower]] = {"On": HostPower.ON, "Off": HostPower.OFF}  # PoweringOn, PoweringOff, Paused: neither yet
 ARCH: Final[Mapping[str, str]] = {"x86-64": "x86_64", "ARM-A64": "aarch64", "LoongArch": "loongarch64"}
 TARGETS: Final[Mapping[Source, str]] = {Source.NETWORK: "Pxe", Source.CD: "Cd", Source.DISK: "Hdd"}
+MODES: Final[Mapping[BootMode, str]] = {BootMode.BIOS: "Legacy", BootMode.UEFI: "UEFI"}
 RESETS: Final[Mapping[Act, tuple[str, ...]]] = {
     Act.ON: ("On", "ForceOn"),
     Act.OFF: ("ForceOff",),
@@ -85,7 +86,14 @@ def boot_of(system: Json) -> BootOverride:
     allowed = boot.get("BootSourceOverrideTarget@Redfish.AllowableValues")
     offered = frozenset(one for one, name in TARGETS.items() if not isinstance(allowed, list) or name in allowed)
     source = next((one for one, name in TARGETS.items() if name == target), None) if enabled in ("Once", "Continuous") else None
-    return BootOverride(source, source is not None and enabled == "Once", offered)
+    mode, modes = _text(boot, "BootSourceOverrideMode"), boot.get("BootSourceOverrideMode@Redfish.AllowableValues")
+    return BootOverride(
+        source,
+        source is not None and enabled == "Once",
+        offered,
+        next((one for one, name in MODES.items() if name == mode), None),
+        frozenset(one for one, name in MODES.items() if isinstance(modes, list) and name in modes),
+    )
 
 
 def slot_of(medium: Json) -> MediaSlot:

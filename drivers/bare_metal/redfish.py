@@ -14,7 +14,7 @@ from drivers.bare_metal import reading
 from drivers.bare_metal.address import SYSTEMS, Address
 from drivers.bare_metal.api import Api
 from drivers.bare_metal.failures import Missing
-from drivers.bare_metal.machine import Act, BootOverride, Machine, Source
+from drivers.bare_metal.machine import Act, BootMode, BootOverride, Machine, Source
 from drivers.bare_metal.options import Options
 from drivers.bare_metal.reading import Json, Parts, link, links
 from drivers.base import HostPower
@@ -60,12 +60,17 @@ class Redfish:
         except Permanent as error:
             raise PowerRefused(detail=str(error.reason.params["detail"])) from error
 
-    def boot_from(self, source: Source, *, once: bool = True) -> None:
+    def boot_from(self, source: Source, *, once: bool = True, mode: BootMode | None = None) -> None:
+        """A mode that the BMC offers is always said, as some go back to BIOS with an order that says none."""
         seen = self._api.get(self._system)
-        if source not in reading.boot_of(seen.body).offered:
+        shown = reading.boot_of(seen.body)
+        if source not in shown.offered:
             raise NotSupported(detail=f"this machine can't be told to boot from {source}")
         enabled = "Once" if once else "Continuous"
         override = {"BootSourceOverrideEnabled": enabled, "BootSourceOverrideTarget": reading.TARGETS[source]}
+        wanted = mode or shown.mode
+        if wanted is not None and (wanted in shown.modes or shown.mode not in (None, wanted)):
+            override["BootSourceOverrideMode"] = reading.MODES[wanted]
         self._api.patch(self._system, {"Boot": override}, seen.etag)
 
     def boot(self) -> BootOverride:

@@ -2,14 +2,16 @@
 
 from drivers.bare_metal.action import ATTEMPT, BMC, SOURCE, Action, Params, Result, attempt_of, bmc_of
 from drivers.bare_metal.attempt_start import boot_from
-from drivers.bare_metal.machine import Source
+from drivers.bare_metal.machine import BootMode, Source
+
+MODE = {"mode": {"type": "str", "choices": ["auto", *BootMode], "default": "auto"}}  # auto: as the BMC has it
 
 
 class ActionModule(Action):
-    arguments = {**BMC, **SOURCE, **ATTEMPT}
+    arguments = {**BMC, **SOURCE, **MODE, **ATTEMPT}
 
     def act(self, params: Params) -> Result:
-        source = Source(params["source"])
+        source, mode = Source(params["source"]), params["mode"]
         with bmc_of(params) as bmc:
-            boot_from(bmc, source, attempt_of(params) if source is Source.CD else None)
+            boot_from(bmc, source, attempt_of(params) if source is Source.CD else None, None if mode == "auto" else BootMode(mode))
         return {"changed": True}

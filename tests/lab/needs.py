@@ -23,7 +23,7 @@ LIBVIRT = {
     "mkfs.fat": "dosfstools",
     "cpio": "cpio",
 }
-METAL = {**LIBVIRT, "genisoimage": "genisoimage", "zstd": "zstd"}
+METAL = {**LIBVIRT, "genisoimage": "genisoimage", "zstd": "zstd", "/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf"}
 KUBERNETES_NODES = {
     "containerd": "containerd",
     "runc": "runc",
@@ -50,7 +50,7 @@ def missing(programs: Mapping[str, str]) -> list[str]:
 
 def _lacking(programs: Mapping[str, str]) -> list[str]:
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    packages = {package for program, package in programs.items() if shutil.which(program, path=path) is None}
+    packages = {package for program, package in programs.items() if shutil.which(program, mode=os.F_OK, path=path) is None}
     return [f"install {' '.join(sorted(packages))}"] if packages else []
 
 

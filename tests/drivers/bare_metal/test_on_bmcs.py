@@ -18,7 +18,7 @@ from drivers import errors
 from drivers.bare_metal import waiting
 from drivers.bare_metal.attempt_start import boot_from
 from drivers.bare_metal.bmc import Bmc, certificate, open_bmc
-from drivers.bare_metal.machine import Act, BootOverride, Source
+from drivers.bare_metal.machine import Act, BootMode, BootOverride, Source
 from drivers.base import Condition, HostPower
 from drivers.registry import open_driver
 from tests.lab.metal import rig as metal
@@ -190,8 +190,9 @@ def test_ipmi_sets_a_boot_device(server: Server, source: Source) -> None:
     with ipmi(server) as bmc:
         bmc.boot_from(source)
         assert (bmc.machine().boot.source, bmc.machine().boot.once) == (source, True)
-        bmc.boot_from(source, once=False)
-        assert bmc.machine().boot.source is source
+        assert bmc.boot().mode is BootMode.BIOS
+        bmc.boot_from(source, once=False, mode=BootMode.UEFI)
+        assert (bmc.boot().source, bmc.boot().mode) == (source, BootMode.UEFI)
 
 
 @contextmanager
@@ -229,6 +230,26 @@ def test_media_are_inserted_and_ejected_once_and_again(rack: metal.Rig, server: 
         bmc.eject()
         bmc.eject()
         assert inside() == []
+
+
+def test_a_machine_is_told_by_what_to_start_and_its_bmc_is_read_back(server: Server) -> None:
+    with server.with_firmware("uefi"), redfish(server) as bmc:
+        boot_from(bmc, Source.NETWORK)  # as the BMC has it
+        assert (bmc.boot().mode, bmc.boot().modes) == (BootMode.UEFI, frozenset(BootMode))
+        boot_from(bmc, Source.NETWORK, mode=BootMode.BIOS)
+        assert bmc.boot().mode is BootMode.BIOS
+        boot_from(bmc, Source.DISK)
+        assert bmc.boot().mode is BootMode.BIOS
+        with server.bmc.ignoring_mode(), pytest.raises(errors.BootIgnored, match=r"uefi.*bios"):
+            boot_from(bmc, Source.NETWORK, mode=BootMode.UEFI)
+        boot_from(bmc, Source.NETWORK, mode=BootMode.UEFI)
+        assert bmc.boot().mode is BootMode.UEFI
+
+
+def test_a_bmc_that_has_no_word_for_the_mode_is_told_the_device_alone(server: Server) -> None:
+    with redfish(server) as bmc:
+        boot_from(bmc, Source.NETWORK, mode=BootMode.UEFI)
+        assert (bmc.boot().source, bmc.boot().mode, bmc.boot().modes) == (Source.NETWORK, None, frozenset())
 
 
 def test_an_image_that_the_bmc_can_not_fetch_is_refused(server: Server) -> None:

@@ -1,4 +1,6 @@
-"""The rack by hand: `python -m tests.lab.metal up FOLDER MACHINES`, `… list FOLDER`, `… plug|button FOLDER NUMBER`, `… down FOLDER`."""
+"""The rack by hand: `python -m tests.lab.metal up FOLDER MACHINES [uefi|secure]`, `… list FOLDER`, `… plug|button FOLDER NUMBER`,
+`… down FOLDER`.
+"""
 
 import sys
 from pathlib import Path
@@ -11,8 +13,8 @@ HANDS = {"plug": Server.pull_plug, "button": Server.push_button}
 
 def main(arguments: list[str]) -> None:
     match arguments:
-        case ["up", folder, count]:
-            _list(up(Path(folder).absolute(), [Hardware(ipmi=True)] * int(count)).servers)
+        case ["up", folder, count, *firmware]:
+            _list(up(Path(folder).absolute(), [Hardware(ipmi=True, firmware="".join(firmware) or "bios")] * int(count)).servers)
         case ["list", folder]:
             _list(found(Path(folder).absolute()).servers)
         case ["down", folder]:

@@ -157,6 +157,12 @@ class Bmc:
             yield
 
     @contextmanager
+    def ignoring_mode(self) -> Iterator[None]:
+        """A boot mode is taken with success, and the one before kept."""
+        with self._failing(mode_ignored=True):
+            yield
+
+    @contextmanager
     def being_slow(self, delay_s: float) -> Iterator[None]:
         """Each answer takes that long."""
         with self._failing(delay_s=delay_s):

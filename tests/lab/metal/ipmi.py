@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from tests.lab.metal import faults
 OPEN_SESSION = 16  # the request; the answer is one more
 NO_SUCH_AUTHENTICATION = 4  # IPMI 2.0, table 13-15
 HMAC_SHA1 = 1
-BOOT_FLAGS, STAYS = 5, 0x40  # the parameter, and the bit in its second byte
+BOOT_FLAGS, STAYS, EFI = 5, 0x40, 0x20  # the parameter, and bits in its second byte
 
 
 class Lost:
@@ -34,11 +35,23 @@ class Lost:
         """Nowhere."""
 
 
+class Marked:
+    """A session whose answers on boot flags have those bits as well."""
+
+    def __init__(self, session: Any, bits: int) -> None:
+        self._session, self._bits = session, bits
+
+    def send_ipmi_response(self, data: Sequence[int] = (), **said: object) -> None:
+        flags = [data[2] | self._bits] if len(data) > 2 else []
+        self._session.send_ipmi_response(data=[*data[:2], *flags, *data[3:]], **said)
+
+
 class Board(VirtualBMC):  # type: ignore[misc]
     """The server's."""
 
     folder: Path
     once = False  # whether the device that is set is for the next start alone
+    efi = False  # whether it is to start by UEFI, which is kept and said, and changes nothing
 
     def control_chassis(self, request: dict[str, Any], session: Any) -> None:
         if faults.read(self.folder).get("power_ignored"):
@@ -54,8 +67,11 @@ class Board(VirtualBMC):  # type: ignore[misc]
         elif faults.read(self.folder).keys() & {"boot_ignored", "boot_pretended"}:
             session.send_ipmi_response()
         else:
-            self.once = not request["data"][1] & STAYS
+            self.once, self.efi = not request["data"][1] & STAYS, bool(request["data"][1] & EFI)
             super().set_system_boot_options(request, session)
+
+    def get_system_boot_options(self, request: dict[str, Any], session: Any) -> None:
+        super().get_system_boot_options(request, Marked(session, EFI if self.efi else 0))
 
     def power_on(self) -> Any:
         if self.get_power_state() == POWERON:

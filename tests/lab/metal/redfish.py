@@ -4,9 +4,9 @@ In: `python -m tests.lab.metal.redfish FOLDER`, where FOLDER/redfish.json has th
 is read again at each request. Out: HTTPS with basic authentication at its address.
 
 Mended: there is one system, with a serial number; `Once` holds for one start and is `Disabled` afterwards; `Disabled` and `None` go back
-to the disk; a ResetType that is not known is refused, and PowerCycle works. sushy-tools has no setting for a driver of one's own, so ours
-is put where it looks for libvirt's. As upstream, a boot device or a medium set while the server runs is seen from the next power-on, not
-by a warm restart.
+to the disk; a ResetType that is not known is refused, and PowerCycle works; a board that can start by UEFI says and takes boot modes, and
+others none. sushy-tools has no setting for a driver of one's own, so ours is put where it looks for libvirt's. As upstream, a boot device
+or a medium set while the server runs is seen from the next power-on, not by a warm restart.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ import json
 import ssl
 import sys
 import time
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 import flask
 from sushy_tools import error
+from sushy_tools.emulator import constants
 from sushy_tools.emulator import main as emulator
 from sushy_tools.emulator.resources.systems import libvirtdriver
 
 from tests.lab.metal import faults
 
 RESETS = ("On", "ForceOn", "ForceOff", "GracefulShutdown", "GracefulRestart", "ForceRestart", "Nmi", "PowerCycle")
+OVMF = "/usr/share/OVMF"
 STARTS = ("On", "ForceOn", "ForceRestart", "PowerCycle")
 
 
@@ -65,6 +68,30 @@ class Board(libvirtdriver.LibvirtDriver):  # type: ignore[misc]
         if not (wrong.get("boot_ignored") or wrong.get("boot_pretended")):
             super().set_boot_device(identity, "Hdd" if boot_source == "None" else boot_source)
 
+    @property
+    def modern(self) -> bool:
+        """Whether its board can start by UEFI, too. Of one that can't, no boot mode is said, as by many an old BMC."""
+        return "q35" in self._get_domain(self.identity, readonly=True).XMLDesc()
+
+    @property
+    def DEVICE_TARGET_MAP(self) -> dict[str, tuple[str, str]]:  # noqa: N802  # sushy-tools' name
+        return {constants.DEVICE_TYPE_CD: ("sdc", "sata") if self.modern else ("hdc", "ide")}
+
+    def get_boot_mode(self, identity: str) -> str | None:
+        return super().get_boot_mode(identity) or "Legacy" if self.modern else None
+
+    def set_boot_mode(self, identity: str, boot_mode: str) -> None:
+        if not self.modern:
+            raise error.BadRequest("this server has no boot mode")
+        if boot_mode != self.get_boot_mode(identity) and not faults.read(self.folder).get("mode_ignored"):
+            super().set_boot_mode(identity, boot_mode)
+
+    def _build_os_element_fw_manualselection(self, boot_mode: str, secure: bool | None, os_element: ET.Element, loader_type: str) -> None:
+        super()._build_os_element_fw_manualselection(boot_mode, secure, os_element, loader_type)
+        for loader in os_element.findall("loader"):
+            if not loader.text:  # libvirt takes none for BIOS, but no empty one
+                os_element.remove(loader)
+
     def override(self) -> dict[str, str]:
         """The override in force, as Redfish says it."""
         path = self.folder / "override.json"
@@ -88,6 +115,8 @@ def _configured(settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "SUSHY_EMULATOR_LIBVIRT_URI": "qemu:///system",
         "SUSHY_EMULATOR_STORAGE_POOL": "media",
+        "SUSHY_EMULATOR_BOOT_LOADER_MAP": {"UEFI": {"x86_64": f"{OVMF}/OVMF_CODE_4M.fd"}, "Legacy": {"x86_64": None}},
+        "SUSHY_EMULATOR_SECURE_BOOT_DISABLED_NVRAM": f"{OVMF}/OVMF_VARS_4M.fd",
         "SUSHY_EMULATOR_STATE_DIR": settings["folder"],
         "SUSHY_EMULATOR_AUTH_FILE": f"{settings['folder']}/htpasswd",
         "SUSHY_EMULATOR_ALLOWED_INSTANCES": [settings["uuid"]],
@@ -135,6 +164,8 @@ def _hook(settings: dict[str, Any]) -> None:
                 override = emulator.app.systems.override()
                 said["Boot"] |= {"BootSourceOverrideEnabled": override["enabled"], "BootSourceOverrideTarget": override["target"]}
                 said["Boot"]["BootSourceOverrideTarget@Redfish.AllowableValues"].append("None")
+                if emulator.app.systems.modern:
+                    said["Boot"]["BootSourceOverrideMode@Redfish.AllowableValues"] = list(emulator.app.systems.BOOT_MODE_MAP)
                 said["Actions"]["#ComputerSystem.Reset"]["ResetType@Redfish.AllowableValues"] = list(RESETS)
                 said |= {"Manufacturer": "Lab", "Model": "L1", "SerialNumber": settings["serial"]}
                 answer.set_data(json.dumps(said))

@@ -12,7 +12,7 @@ import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import libvirt
@@ -29,6 +29,17 @@ CPUS = {
 }
 TOPOLOGY = "<topology sockets='1' cores='{cpus}' threads='1'/>"
 
+OVMF = "/usr/share/OVMF"
+LOADER = "<loader readonly='yes' secure='{secure}' type='pflash'>{code}</loader><nvram template='{variables}'>{kept}</nvram>"
+FIRMWARE = {
+    "bios": "<type arch='x86_64' machine='pc'>hvm</type>",
+    "uefi": "<type arch='x86_64' machine='q35'>hvm</type>"
+    + LOADER.format(secure="no", code=f"{OVMF}/OVMF_CODE_4M.fd", variables=f"{OVMF}/OVMF_VARS_4M.fd", kept="{kept}"),
+    "secure": "<type arch='x86_64' machine='q35'>hvm</type>"
+    + LOADER.format(secure="yes", code=f"{OVMF}/OVMF_CODE_4M.secboot.fd", variables=f"{OVMF}/OVMF_VARS_4M.ms.fd", kept="{kept}"),
+}
+"""By `Hardware.firmware`. Secure Boot holds Microsoft's keys, as in servers, and is guarded by SMM, which q35 alone has."""
+
 DISK = """\
 <disk type='file' device='disk'>
       <driver name='qemu' type='raw' discard='unmap' detect_zeroes='unmap' cache='unsafe' error_policy='report'/>
@@ -39,11 +50,11 @@ XML = """\
 <domain type='qemu'>
   <name>{name}</name><uuid>{uuid}</uuid>
   <memory unit='MiB'>{memory}</memory><vcpu>{cpus}</vcpu>
-  <os><type arch='x86_64' machine='pc'>hvm</type><boot dev='hd'/><smbios mode='sysinfo'/></os>
+  <os>{firmware}<boot dev='hd'/><smbios mode='sysinfo'/></os>
   <sysinfo type='smbios'><system>
     <entry name='manufacturer'>Lab</entry><entry name='product'>L1</entry><entry name='serial'>SN-{name}</entry>
   </system></sysinfo>
-  <features><acpi/><apic/></features>
+  <features><acpi/><apic/><smm state='{smm}'/></features>
   {cpu}
   <clock offset='utc'/>
   <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>
@@ -67,6 +78,7 @@ class Hardware:
     disk: int = 1 << 30  # in bytes; takes no room until it is written
     ipmi: bool = False  # whether its BMC speaks that, too
     uuid: str = ""  # of its firmware; empty: one of its own
+    firmware: str = "bios"  # or "uefi"; or "secure", which is UEFI with Secure Boot on
     hosts_guests: bool = (
         False  # a CPU with all that QEMU can emulate, AES for one; but for KVM within, which hangs the whole server at times
     )
@@ -156,12 +168,13 @@ class Server:
                     domain.resume()
 
     def renew(self, size: int | None = None) -> None:
-        """Off, with an empty disk (of another size, which the BMC doesn't notice), no CD and the boot order of the factory."""
+        """Off, no CD, else as from the factory: an empty disk (of another size, which the BMC doesn't notice), boot order, variables."""
         self.pull_plug()
         self.disk.unlink(missing_ok=True)
         self.disk.touch()
         os.truncate(self.disk, self.hardware.disk if size is None else size)
         (self.bmc.folder / "override.json").unlink(missing_ok=True)
+        self._variables.unlink(missing_ok=True)
         self._define(_xml(self))
 
     @contextmanager
@@ -171,6 +184,17 @@ class Server:
         try:
             yield
         finally:
+            self.renew()
+
+    @contextmanager
+    def with_firmware(self, firmware: str) -> Iterator[Server]:
+        """As if it were made with that (`Hardware.firmware`), board and all. It is off before and after."""
+        other = replace(self, hardware=replace(self.hardware, firmware=firmware))
+        other.renew()
+        try:
+            yield other
+        finally:
+            other.renew()
             self.renew()
 
     @contextmanager
@@ -231,6 +255,11 @@ class Server:
     def _console(self) -> Path:
         return self.host.folder / f"log/{self.name}.console"
 
+    @property
+    def _variables(self) -> Path:
+        """What UEFI keeps."""
+        return self.disk.with_suffix(".variables")
+
     @contextmanager
     def _domain(self) -> Iterator[libvirt.virDomain]:
         connection = libvirt.open(self.host.unix)
@@ -264,7 +293,9 @@ def _xml(server: Server) -> str:
     facts = {"name": server.name, "uuid": server.uuid, "mac": server.mac, "memory": made_of.memory_mib, "cpus": made_of.cpus}
     cpu = CPUS[made_of.hosts_guests].format(topology=TOPOLOGY.format(cpus=made_of.cpus))
     disk = DISK.format(path=server.disk, device="vda", serial=server.disk_serial)
-    return XML.format(**facts, disk=disk, cpu=cpu, console=server._console)
+    firmware = FIRMWARE[made_of.firmware].format(kept=server._variables)
+    smm = "on" if made_of.firmware == "secure" else "off"
+    return XML.format(**facts, firmware=firmware, smm=smm, disk=disk, cpu=cpu, console=server._console)
 
 
 def _child(element: ET.Element, name: str) -> ET.Element:
