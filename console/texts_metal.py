@@ -17,6 +17,7 @@ COLUMNS: dict[str, Pair] = {
     "col.uuid": ("UUID", "UUID"),
     "col.cpu": ("处理器", "CPU"),
     "col.firmware": ("固件", "FIRMWARE"),
+    "col.starts_by": ("启动方式", "STARTS BY"),
     "col.bmc_firmware": ("BMC 固件", "BMC FIRMWARE"),
     "col.disk": ("磁盘", "DISK"),
     "col.bytes": ("容量", "SIZE"),

@@ -52,6 +52,7 @@ def _said(said: Body) -> Body:
         "cpu": _words(said.get("cpus"), "×", said.get("cpu_model") or said.get("architecture")),
         "memory_mib": said.get("installed_mib"),
         "firmware": _words(firmware.get("vendor"), firmware.get("version"), firmware.get("date")),
+        "starts_by": _words((firmware.get("kind") or "").upper(), "Secure Boot" if firmware.get("secure_boot") else ""),
         "bmc_firmware": (said.get("bmc") or {}).get("firmware"),
     }
 

@@ -28,9 +28,10 @@ def _by_network(seen: Set[str], hears: bool, waited_s: float) -> DriverError:
     if "boot" in seen:
         return _silent("the machine fetched its boot script, but not the whole ramdisk", waited_s)
     if "dhcp-firmware-took" in seen:
-        return NoDhcpAnswer(detail="the machine took an address by DHCP and did not ask the depot: DHCP must name the depot's boot URL")
+        detail = "DHCP must name the depot's boot URL to iPXE, and iPXE to firmware that is none, another one by UEFI than by BIOS"
+        return NoDhcpAnswer(detail=f"the machine took an address by DHCP and did not ask the depot: {detail}")
     if "dhcp-firmware-asked" in seen:
-        return NoDhcpAnswer(detail="the machine asked for an address to boot from the network, and nobody gave it one")
+        return NoDhcpAnswer(detail="the machine asked where to boot from, and nobody gave it an address with something to start")
     if hears:
         return BootIgnored(source="network", detail="it never asked by DHCP where to boot from")
     return NoDhcpAnswer(

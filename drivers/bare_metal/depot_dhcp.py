@@ -21,7 +21,7 @@ COOKIE: Final = b"\x63\x82\x53\x63"
 OPTIONS_AT: Final = 240
 KIND, VENDOR = 53, 60  # options (RFC 2132, 9.6 and 9.13)
 KINDS: Final = {1: "asked", 3: "took"}  # DHCPDISCOVER; DHCPREQUEST, which takes what was offered
-PROGRAMS: Final = {b"PXEClient": "firmware", b"chutian-ramdisk": "ramdisk"}
+PROGRAMS: Final = {b"PXEClient": "firmware", b"HTTPClient": "firmware", b"chutian-ramdisk": "ramdisk"}
 NOTICE_S: Final = 1.0  # within which it is noticed that it was closed
 HEARING: Final = "hears-dhcp"  # a file in the depot's folder
 

@@ -18,7 +18,7 @@ SAID = {
     "installed_mib": 393216,
     "vendor": "Lab",
     "product": "R7",
-    "firmware": {"kind": "bios", "vendor": "SeaBIOS", "version": "1.16", "date": "04/01/2014"},
+    "firmware": {"kind": "uefi", "secure_boot": True, "vendor": "Lab", "version": "1.16", "date": "04/01/2014"},
     "bmc": {"firmware": "1.00", "disks": [{"name": "disk0"}]},
     "disks": [DISK],
     "nics": [{"name": "eth0", "mac": "52:54:00:77:02:01", "link": True, "driver": "ixgbe"}],
@@ -35,7 +35,8 @@ def test_a_machine_is_shown_as_what_it_is_made_of(chutian: Run, server: Any) -> 
     out = chutian("machine", "show", "m1").out
     assert "64 × Xeon Gold 6338" in out
     assert "384 GiB" in out
-    assert "SeaBIOS 1.16 04/01/2014" in out
+    assert "Lab 1.16 04/01/2014" in out
+    assert "UEFI Secure Boot" in out
     for row in (
         ["sda", "447.1", "GiB", "S4EVNX0N1", "PM863a"],
         ["eth0", "52:54:00:77:02:01", "yes", "ixgbe"],

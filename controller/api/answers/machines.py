@@ -28,7 +28,10 @@ class MachineOut(Out):
     step: Step | None
     progress: dict[str, Any] = Field(examples=[{"task": "Write the image", "percent": 42, "mb_s": 118}])
     reason: ReasonOut | None = Field(description="Why it is in quarantine.", examples=[None])
-    inspection: dict[str, Any] | None = Field(examples=[{"cpus": 64, "memory_kib": 395000000, "disks": [{"name": "sda", "bytes": 480}]}])
+    inspection: dict[str, Any] | None = Field(
+        description="What it said of itself; `firmware` tells by what it starts (`kind`: bios or uefi), and whether Secure Boot is on.",
+        examples=[{"cpus": 64, "firmware": {"kind": "uefi", "secure_boot": False}, "disks": [{"name": "sda", "bytes": 480}]}],
+    )
     differences: list[dict[str, Any]] = Field(
         description="Where the BMC says something else than the machine itself.",
         examples=[[{"what": "memory_mib", "bmc": 131072, "machine": 98304}]],

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from drivers.bare_metal import ipmi_reading, reading
 from drivers.bare_metal.failures import Missing
-from drivers.bare_metal.machine import Act, BootOverride, Disk, Machine, MediaSlot, Nic, Source
+from drivers.bare_metal.machine import Act, BootMode, BootOverride, Disk, Machine, MediaSlot, Nic, Source
 from drivers.bare_metal.reading import Parts
 from drivers.bare_metal.redfish import collect
 from drivers.base import HostPower
@@ -56,7 +56,7 @@ def test_a_rack_server_is_read_whole() -> None:
             Disk("Disk 1", 8001563222016, "EX-8T", "S1", "HDD"),
         ),
         nics=(Nic("NIC.1", "e4:43:4b:00:00:01", 25000, True), Nic("NIC.2", "e4:43:4b:00:00:02", None, False)),
-        boot=BootOverride(Source.NETWORK, True, frozenset({Source.NETWORK, Source.DISK})),
+        boot=BootOverride(Source.NETWORK, True, frozenset({Source.NETWORK, Source.DISK}), BootMode.UEFI),
         media=(MediaSlot("CD", True, "http://images.example/ramdisk.iso"), MediaSlot("RemovableDisk", False, None)),
     )
 
@@ -154,11 +154,30 @@ def test_a_boot_override_is_what_is_enabled(enabled: str | None, target: str | N
     assert reading.boot_of({"Boot": boot}) == BootOverride(source, once)
 
 
+@pytest.mark.parametrize(
+    ("mode", "allowed", "found", "offered"),
+    [
+        ("UEFI", ["Legacy", "UEFI"], BootMode.UEFI, set(BootMode)),
+        ("Legacy", ["Legacy"], BootMode.BIOS, {BootMode.BIOS}),
+        ("UEFI", None, BootMode.UEFI, set()),
+        (None, ["UEFI"], None, {BootMode.UEFI}),
+        ("Quantum", "UEFI", None, set()),
+    ],
+)
+def test_a_boot_mode_is_what_is_said_whether_there_is_an_override_or_not(
+    mode: str | None, allowed: object, found: BootMode | None, offered: set[BootMode]
+) -> None:
+    boot = {"BootSourceOverrideMode": mode, "BootSourceOverrideMode@Redfish.AllowableValues": allowed}
+    seen = reading.boot_of({"Boot": boot})
+    assert (seen.source, seen.mode, seen.modes) == (None, found, offered)
+
+
 BOOTPARAM = """\
 Boot parameter data: 8004000000
  Boot Flags :
    - Boot Flag Valid
    - Options apply to only next boot
+   - BIOS EFI boot
    - Boot Device Selector : {}
 """
 FRU = """\
@@ -188,8 +207,9 @@ def test_what_ipmi_says_is_read() -> None:
         serial="ABC1234",
         uuid="4c4c4544-0033-4710-8032-c7c04f475931",
         firmware="1.71",
-        boot=BootOverride(Source.NETWORK, True),
+        boot=BootOverride(Source.NETWORK, True, mode=BootMode.UEFI),
     )
+    assert ipmi_reading.boot_of(BOOTPARAM.format("Force PXE").replace("EFI", "PC Compatible (legacy)")).mode is BootMode.BIOS
 
 
 @pytest.mark.parametrize("said", ["", "Chassis Power is", "Error"])

@@ -72,7 +72,10 @@ def test_a_fingerprint_is_taken_as_tools_print_it() -> None:
         *({}, {"credentials": SECRET}, {"credentials": f":{SECRET}"}, {"credentials": "ops:"}, {"credentials": f"ops:{SECRET}\nmore"}),
         *({"credentials": f"o:{SECRET}", "fingerprint": "ab"}, {"credentials": f"o:{SECRET}", "ca_file": "ca.pem"}),
         {"credentials": f"o:{SECRET}", "fingerprint": FINGERPRINT, "ca_file": "/ca.pem"},
-        *({"credentials": f"o:{SECRET}", name: value} for name, value in (("timeout_s", "0"), ("cipher_suite", "0"), ("colour", "red"))),
+        *(
+            {"credentials": f"o:{SECRET}", name: value}
+            for name, value in (("timeout_s", "0"), ("cipher_suite", "0"), ("boot_mode", "coreboot"), ("colour", "red"))
+        ),
     ],
 )
 def test_options_that_can_not_be_are_refused_without_their_secret(given: dict[str, str]) -> None:
@@ -207,6 +210,24 @@ def test_the_disks_that_a_machine_had_when_it_was_inspected_have_to_be_there_whe
 
     assert expected(somebodys) == ["S-1", "sdb"]
     assert expected(replace(somebodys, tenant=None)) == [], "its operators, who ask for it, may have replaced one"
+
+
+@pytest.mark.parametrize(
+    ("uri", "given", "kind", "told"),
+    [
+        ("redfish+https://bmc-1", {}, "uefi", "auto"),  # which has a word for it, and is left as it is
+        ("redfish+https://bmc-1", {"boot_mode": "bios"}, "uefi", "bios"),
+        ("ipmi://bmc-1", {}, "uefi", "uefi"),
+        ("ipmi://bmc-1", {}, None, "auto"),
+        ("ipmi://bmc-1", {"boot_mode": "uefi"}, None, "uefi"),
+    ],
+)
+def test_by_ipmi_a_machine_is_told_to_start_by_what_it_was_inspected_with(
+    uri: str, given: dict[str, str], kind: str | None, told: str
+) -> None:
+    machine = identified(Machine(HostPower.OFF), Record({"firmware": {"kind": kind}} if kind else None))
+    order = order_for(Work("run-1", Step.WIPE), uri, {"credentials": "ops:word", **given}, machine, Path("/d"), "http://d", None, "")
+    assert order.variables["boot_mode"] == told
 
 
 def test_who_can_not_be_trusted_or_reached_is_unreachable_to_the_controller() -> None:
