@@ -25,6 +25,9 @@ def why_silent(source: Source, seen: Set[str], hears: bool, waited_s: float) -> 
 def _by_network(seen: Set[str], hears: bool, waited_s: float) -> DriverError:
     if "initrd" in seen:
         return _silent("the machine fetched the ramdisk, and nothing was heard since", waited_s)
+    if "vmlinuz" in seen:
+        detail = "iPXE starts no kernel where Secure Boot is on, a CD does (boot_by: cd)"
+        return _silent(f"the machine fetched the kernel, and not what belongs to it; {detail}", waited_s)
     if "boot" in seen:
         return _silent("the machine fetched its boot script, but not the whole ramdisk", waited_s)
     if "dhcp-firmware-took" in seen:
