@@ -294,8 +294,8 @@ OPTIONS: dict[str, Pair] = {
     "opt.pool-zone": ("可用区", "Failure domain."),
     "opt.site": ("地点", "Place."),
     "opt.wipe": (
-        "清除本池裸机磁盘的方式，依次尝试：secure discard overwrite ends（空值：默认）",
-        'How disks of its bare machines are cleared, the first that works, such as "discard overwrite"; empty: the default.',
+        "清除本池裸机磁盘的方式，依次尝试：secure discard overwrite ends；末尾加 whole 则回读整盘（空值：默认）",
+        'How disks of its bare machines are cleared, the first that works, such as "discard overwrite"; "whole" last: all is read back.',
     ),
     "opt.hypervisor-option": (
         "由裸机部署为本池虚拟化主机时的接入选项，如 virt_type=kvm（重新给出全部；空值清除）",

@@ -92,7 +92,7 @@ def _provision(server: Server, depot: Depot, folder: Path, known: str) -> None:
 
 
 def _wipe(server: Server, depot: Depot, folder: Path) -> None:
-    _done(_ramdisk(server, depot, folder).metal("wipe", "/dev/vda", "secure", "discard", "overwrite"))
+    _done(_ramdisk(server, depot, folder).metal("wipe", "/dev/vda", "discard"))
     _off(server)
     by_hand.eject(server.bmc)
 

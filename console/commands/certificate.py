@@ -10,11 +10,11 @@ import click
 
 from console import listing, lookup, render
 from console.app import App, tell
-from console.cells import NONE, cell
+from console.cells import NONE, cell, size
 from console.client import Body, at
 from console.verbs import LISTING, Verb, arg, opt
 
-DOCUMENT = ("disk", "machine", "method", "verified", "cleared_at", "instance_id", "run_id", "playbook", "playbooks")
+DOCUMENT = ("disk", "machine", "method", "verified", "read_back", "cleared_at", "instance_id", "run_id", "playbook", "playbooks")
 COLUMNS = ("id", "disk_serial", "document.method", "document.cleared_at", "project", "instance", "host", "+instance_id", "+run_id")
 
 
@@ -32,6 +32,8 @@ def show(app: App, certificate: str) -> None:
     document = body["document"]
     disk = document.get("disk") or {}
     shown = {name: document.get(name) for name in DOCUMENT} | document | {"signature": body["signature"]}
+    if back := document.get("read_back"):
+        shown["read_back"] = app.say(f"read_back.{back['how']}", size=size(back["bytes"]), places=back["places"])
     of_disk = (cell(app.say, name, disk.get(name)) for name in ("disk", "model", "serial", "bytes"))
     render.detail(app, shown | {"disk": ", ".join(text for text in of_disk if text != NONE)})
 

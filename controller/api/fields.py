@@ -74,10 +74,10 @@ Wakes = Annotated[
 ]
 Wipe = Annotated[
     str,
-    StringConstraints(max_length=64, pattern=r"^((secure|discard|overwrite|ends)( (secure|discard|overwrite|ends))*)?$"),
+    StringConstraints(max_length=64, pattern=r"^((secure|discard|overwrite|ends)( (secure|discard|overwrite|ends))*( whole)?)?$"),
     Field(
         description="How disks of its bare machines are cleared, where their endpoints don't say otherwise: the first method that works and"
-        " reads back as zeros; empty: `secure discard overwrite`."
+        " reads back as zeros (samples of it, or, with `whole` last, all of it); empty: `secure discard overwrite`."
     ),
 ]
 Options = Annotated[dict[Name, Line], Field(max_length=32)]

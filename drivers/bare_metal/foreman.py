@@ -226,6 +226,7 @@ def certificates(job: Job, view: RunView) -> list[dict[str, Any]]:
             "disk": {name: disk.get(name) for name in ("disk", "serial", "model", "bytes")},
             "method": disk.get("method"),
             "verified": True,
+            "read_back": disk.get("read_back"),
             "cleared_at": cleared_at,
             "playbook": view.playbook,
             "playbooks": view.digest,

@@ -14,6 +14,8 @@ from drivers.options import read
 
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
 WIPES: Final = ("secure", "discard", "overwrite", "ends")
+WHOLE: Final = "whole"
+READ_BACK: Final = ("samples", WHOLE)
 SUITES: Final = ("3", "17")
 
 
@@ -30,7 +32,7 @@ class Options:
     boot_mode: str = "auto"  # by what its firmware starts it: `bios`, `uefi`, or `auto`: as its BMC has it, by IPMI as it was inspected
     boot_mac: str = ""  # the port that it starts by; empty: any that the BMC tells of
     root_disk: str = ""  # serial number or name of the disk to install on; empty: the smallest that the image fits on
-    wipe: str = "secure discard overwrite"  # what clears disks, the first that works (also: `ends`); default: as the pool says
+    wipe: str = "secure discard overwrite"  # how disks are cleared: the first that works (also: `ends`); `whole` last: all is read back
     provision_s: str = "3600"  # seconds that setting the machine up may take
     wipe_s: str = "86400"  # seconds that clearing its disks may take
 
@@ -48,6 +50,12 @@ class Options:
     def password(self) -> str:
         """A secret."""
         return self.credentials.partition(":")[2]
+
+
+def policy_of(wipe: str) -> tuple[list[str], str]:
+    """What may clear a disk, the first that works, and which of `READ_BACK` proves it."""
+    words = wipe.split()
+    return (words[:-1], WHOLE) if words[-1:] == [WHOLE] else (words, READ_BACK[0])
 
 
 def parse(given: Mapping[str, str]) -> Options:
@@ -80,6 +88,6 @@ def _check_setting_up(options: Options) -> None:
         raise InvalidSpec(detail=f"boot_mode is {options.boot_mode!r}, not auto, bios or uefi")
     if options.boot_mac and not mac_of(options.boot_mac):
         raise InvalidSpec(detail=f"boot_mac is {options.boot_mac!r}, not six pairs of hexadecimal digits")
-    methods = options.wipe.split()
+    methods, _ = policy_of(options.wipe)
     if not methods or not set(methods) <= set(WIPES):
-        raise InvalidSpec(detail=f"wipe is {options.wipe!r}, not some of {', '.join(WIPES)}")
+        raise InvalidSpec(detail=f"wipe is {options.wipe!r}, not some of {', '.join(WIPES)}, and {WHOLE} last")

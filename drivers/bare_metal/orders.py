@@ -58,7 +58,7 @@ def order_for(
     }
     secrets: dict[str, Any] = {"bmc_credentials": options.credentials}
     if work.step is Step.WIPE:
-        variables["wipe_methods"] = options.wipe.split()
+        variables["wipe_methods"], variables["wipe_read_back"] = settings.policy_of(options.wipe)
         variables["expected_disks"] = [disk.serial or disk.name for disk in machine.disks]
     if work.step is Step.PROVISION and spec is not None:
         variables |= _to_install(options, spec, ours)

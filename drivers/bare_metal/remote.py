@@ -33,7 +33,9 @@ from drivers.errors import (
 Json = dict[str, Any]
 
 EVERY_S: Final = 1.0  # at most; what has just been switched on is asked more often, as a small system is up within seconds
+_CLEARING: Final = ("look", "wipe", "unlock")
 CONNECT_S: Final = 10
+PROVE_S: Final = 60.0  # for one look whether a system is up
 OPTIONS: Final = (
     "StrictHostKeyChecking=yes",
     "HostKeyAlgorithms=ssh-ed25519",
@@ -103,7 +105,7 @@ def failure(command: Sequence[str], answer: Mapping[str, Any]) -> DriverError:
             return ReadbackMismatch(disk=disk, detail=detail)
         case "wipe_failed" | "not_zero":
             return WipeFailed(disks=disk, detail=detail)
-    return WipeFailed(disks=disk, detail=detail) if command[0] == "wipe" else WriteError(disk=disk, detail=f"{code}: {detail}")
+    return WipeFailed(disks=disk, detail=detail) if command[0] in _CLEARING else WriteError(disk=disk, detail=f"{code}: {detail}")
 
 
 def prove(address: str, user: str, host_key: str, within_s: float) -> float:
@@ -115,13 +117,22 @@ def prove(address: str, user: str, host_key: str, within_s: float) -> float:
     while True:
         with tempfile.NamedTemporaryFile("w", prefix="known-") as known:
             call = (*ssh(address, host_key, Path(known.name)), "-o", "PreferredAuthentications=none", f"{user}@{address}", "true")
-            done = subprocess.run(call, stdin=subprocess.DEVNULL, capture_output=True, timeout=CONNECT_S * 6, check=False)
-        if not done.returncode or b"Permission denied" in done.stderr:
+            said = _said_at_login(call, max(1.0, min(PROVE_S, since + within_s - time.monotonic())))
+        if said is None:
             return time.monotonic() - since
         waited = time.monotonic() - since
         if waited + EVERY_S > within_s:
-            raise SshUnreachable(address=address, detail=f"after {round(within_s)} s: {_last(done.stderr)}")
+            raise SshUnreachable(address=address, detail=f"after {round(within_s)} s: {said}")
         time.sleep(min(EVERY_S, 0.1 + waited / 20))
+
+
+def _said_at_login(call: Sequence[str], within_s: float) -> str | None:
+    """What ssh complains of; None where the server has shown its key. Of one that hangs after its hello we complain: ssh doesn't."""
+    try:
+        done = subprocess.run(call, stdin=subprocess.DEVNULL, capture_output=True, timeout=within_s, check=False)
+    except subprocess.TimeoutExpired:
+        return f"it takes connections, and had shown no host key {round(within_s)} s later"
+    return None if not done.returncode or b"Permission denied" in done.stderr else _last(done.stderr)
 
 
 def ssh(address: str, host_key: str, known: Path) -> tuple[str, ...]:

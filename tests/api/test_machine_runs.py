@@ -66,11 +66,12 @@ def test_a_department_gets_the_certificate_of_disks_that_were_cleared_after_it_h
 ) -> None:
     machine, instance = left_uncleared(metal, service, department)
     assert department.member.walk("GET /v1/certificates") == []
-    machine.operator.ask(f"PATCH /v1/endpoints/{machine.pool}", {"options": {"ca_file": service.authority, "wipe": "overwrite"}})
+    machine.operator.ask(f"PATCH /v1/endpoints/{machine.pool}", {"options": {"ca_file": service.authority, "wipe": "overwrite whole"}})
     machine.operator.ask(f"POST /v1/machines/{machine.name}/wipe")
     machine.until("free")
     (certificate,) = department.member.walk("GET /v1/certificates")
     assert (certificate["instance_id"], certificate["disk_serial"]) == (instance["id"], "DISK-1")
+    assert certificate["document"]["read_back"]["how"] == "whole"
     machine.operator.ask(f"POST /v1/machines/{machine.name}/wipe")
     machine.operator.until(f"GET /v1/certificates?host={machine.name}", lambda page: len(page["items"]) == 2)
     assert len(department.member.walk("GET /v1/certificates")) == 1, "what is cleared once more is nobody's"

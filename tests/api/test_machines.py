@@ -148,6 +148,7 @@ def _check_certificate(metal: Cloud, machine: Machine, department: Department, i
     assert (listed["host"], listed["instance_id"], listed["instance"], listed["disk_serial"]) == (None, instance["id"], "db-1", "DISK-1")
     found = department.member.ask(f"GET /v1/certificates/{listed['id']}")
     assert (found["document"]["method"], found["document"]["verified"]) == ("discard", True)
+    assert found["document"]["read_back"] == {"how": "samples", "places": 32, "bytes": 64 << 20}
     stranger = metal.department(PLENTY).member
     assert stranger.walk("GET /v1/certificates") == []
     stranger.refused(404, "not_found", f"GET /v1/certificates/{listed['id']}")
@@ -195,6 +196,7 @@ def test_a_machine_that_can_not_be_cleared_stays_in_quarantine_until_somebody_de
     machine = enrol(metal, service, wipe_s="600")
     machine.operator.ask(f"PATCH /v1/pools/{machine.pool}", {"wipe": "ends"})
     machine.operator.refused(400, "invalid_request", f"PATCH /v1/pools/{machine.pool}", {"wipe": "burn"})
+    machine.operator.refused(400, "invalid_request", f"PATCH /v1/pools/{machine.pool}", {"wipe": "whole"})
     machine.inspect()
     instance = apply(department, machine, "db-2")
     machine.turn("On")

@@ -100,10 +100,12 @@ def test_who_waits_for_a_machine_to_be_off_learns_that_it_is(chutian: Run, serve
 def test_a_certificate_says_first_which_disk_it_is_about(chutian: Run, server: Any) -> None:
     disk = {"disk": "sda", "bytes": DISK["bytes"], "model": "", "serial": DISK["serial"]}
     document = {"run_id": ID, "method": "discard", "verified": True, "disk": disk, "machine": "m1", "cleared_at": "2026-11-23T08:30:00Z"}
+    document["read_back"] = {"how": "samples", "places": 32, "bytes": 64 << 20}
     server.on(f"GET /v1/certificates/{ID}", {"id": ID, "document": document, "signature": "mZ0="})
     lines = chutian("certificate", "show", ID).out.splitlines()
     assert lines[0].split(maxsplit=1) == ["DISK", "sda, S4EVNX0N1, 447.1 GiB"]
     assert lines[1].split() == ["MACHINE", "m1"]
+    assert "64.0 MiB at 32 places" in "\n".join(lines)
 
 
 def test_how_machines_of_a_pool_are_cleared_and_made_hypervisors_is_said_and_taken_back_by_empty_options(chutian: Run, server: Any) -> None:

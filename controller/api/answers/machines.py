@@ -79,7 +79,9 @@ class CertificateOut(Out):
     project: str | None = Field(examples=["hubei/health"])
     disk_serial: str = Field(examples=["S4EVNX0N123456"])
     document: dict[str, Any] = Field(
-        examples=[{"disk": {"serial": "S4EVNX0N123456"}, "method": "discard", "verified": True, "cleared_at": AT, "playbooks": SHA256}]
+        examples=[
+            {"disk": {"serial": "S4EVNX0N123456"}, "method": "nvme_crypto_erase", "verified": True, "cleared_at": AT, "playbooks": SHA256}
+        ]
     )
     signature: str = Field(description="Base64.", examples=["mZ0…"])
     verify_key: str | None = Field(description="PEM; null in lists.", examples=["-----BEGIN PUBLIC KEY-----…"])

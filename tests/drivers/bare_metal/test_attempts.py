@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import socket
 import subprocess
 import threading
 import time
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -170,6 +172,8 @@ def test_a_machine_is_where_its_boot_port_has_an_address() -> None:
         ("seed", "readback_mismatch", "readback_mismatch"),
         ("wipe", "wipe_failed", "wipe_failed"),
         ("wipe", "no_disk", "wipe_failed"),
+        ("look", "no_disk", "wipe_failed"),
+        ("unlock", "wipe_failed", "wipe_failed"),
     ],
 )
 def test_what_the_ramdisk_says_has_a_name(command: str, said: str, code: str) -> None:
@@ -185,6 +189,22 @@ def test_nobody_answers_by_ssh(tmp_path: Path) -> None:
         Ramdisk("127.0.0.9", "ssh-ed25519 AAAA", tmp_path / "key").metal("inspect", within_s=20)
     with pytest.raises(SshUnreachable, match=r"127\.0\.0\.9"):
         prove("127.0.0.9", "root", "ssh-ed25519 AAAA", within_s=1)
+
+
+@pytest.mark.real  # binds port 22
+def test_a_system_that_hangs_after_its_hello_is_one_that_does_not_answer() -> None:
+    def hang(listening: socket.socket) -> None:
+        with ExitStack() as held, suppress(OSError):
+            while True:
+                held.enter_context(listening.accept()[0]).sendall(b"SSH-2.0-hanging\r\n")
+
+    with socket.create_server(("127.0.0.8", 22)) as listening:
+        hanging = threading.Thread(target=hang, args=(listening,), daemon=True)
+        hanging.start()
+        with pytest.raises(SshUnreachable, match="had shown no host key"):
+            prove("127.0.0.8", "root", "ssh-ed25519 AAAA", within_s=3)
+        listening.shutdown(socket.SHUT_RDWR)
+        hanging.join()
 
 
 def test_nobody_serves() -> None:

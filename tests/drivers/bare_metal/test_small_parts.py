@@ -55,6 +55,21 @@ def test_an_address_that_is_none_is_refused_without_its_secret(uri: str) -> None
     assert SECRET not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("wipe", "methods", "read_back"),
+    [("secure discard", ["secure", "discard"], "samples"), ("ends whole", ["ends"], "whole"), ("overwrite", ["overwrite"], "samples")],
+)
+def test_how_a_disk_is_cleared_and_read_back_is_one_option(wipe: str, methods: list[str], read_back: str) -> None:
+    given = options.parse({"credentials": f"ops:{SECRET}", "wipe": wipe})
+    assert options.policy_of(given.wipe) == (methods, read_back)
+
+
+@pytest.mark.parametrize("wipe", ["", "whole", "whole discard", "burn", "discard whole whole"])
+def test_how_no_disk_is_cleared_is_refused(wipe: str) -> None:
+    with pytest.raises(InvalidSpec, match="wipe is"):
+        options.parse({"credentials": f"ops:{SECRET}", "wipe": wipe})
+
+
 def test_credentials_are_split_once_and_never_shown() -> None:
     found = options.parse({"credentials": f"ops:{SECRET}: and more\r\n"})
     assert (found.user, found.password) == ("ops", f"{SECRET}: and more")

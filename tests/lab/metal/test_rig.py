@@ -93,9 +93,8 @@ def test_a_server_that_starts_by_network_reports_and_cannot_write_a_broken_disk(
         content = b"\x5a" * (2 * BAD)
         url, digest = depot.serve("image.raw", content)
         assert one.metal("write", url, digest, "/dev/vda", str(len(content)), digest)["failed"] == "write_error"
-        wiped = one.metal("wipe", "/dev/vda", "secure", "discard", "overwrite")
-        assert wiped["failed"] == "wipe_failed"
-        assert all(f"{method}: " in wiped["detail"] for method in ("secure", "discard", "overwrite"))
+        for method in ("secure_discard", "discard", "overwrite"):
+            assert one.metal("wipe", "/dev/vda", method)["failed"] == "wipe_failed"
 
 
 @pytest.mark.slow
@@ -117,7 +116,9 @@ def test_a_disk_is_smaller_than_its_bmc_says_and_can_be_wiped(other: Server, att
         assert one.metal("write", url, digest, "/dev/vda", str(len(small)), hashlib.sha256(small).hexdigest())["read_back"] == digest
         assert other.holds(b"a department's secret")
         assert one.metal("zero", "/dev/vda")["failed"] == "not_zero"
-        assert one.metal("wipe", "/dev/vda", "secure", "overwrite")["method"] == "overwrite"
+        assert one.metal("wipe", "/dev/vda", "secure_discard")["failed"] == "wipe_failed"
+        wiped = one.metal("wipe", "/dev/vda", "overwrite", "60", "whole")
+        assert (wiped["method"], wiped["read_back"]) == ("overwrite", {"how": "whole", "places": 1, "bytes": size})
         assert not other.holds(b"a department's secret")
         assert one.metal("zero", "/dev/vda")["zeros"] == size
 
