@@ -179,6 +179,7 @@ COMMANDS: dict[str, Pair] = {
     "help.run.show": ("查看一次运行的每一步", "Show a run, task by task"),
     "help.certificate.list": ("列出清除证明，最新在前", "List certificates, the newest first"),
     "help.certificate.show": ("查看一份清除证明", "Show a certificate"),
+    "help.certificate.key": ("显示用于验证签名的公钥 (PEM)", "Show the key that verifies all of them (PEM)"),
     "help.certificate.save": ("存为文件，以便用 openssl 验证", "Save its document, signature and key, to be verified by openssl"),
     "help.request.create": (
         (

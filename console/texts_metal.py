@@ -58,6 +58,7 @@ MESSAGES: dict[str, Pair] = {
     "machine.power_off": ("{name} 将被关闭；chutian machine show {name}", "{name} is being switched off; chutian machine show {name}"),
     "machine.power_on": ("{name} 将被开启；chutian machine show {name}", "{name} is being switched on; chutian machine show {name}"),
     "machine.power": ("{name}：电源 {power}", "{name}: power {power}"),
+    "certificate.no_key": ("尚未出具任何清除证明", "No certificate was issued yet"),
     "certificate.saved": ("已保存到 {folder}，验证：", "Saved in {folder}; verify it with:"),
     "confirm.cancel_run": (
         "取消运行 {what}？部署中的实例将报错，清除中的服务器将被隔离",

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from console import listing, lookup, render
-from console.app import App, tell
+from console.app import App, note, tell
 from console.cells import NONE, cell, size
 from console.client import Body, at
 from console.verbs import LISTING, Verb, arg, opt
@@ -52,6 +52,17 @@ def save(app: App, certificate: str, folder: str) -> None:
         tell(f"  openssl pkeyutl -verify -pubin -inkey {to}/verify.pem -rawin -in {to}/document.json -sigfile {to}/document.sig")
 
 
+def key(app: App) -> None:
+    """What verifies the signatures, as PEM."""
+    body = app.client().get(at("certificates", "key"))
+    if not app.for_people:
+        render.programs(app, body)
+    elif body["verify_key"]:
+        tell(body["verify_key"].rstrip("\n"))
+    else:
+        note(app.say("certificate.no_key"))
+
+
 def _find(app: App, reference: str) -> Body:
     return app.client().get(at("certificates", lookup.newest(app, "certificates", reference)))
 
@@ -67,5 +78,6 @@ VERBS = {
         ),
     ),
     "show": Verb(show, (arg("certificate"),)),
+    "key": Verb(key, ()),
     "save": Verb(save, (arg("certificate"), arg("folder", type=click.Path(file_okay=False)))),
 }

@@ -152,6 +152,7 @@ def _check_certificate(metal: Cloud, machine: Machine, department: Department, i
     stranger = metal.department(PLENTY).member
     assert stranger.walk("GET /v1/certificates") == []
     stranger.refused(404, "not_found", f"GET /v1/certificates/{listed['id']}")
+    assert stranger.ask("GET /v1/certificates/key") == {"verify_key": found["verify_key"]}
     document = json.dumps(found["document"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     files = [metal.data_dir / name for name in ("document", "signature", "key")]
     for path, content in zip(files, (document.encode(), base64.b64decode(found["signature"]), found["verify_key"].encode()), strict=True):

@@ -112,6 +112,7 @@ TABLE: dict[str, Row] = {
     "GET /v1/runs/{run}": Row(FLEET),
     "POST /v1/runs/{run}/cancel": Row(OPERATORS),
     "GET /v1/certificates": Row(EVERYBODY),
+    "GET /v1/certificates/key": Row(EVERYBODY),
     "GET /v1/certificates/{certificate}": Row(READERS),
     "POST /v1/plans": Row(OPERATORS, lambda at: {"kind": "drain", "host": at["host"]}),
     "POST /v1/what-if": Row(OPERATORS, lambda _: {}),

@@ -108,6 +108,16 @@ def test_a_certificate_says_first_which_disk_it_is_about(chutian: Run, server: A
     assert "64.0 MiB at 32 places" in "\n".join(lines)
 
 
+def test_the_key_that_verifies_certificates_is_shown_as_openssl_takes_it(chutian: Run, server: Any) -> None:
+    pem = "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----\n"
+    server.on("GET /v1/certificates/key", {"verify_key": pem})
+    assert chutian("certificate", "key").out == pem
+    server.on("GET /v1/certificates/key", {"verify_key": None})
+    ran = chutian("certificate", "key")
+    assert (ran.code, ran.out) == (0, "")
+    assert "No certificate" in ran.err
+
+
 def test_how_machines_of_a_pool_are_cleared_and_made_hypervisors_is_said_and_taken_back_by_empty_options(chutian: Run, server: Any) -> None:
     server.on("GET /v1/pools/g", {"name": "g", "generation": 5})
     server.on("PATCH /v1/pools/g", {"name": "g"})

@@ -86,3 +86,13 @@ class CertificateOut(Out):
     signature: str = Field(description="Base64.", examples=["mZ0…"])
     verify_key: str | None = Field(description="PEM; null in lists.", examples=["-----BEGIN PUBLIC KEY-----…"])
     created_at: datetime = Field(examples=[AT])
+
+
+class VerifyKeyOut(Out):
+    """The public key of those who issue certificates."""
+
+    verify_key: str | None = Field(
+        description="PEM, Ed25519: `openssl pkeyutl -verify -pubin -inkey KEY -rawin -in DOCUMENT -sigfile SIGNATURE`; null before the"
+        " first certificate.",
+        examples=["-----BEGIN PUBLIC KEY-----…"],
+    )

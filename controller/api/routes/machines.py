@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from controller.actions import fencing, guard
 from controller.actions import machines as actions
 from controller.api.answers.base import page_of, responses
-from controller.api.answers.machines import CertificateOut, MachineOut, RunOut
+from controller.api.answers.machines import CertificateOut, MachineOut, RunOut, VerifyKeyOut
 from controller.api.call import Call, TheCall
 from controller.api.json import Json
 from controller.api.paging import Cursor, Limit, named, page_out, time_ordered
@@ -149,6 +149,12 @@ def list_certificates(
         return page_out(found, limit, lambda row: views.certificate(row, call.reader), lambda row: row["id"])
 
     return call.read(work)
+
+
+@router.get("/certificates/key", responses=responses(VerifyKeyOut), response_model=None)
+def show_verify_key(call: TheCall) -> Json:
+    """What verifies the signatures of all certificates, those of other departments too: for who is handed one, and checks it without us."""
+    return call.read(lambda conn: {"verify_key": store.verify_key(conn)})
 
 
 @router.get("/certificates/{certificate}", responses=responses(CertificateOut), response_model=None)
