@@ -46,6 +46,23 @@ def index(folder: Path) -> None:
     (folder / "Packages").write_bytes(done.stdout)
 
 
+def publish_update(folder: Path, package: str) -> None:
+    """Put a newer version of it there, which asks for a restart as a kernel does."""
+    work = folder / "newer"
+    subprocess.run(["apt-get", "-o", "APT::Sandbox::User=root", "download", "-qq", package], cwd=folder, check=True, capture_output=True)
+    (deb,) = folder.glob(f"{package}_*.deb")
+    subprocess.run(["dpkg-deb", "-R", deb, work], check=True)
+    control = work / "DEBIAN/control"
+    lines = control.read_text().splitlines()
+    control.write_text("".join(f"{'Version: 99:1' if line.startswith('Version:') else line}\n" for line in lines))
+    script = work / "DEBIAN/postinst"
+    script.write_text(f"#!/bin/sh\ntouch /run/reboot-required\necho {package} >>/run/reboot-required.pkgs\n")
+    script.chmod(0o755)
+    subprocess.run(["dpkg-deb", "-b", work, folder / f"{package}_99_all.deb"], check=True, capture_output=True)
+    shutil.rmtree(work)
+    index(folder)
+
+
 def status_of(image: Path, work: Path) -> bytes:
     """What is installed in an image that guests/debian/build made: its root file system is the first partition, at one MiB."""
     raw, partition, status = work / "raw", work / "partition", work / "status"

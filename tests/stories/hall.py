@@ -109,7 +109,7 @@ def furnish(hall: Hall, folder: Path, *servers: Server) -> Department:
             uri, options = f"redfish+https://{bmc.address}{bmc.system}", options | {"ca_file": str(bmc.authority)}
         body = {"name": server.name, "driver": "bare_metal", "uri": uri, "pool": "metal", "options": options}
         ask("POST /v1/endpoints", body | {"credentials": ":".join(bmc.account)})
-    ask("POST /v1/flavors", {"name": "whole", "kind": "bare_metal", "vcpus": 1, "memory_mib": 512, "disk_gib": 1})
+    ask("POST /v1/flavors", {"name": "whole", "kind": "bare_metal", "vcpus": servers[0].hardware.cpus, "memory_mib": 512, "disk_gib": 1})
     image = folder / "tiny.qcow2"
     subprocess.run([GUESTS / "tiny" / "build", image], check=True, capture_output=True)
     upload(hall.cloud, "tiny", image)

@@ -142,7 +142,7 @@ def test_a_guest_runs_there_and_nothing_is_patched_under_it(office: Office) -> N
 
 
 def test_a_host_is_drained_updated_started_anew_looked_at_and_opened(office: Office) -> None:
-    _publish_update(office.packages)
+    debs.publish_update(office.packages, UPDATED)
     boot = office.boot_id()
     office.desk.play("patch_host.yml").changed  # noqa: B018 - it asserts that all went well
     assert office.boot_id() != boot
@@ -162,23 +162,6 @@ def test_a_host_that_somebody_closed_stays_closed(office: Office) -> None:
     assert office.desk.play("patch_host.yml").changed == 0
     assert office.host["cordoned"]
     office.cloud.admin.ask(f"POST /v1/hosts/{name}/uncordon")
-
-
-def _publish_update(folder: Path) -> None:
-    """A newer version of a package, which asks for a restart as a kernel does."""
-    work = folder / "newer"
-    subprocess.run(["apt-get", "-o", "APT::Sandbox::User=root", "download", "-qq", UPDATED], cwd=folder, check=True, capture_output=True)
-    (deb,) = folder.glob(f"{UPDATED}_*.deb")
-    subprocess.run(["dpkg-deb", "-R", deb, work], check=True)
-    control = work / "DEBIAN/control"
-    lines = control.read_text().splitlines()
-    control.write_text("".join(f"{'Version: 99:1' if line.startswith('Version:') else line}\n" for line in lines))
-    script = work / "DEBIAN/postinst"
-    script.write_text(f"#!/bin/sh\ntouch /run/reboot-required\necho {UPDATED} >>/run/reboot-required.pkgs\n")
-    script.chmod(0o755)
-    subprocess.run(["dpkg-deb", "-b", work, folder / f"{UPDATED}_99_all.deb"], check=True, capture_output=True)
-    shutil.rmtree(work)
-    debs.index(folder)
 
 
 def test_a_bridge_takes_over_the_address_and_a_network_of_libvirt_is_on_it(office: Office) -> None:

@@ -19,19 +19,23 @@ from tests.lab.needs import CHECKOUT
 
 SECTOR, MIB = 512, 1 << 20
 BOOT_S = 420.0
-USER_DATA = """\
+SOURCES = """\
 #cloud-config
+bootcmd: ["rm -f /etc/apt/sources.list.d/*"] # where this machine has no way to
+write_files:
+  - path: /etc/apt/sources.list
+    content: "deb [trusted=yes] {packages} ./\\n"
+"""
+"""The part of its user data that has it take its packages from the URL `packages`."""
+USER_DATA = f"""\
+{SOURCES}
 disable_root: false
 ssh_deletekeys: false
 ssh_keys:
   ed25519_private: |
-{host_key}
-bootcmd: ["rm -f /etc/apt/sources.list.d/*"] # where this machine has no way to
+{{host_key}}
 users: []
-ssh_authorized_keys: ["{public}"]
-write_files:
-  - path: /etc/apt/sources.list
-    content: "deb [trusted=yes] {packages} ./\\n"
+ssh_authorized_keys: ["{{public}}"]
 """
 
 
