@@ -161,6 +161,10 @@ COMMANDS: dict[str, Pair] = {
         "检测：从内存系统启动，由服务器自报配置（会关机，不改磁盘）",
         "Start it into the ramdisk and let it say what it is; it is switched off, its disks are left alone",
     ),
+    "help.machine.write-off": (
+        "报废 BMC 失联的服务器：已删除的实例就此结束，不出具证明",
+        "Give up a machine whose BMC is dead: its deleted instance ends, without a certificate",
+    ),
     "help.machine.wipe": ("清除全部磁盘，每块出具证明", "Clear all its disks, with a certificate for each"),
     "help.machine.patch": (
         "更新由本平台部署的虚拟化主机：迁空、升级、必要时重启、恢复",
@@ -294,6 +298,7 @@ OPTIONS: dict[str, Pair] = {
     "opt.min-memory-mib": ("至少需要的内存 (MiB)", "Least memory in MiB."),
     "opt.pool-zone": ("可用区", "Failure domain."),
     "opt.site": ("地点", "Place."),
+    "opt.write-off-reason": ("原因（记入事件）", "Why, for the record."),
     "opt.wipe": (
         "清除本池裸机磁盘的方式，依次尝试：secure discard overwrite ends；末尾加 whole 则回读整盘（空值：默认）",
         'How disks of its bare machines are cleared, the first that works, such as "discard overwrite"; "whole" last: all is read back.',

@@ -42,6 +42,7 @@ COLUMNS: dict[str, Pair] = {
 
 MESSAGES: dict[str, Pair] = {
     "machine.inspect": ("{name} 将被检测；chutian run list --host {name}", "{name} is to be inspected; chutian run list --host {name}"),
+    "machine.write_off": ("{name} 已报废，磁盘未清除", "{name} is given up, its disks are not cleared"),
     "machine.wipe": ("{name} 的磁盘将被清除；chutian run list --host {name}", "{name} is to be wiped; chutian run list --host {name}"),
     "machine.patch": ("{name} 将安装更新；chutian run list --host {name}", "{name} is to be patched; chutian run list --host {name}"),
     "machine.trust": ("{name} 将解除隔离", "{name} leaves quarantine"),
@@ -54,6 +55,10 @@ MESSAGES: dict[str, Pair] = {
         "The machine of {name} is being switched off; chutian host show {name}",
     ),
     "host.state": ("{name}：{state} {reason}", "{name}: {state} {reason}"),
+    "confirm.write_off": (
+        "报废 {what}？其磁盘未清除，部门得不到清除证明",
+        "Give up {what}? Its disks are not cleared, and its department gets no certificate",
+    ),
     "confirm.power_off": ("强制关闭服务器 {what}？", "Cut the power of {what}?"),
     "machine.power_off": ("{name} 将被关闭；chutian machine show {name}", "{name} is being switched off; chutian machine show {name}"),
     "machine.power_on": ("{name} 将被开启；chutian machine show {name}", "{name} is being switched on; chutian machine show {name}"),

@@ -95,6 +95,7 @@ ADVICE: Mapping[str, str] = {
     "result_unreadable": "Ask anew; if it stays, report the playbook.",
     "run_cancelled": "Nothing; ask anew when it is wanted: `chutian instance start`, or `chutian machine inspect`, `wipe` or `patch`.",
     "run_interrupted": "Nothing; it is begun again. If it stays: memory and disk of the controller's machine.",
+    "machine_written_off": "Find its disks. Should the machine come back: `chutian machine wipe NAME`; it can't be trusted as it is.",
     "wipe_interrupted": "See to memory and disk of the controller's machine; then `chutian machine wipe NAME`.",
     "run_too_large": "Look at what the run's last task was given, and at what it printed.",
     "depot_unreachable": "Start the depot (`python -m drivers.bare_metal.depot`); look at the way from the provisioning network to it.",

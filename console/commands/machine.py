@@ -82,6 +82,13 @@ def trust(app: App, machine: str, yes: bool) -> None:
     render.done(app, "machine.trust", app.client().post(at("machines", machine, "trust")), name=machine)
 
 
+def write_off(app: App, machine: str, reason: str, yes: bool) -> None:
+    """Given up, its disks uncleared."""
+    sure(app, yes, "confirm.write_off", what=machine)
+    body = app.client().post(at("machines", machine, "write-off"), {"reason": reason})
+    render.done(app, "machine.write_off", body, name=machine)
+
+
 def power(app: App, wanted: str, machine: str, wait: bool, timeout: int, yes: bool) -> int:
     """Switch it on or, by force, off."""
     deadline = time.monotonic() + timeout
@@ -123,5 +130,6 @@ VERBS = {
     "wipe": Verb(wipe, (_MACHINE, *WAITING, YES)),
     "patch": Verb(patch, (_MACHINE, *WAITING, YES)),
     "trust": Verb(trust, (_MACHINE, YES)),
+    "write-off": Verb(write_off, (_MACHINE, opt("--reason", required=True, text="write-off-reason"), YES)),
     "power": Verb(power, (arg("wanted", type=click.Choice(("on", "off"))), _MACHINE, *WAITING, YES)),
 }

@@ -13,11 +13,14 @@ from sqlalchemy import Connection
 from controller import errors
 from controller.actions import fleet as hosts
 from controller.actions import guard
+from controller.model import translate
 from controller.model.identity import Identity, Right
+from controller.model.lifecycle import Goal
 from controller.model.naming import is_id
-from controller.store import bmcs, events, fleet, machines, numbering
+from controller.store import bmcs, events, fleet, instances, machines, numbering
 from controller.store.sql import Row
-from drivers.bare_metal.record import Record, State, Step, state
+from drivers.bare_metal.record import Record, Step, cut_off, only_a_wipe_helps, quarantined, written_off
+from drivers.bare_metal.standing import State, state
 
 
 def find(conn: Connection, identity: Identity, reference: str) -> Row:
@@ -79,6 +82,39 @@ def _check_state(machine: Row, what: str) -> None:
         raise errors.InvalidState("machine_occupied", name=name)
     if what == "trust" and state(machine["record"]) is not State.QUARANTINED:
         raise errors.InvalidState("machine_not_quarantined", name=name)
+    if what == "trust" and only_a_wipe_helps(machine["record"]):
+        raise errors.InvalidState("machine_not_cleared", name=name)
+
+
+def write_off(conn: Connection, identity: Identity, reference: str, generation: int | None, said: str) -> Row:
+    """Give up a machine whose BMC can't be asked any more: the instance that was deleted is gone, and the machine in quarantine until it is
+    wiped, which no certificate says that it was.
+
+    Raises InvalidState where the machine is nobody's, its instance was not deleted, or its BMC answers.
+    """
+    host = hosts.operable(conn, identity, reference, generation)
+    record = _with_record(conn, host)["record"]
+    tenant = instances.get(conn, record.tenant.instance_id, True) if record.tenant else None  # before hosts, as everybody locks
+    fleet.lock_hosts(conn, [host["id"]])
+    machine = _with_record(conn, hosts.find_host(conn, identity, host["id"]))
+    record = machine["record"]
+    if record.tenant is None or tenant is None or tenant["id"] != record.tenant.instance_id:
+        raise errors.InvalidState("machine_nobodys", name=machine["name"])
+    if tenant["goal"] != Goal.GONE:
+        raise errors.InvalidState("machine_wanted", name=machine["name"], instance=tenant["name"])
+    if machine["endpoint_state"] == "connected" and machine["endpoint_reason"] is None:
+        raise errors.InvalidState("machine_answers", name=machine["name"])
+    given_up = written_off(record, identity.name, said)
+    machines.put(conn, machine["endpoint_id"], given_up.document)
+    if record.work is not None:
+        machines.keep_run(conn, {"endpoint_id": machine["endpoint_id"], **cut_off(record.work)})
+    why = quarantined(given_up.quarantine) if given_up.quarantine else None
+    fleet.close_hosts(conn, [machine["id"]], translate.reason(why))
+    instances.make_due(conn, [tenant["id"]])
+    about = [("machine.written_off", "host", machine["id"], machine["name"], None)]
+    about.append(("instance.not_cleared", "instance", tenant["id"], tenant["name"], tenant["project_id"]))
+    events.add(conn, [events.event(*one, identity.name, said=said) for one in about])
+    return find(conn, identity, machine["id"])
 
 
 def find_run(conn: Connection, identity: Identity, run_id: str) -> Row:

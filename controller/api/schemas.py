@@ -234,6 +234,12 @@ class MachinePower(In):
     power: Literal["on", "off"] = Field(description="`off` cuts its power, without asking what runs on it.", examples=["off"])
 
 
+class WriteOff(In):
+    """Why a machine is given up with its disks uncleared."""
+
+    reason: Line = Field(min_length=1, examples=["burnt on 3 March; its disks went to the shredder"])
+
+
 _CREDENTIALS = "What the driver proves itself by, such as a kubeconfig; kept sealed, and shown to nobody again."
 
 

@@ -109,6 +109,10 @@ METAL: dict[str, tuple[str, str]] = {
         "The database was restored from a backup: somebody may have been given the machine since.",
         "数据库由备份恢复：此后该服务器可能已交付使用。",
     ),
+    "machine_written_off": (
+        "It was given up by {by} with its disks not cleared: {said}.",
+        "已由 {by} 报废，磁盘未清除：{said}。",
+    ),
     "wipe_interrupted": (
         "Clearing its disks was interrupted {times} times: see to memory and disk of the controller's machine, then wipe it again.",
         "清除磁盘已被中断 {times} 次：请检查控制器所在机器的内存与磁盘，然后重新清除。",
@@ -164,6 +168,14 @@ METAL: dict[str, tuple[str, str]] = {
         "已按现状解除服务器 {name} 的隔离。",
     ),
     "machine.quarantined": ("Machine {name} is in quarantine. {why}", "服务器 {name} 已隔离。{why}"),
+    "machine.written_off": (
+        "Machine {name} is given up, as its BMC doesn't answer; its disks were not cleared. {said}",
+        "服务器 {name} 的 BMC 无法访问，已报废；磁盘未清除。{said}",
+    ),
+    "instance.not_cleared": (
+        "The machine of {name} can't be reached any more and was given up: its disks were not cleared, and there is no certificate. {said}",
+        "{name} 所在服务器已无法访问并报废：磁盘未清除，不出具清除证明。{said}",
+    ),
     "machine.off_asked": ("Machine {name} is to be switched off, by force.", "已要求强制关闭服务器 {name}。"),
     "machine.on_asked": ("Machine {name} is to be switched on.", "已要求开启服务器 {name}。"),
     "machine.switched_off": ("Machine {name} is off, its BMC says.", "服务器 {name} 已关机（BMC 确认）。"),
@@ -233,6 +245,22 @@ METAL: dict[str, tuple[str, str]] = {
     "bmc_troubled": (
         "The BMC of {name}'s machine can't be asked (endpoint {endpoint}). {why} Mend that, or switch the machine off by hand.",
         "无法访问主机 {name} 的服务器的 BMC（接入点 {endpoint}）。{why} 请先排除该故障，或人工关机。",
+    ),
+    "machine_not_cleared": (
+        "{name} was given up with its disks not cleared: a wipe alone takes it out of quarantine (chutian machine wipe {name}).",
+        "{name} 报废时磁盘未清除：只有清除磁盘才能解除隔离（chutian machine wipe {name}）。",
+    ),
+    "machine_nobodys": (
+        "{name} is nobody's, so there is nothing to be given up; retire it (chutian host retire {name}).",
+        "{name} 未被使用，无需报废；可直接退役（chutian host retire {name}）。",
+    ),
+    "machine_wanted": (
+        "{name} is still wanted: its instance {instance} has to be deleted first.",
+        "{name} 仍在使用：请先删除其实例 {instance}。",
+    ),
+    "machine_answers": (
+        "The BMC of {name} answers: its instance ends as any other does, once it was deleted and the disks are cleared.",
+        "{name} 的 BMC 可以访问：实例删除并清除磁盘后即正常结束。",
     ),
     "machine_not_quarantined": ("{name} is not in quarantine.", "{name} 未被隔离。"),
     "machine_fixed": (

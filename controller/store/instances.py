@@ -129,7 +129,8 @@ WITH picked AS (
      WHERE i.id IN (
         SELECT d.id FROM instances d JOIN hosts h ON h.id = d.host_id
          WHERE d.due_at <= now() AND (d.leased_until IS NULL OR d.leased_until < now())
-           AND (h.state = 'up' AND (h.power <> 'off' OR d.kind = 'bare_metal') OR h.state = 'fenced' AND d.goal = 'gone')
+           AND (h.state = 'up' AND (h.power <> 'off' OR d.kind = 'bare_metal') OR d.goal = 'gone' AND (h.state = 'fenced'
+                OR h.state = 'unreachable' AND h.closed->'params'->>'why' = 'machine_written_off'))
            AND NOT h.endpoint_id = ANY(CAST(:saturated AS uuid[]))
            AND NOT EXISTS (SELECT 1 FROM instances v WHERE v.preempted_for = d.request_id AND v.state <> 'deleted')
            AND (d.goal = 'gone' OR ((d.starts_at IS NULL OR d.starts_at <= now())
@@ -149,9 +150,9 @@ SELECT i.*, now() AS now, h.name AS host, h.arch AS host_arch, h.backend_name, h
 def pick(conn: Connection, lease_s: float, saturated: Sequence[str], limit: int) -> Sequence[Row]:
     """Take instances that are due; nobody else takes them before the lease runs out.
 
-    Those on hosts that don't answer, and on `saturated` endpoints, stay where they are (of a fenced host only what is to be gone is
-    taken: the rest is to go elsewhere first); so do those that begin later, or whose place others have yet to leave. Their time to be
-    built counts from when they are first picked.
+    Those on hosts that don't answer, and on `saturated` endpoints, stay where they are; so do those that begin later, or whose place others
+    have yet to leave. Of a fenced host, and of a machine that was written off, what is to be gone is taken all the same: the one is off,
+    and of the other nothing is asked. Their time to be built counts from when they are first picked.
     """
     sql.along_indexes(conn)
     picked = sql.rows(conn, PICK, lease=lease_s, saturated=list(saturated), limit=limit)

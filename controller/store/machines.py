@@ -79,6 +79,17 @@ def write(conn: Connection, endpoint_id: str, document: Mapping[str, Any], versi
     return written == 1
 
 
+def put(conn: Connection, endpoint_id: str, document: Mapping[str, Any]) -> None:
+    """Put a document in place of whichever there is; its host is locked for that, so that it is the one that was read."""
+    sql.run(
+        conn,
+        "UPDATE machines SET document = CAST(:document AS jsonb), version = version + 1, progress = '{}'"
+        " WHERE endpoint_id = CAST(:id AS uuid)",
+        id=endpoint_id,
+        document=orjson.dumps(document).decode(),
+    )
+
+
 def inherit(conn: Connection, endpoint_id: str, known: Sequence[str]) -> None:
     """Of machines that are enrolled anew: one that was in quarantine when it was last in our care is so still. A journal that there is
     already stays as it is.

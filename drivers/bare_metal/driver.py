@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from drivers.bare_metal.address import parse
 from drivers.bare_metal.bmc import OFF, Bmc, open_bmc
@@ -33,16 +33,18 @@ from drivers.bare_metal.record import (
     begun,
     busy,
     claimed,
-    closed,
+    cut_off,
     given_back,
     may_switch,
     observed,
     powered,
+    to_be_closed,
     to_ensure,
     to_remove,
     to_tend,
 )
 from drivers.bare_metal.runs.order import Order
+from drivers.bare_metal.standing import closed
 from drivers.base import Driver, HostInventory, HostPower, InstanceSpec, Inventory, Observation, Power
 from drivers.errors import NotSupported, PasswordRefused, WrongMachine
 from drivers.journal import Entry, Journal, Workplace
@@ -91,6 +93,8 @@ class BareMetalDriver:
 
     def ensure(self, spec: InstanceSpec) -> None:
         entry, record = self._read()
+        if self._closes(entry, record):
+            return
         do = to_ensure(record, spec, self._age(record, entry))
         if do is Do.PROVISION:
             self._begin(Step.PROVISION, entry, record, claimed(spec), spec)
@@ -105,6 +109,8 @@ class BareMetalDriver:
 
     def remove(self, instance_id: str) -> None:
         entry, record = self._read()
+        if self._closes(entry, record):
+            return
         do = to_remove(record, instance_id, self._age(record, entry))
         if do is Do.NOTHING or record.tenant is None:
             return
@@ -119,7 +125,7 @@ class BareMetalDriver:
         if step is not None and self._depot:
             self._begin(step, entry, served)
         elif served is not record and self._write(entry, served) and record.work is not None:
-            self._journal_of().keep_run(_cut_off(record.work))
+            self._journal_of().keep_run(cut_off(record.work))
 
     def switch_power(self, host: str, wanted: HostPower) -> HostPower:
         entry, record = self._read()
@@ -197,7 +203,7 @@ class BareMetalDriver:
         if not self._write(entry, begun(record, work, tenant)):
             return
         if record.work is not None:
-            journal.keep_run(_cut_off(record.work))
+            journal.keep_run(cut_off(record.work))
             foreman.clear(record.work.run_id)
         about = (whose or record.left) if step is Step.WIPE else whose
         instance, project = (about.instance_id, about.project_id) if about else (None, None)
@@ -250,15 +256,16 @@ class BareMetalDriver:
         entry = self._journal.read() if self._journal else Entry()
         return entry, Record.of(entry.document)
 
+    def _closes(self, entry: Entry, record: Record) -> bool:
+        """A run that was cancelled, and whose controller is gone, ends; what follows from that is seen first, and nothing else done."""
+        due = to_be_closed(record) and not self._busy(record, entry)
+        if due:
+            self.tend()
+        return due
+
     def _write(self, entry: Entry, record: Record) -> bool:
         """Whether nobody was quicker; else nothing is done, and it is looked at again."""
         return self._journal_of().write(record.document, entry.version, closed(record, depot=self._depot))
-
-
-def _cut_off(work: Work) -> Mapping[str, Any]:
-    """A run that ended with its controller, which could not write that down."""
-    state = "cancelled" if work.cancelled else "interrupted"
-    return {"id": work.run_id, "step": work.step.value, "playbook": f"{work.step}.yml", "state": state}
 
 
 def open_bare_metal(uri: str, owner: str, options: Mapping[str, str]) -> Driver:  # noqa: ARG001  # marks are in the journal, which is the owner's

@@ -22,10 +22,11 @@ from typing import Any, Final
 
 from drivers.bare_metal import attempt as attempts
 from drivers.bare_metal.depot import Depot
-from drivers.bare_metal.record import Record, Step, closed, ended, unwanted
+from drivers.bare_metal.record import Record, Step, ended, unwanted
 from drivers.bare_metal.runs import reading
 from drivers.bare_metal.runs.order import Order, RunView, State
 from drivers.bare_metal.runs.workshop import Workshop
+from drivers.bare_metal.standing import closed
 from drivers.base import HostInventory
 from drivers.errors import DepotClosed
 from drivers.journal import Journal, Workplace

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from drivers.bare_metal.inspection import fixed_disks
 from drivers.bare_metal.machine import BootMode, Disk, Machine
-from drivers.bare_metal.record import Record, closed
+from drivers.bare_metal.record import Record
+from drivers.bare_metal.standing import closed
 from drivers.base import HostInventory, Reason
 
 GIB: Final = 1 << 30

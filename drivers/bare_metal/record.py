@@ -21,6 +21,8 @@ LEASE_S: Final = 20.0
 WIPES: Final = 3
 """So often a wipe is begun that fails for another reason than the disk, before the machine goes into quarantine."""
 CANCELLED: Final = Reason("run_cancelled", {"task": ""})
+WRITTEN_OFF: Final = "machine_written_off"
+"""Why a machine is in quarantine whose BMC was given up: out of that it comes by a wipe alone."""
 CUTS: Final = 5
 """So often a wipe is begun that is cut off while its controller is there (no memory for it, no disk), before it goes there, too."""
 
@@ -143,7 +145,13 @@ def busy(record: Record, age_s: float) -> bool:
 def unwanted(record: Record, step: Step) -> bool:
     """Whether nobody wants what the run on record does any more: it was cancelled, or who it is for has left."""
     left = record.tenant is not None and record.tenant.stage is Stage.WIPING and step is not Step.WIPE
-    return left or _to_be_closed(record)
+    return left or to_be_closed(record)
+
+
+def cut_off(work: Work) -> Mapping[str, Any]:
+    """A run that ended with its controller, which could not write that down: what `Journal.keep_run` takes."""
+    state = "cancelled" if work.cancelled else "interrupted"
+    return {"id": work.run_id, "step": work.step.value, "playbook": f"{work.step}.yml", "state": state}
 
 
 # -- an instance -----------------------------------------------------------------------------------------------------------------
@@ -176,14 +184,14 @@ def to_ensure(record: Record, spec: InstanceSpec, age_s: float) -> Do:
         raise DiskMissing(detail=f"nothing on record says that {spec.host} holds it; look at the machine before it is given away")
     if record.quarantine is not None:
         raise MachineQuarantined(**quarantined(record.quarantine).params)
-    if busy(record, age_s) or _to_be_closed(record):
+    if busy(record, age_s) or to_be_closed(record):
         return Do.NOTHING
     if tenant is None or tenant.stage is not Stage.INSTALLED or tenant.build != spec.build:
         return Do.PROVISION
     return Do.POWER if tenant.ready or spec.power is Power.STOPPED else Do.HYPERVISOR
 
 
-def _to_be_closed(record: Record) -> bool:
+def to_be_closed(record: Record) -> bool:
     """Whether the run on record was cancelled, so that it isn't begun again where its controller is gone (`to_tend`)."""
     return record.work is not None and record.work.cancelled
 
@@ -193,7 +201,7 @@ def to_remove(record: Record, instance_id: str, age_s: float) -> Do:
     if record.tenant is None or record.tenant.instance_id != instance_id:
         return Do.NOTHING
     if not busy(record, age_s):
-        return Do.NOTHING if _to_be_closed(record) else Do.WIPE
+        return Do.NOTHING if to_be_closed(record) else Do.WIPE
     return Do.NOTHING if record.tenant.stage is Stage.WIPING else Do.GIVE_BACK
 
 
@@ -258,6 +266,17 @@ def given_back(tenant: Tenant) -> Tenant:
     return replace(tenant, stage=Stage.WIPING, reason=None)
 
 
+def written_off(record: Record, by: str, said: str) -> Record:
+    """Its operators gave the machine up with its disks as they are, since it can't be reached: who had it is rid of it, and is owed the
+    certificates should it ever be cleared. A run on record is none any more."""
+    return replace(record, tenant=None, work=None, quarantine=Reason(WRITTEN_OFF, {"by": by, "said": said}), left=record.uncleared)
+
+
+def only_a_wipe_helps(record: Record) -> bool:
+    """Whether nobody may trust the machine as it is."""
+    return record.quarantine is not None and record.quarantine.code == WRITTEN_OFF
+
+
 def ended(record: Record, run_id: str, reason: Reason | None, result: Mapping[str, Any], *, whole: bool) -> Record:
     """A run came to its end: `whole`: it did what it should; else `reason` tells why not, and None that it was cut off.
 
@@ -295,7 +314,8 @@ def _wiped(record: Record, reason: Reason | None, whole: bool) -> Record:
 
 
 def _held(record: Record, why: Reason) -> Record:
-    return replace(record, tenant=None, quarantine=why, left=record.uncleared)
+    kept = record.quarantine if only_a_wipe_helps(record) else why
+    return replace(record, tenant=None, quarantine=kept, left=record.uncleared)
 
 
 def _cut_short(record: Record) -> Record:
@@ -343,48 +363,14 @@ def to_tend(record: Record, asked: Mapping[str, int], age_s: float) -> tuple[Ste
     if record.work is not None:  # cut off, with its controller
         return (record.work.step if record.tenant is None or record.work.step in mine else None), record
     if "trust" in due and record.tenant is None:
-        return None, replace(record, quarantine=None, left=None, served={**record.served, "trust": asked["trust"]})
+        trusted = record if only_a_wipe_helps(record) else replace(record, quarantine=None, left=None)
+        return None, replace(trusted, served={**record.served, "trust": asked["trust"]})
     for step in mine:
         if step in due:
             return step, replace(record, served={**record.served, step.value: asked[step]})
     return None, record
 
 
-def closed(record: Record, *, depot: bool) -> Reason | None:
-    """Why nobody is given this machine."""
-    if record.quarantine is not None:
-        return quarantined(record.quarantine)
-    if not depot:
-        return Reason("machine_only_seen")
-    if record.tenant is None and record.work is not None and record.work.step is Step.WIPE:
-        return Reason("machine_wiping")
-    return None if record.inspection is not None else Reason("machine_uninspected")
-
-
 def quarantined(cause: Reason) -> Reason:
     """That it could not be cleared, and why."""
     return Reason("machine_quarantined", {**cause.params, "why": cause.code})
-
-
-class State(StrEnum):
-    """A machine, in one word, for its operators."""
-
-    UNINSPECTED = "uninspected"
-    INSPECTING = "inspecting"
-    FREE = "free"
-    PROVISIONING = "provisioning"
-    OCCUPIED = "occupied"
-    WIPING = "wiping"
-    QUARANTINED = "quarantined"
-
-
-def state(record: Record) -> State:
-    """In which of them it is."""
-    tenant, work = record.tenant, record.work
-    if tenant is not None:
-        return State.OCCUPIED if tenant.ready else State.WIPING if tenant.stage is Stage.WIPING else State.PROVISIONING
-    if work is not None:
-        return State.WIPING if work.step is Step.WIPE else State.INSPECTING
-    if record.quarantine is not None:
-        return State.QUARANTINED
-    return State.FREE if record.inspection is not None else State.UNINSPECTED

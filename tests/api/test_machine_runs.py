@@ -77,6 +77,46 @@ def test_a_department_gets_the_certificate_of_disks_that_were_cleared_after_it_h
     assert len(department.member.walk("GET /v1/certificates")) == 1, "what is cleared once more is nobody's"
 
 
+def test_a_machine_whose_bmc_is_dead_for_good_is_written_off_and_stays_in_quarantine_until_it_is_wiped(
+    metal: Cloud,  # noqa: F811
+    service: Service,  # noqa: F811
+    department: Department,  # noqa: F811
+) -> None:
+    machine = enrol(metal, service, wipe="overwrite", timeout_s="1")
+    operator, line = machine.operator, f"/v1/machines/{machine.name}"
+    burnt = {"reason": "burnt on 3 March"}
+    machine.inspect()
+    operator.refused(409, "machine_nobodys", f"POST {line}/write-off", burnt)
+    instance = apply(department, machine, "db-8")
+    machine.turn("On")
+    until(department, instance, "active")
+    operator.refused(409, "machine_wanted", f"POST {line}/write-off", burnt)
+    service.amiss |= {f"{method} {path}": "break_off" for path in service.resources for method in ("GET", "POST")}
+    operator.until(f"GET /v1/endpoints/{machine.pool}", lambda one: one["state"] == "unreachable" or one["reason"], within_s=60)
+    department.member.ask(f"DELETE /v1/instances/{instance['id']}")
+    hangs = f"GET /v1/instances/{instance['id']}"
+    department.member.until(hangs, lambda one: one["goal"] == "gone" and one["reason"]["code"] == "bmc_unreachable", within_s=60)
+    department.member.refused(403, "forbidden", f"POST {line}/write-off", burnt)
+
+    held = operator.ask(f"POST {line}/write-off", burnt)
+    assert (held["state"], held["instance"]) == ("quarantined", None)
+    assert "not cleared: burnt on 3 March" in held["reason"]["text"]
+    until(department, instance, "deleted")
+    assert department.member.walk("GET /v1/certificates") == []
+    assert operator.ask(f"GET /v1/hosts/{machine.name}")["instances"] == 0
+    said = [one for one in department.member.ask("GET /v1/events", object=instance["id"])["items"] if one["kind"] == "instance.not_cleared"]
+    assert "burnt on 3 March" in said[0]["text"]
+    operator.refused(409, "machine_not_cleared", f"POST {line}/trust")
+
+    service.amiss.clear()
+    operator.until(f"GET /v1/endpoints/{machine.pool}", lambda one: one["state"] == "connected" and not one["reason"], within_s=60)
+    operator.refused(409, "machine_nobodys", f"POST {line}/write-off", burnt)
+    assert machine.show()["state"] == "quarantined", "that it answers again proves nothing"
+    operator.ask(f"POST {line}/wipe")
+    machine.until("free")
+    assert [one["instance_id"] for one in department.member.walk("GET /v1/certificates")] == [instance["id"]]
+
+
 def test_a_machine_in_quarantine_stays_there_where_it_is_retired_and_enrolled_again(
     metal: Cloud,  # noqa: F811
     service: Service,  # noqa: F811

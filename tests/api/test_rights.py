@@ -107,6 +107,7 @@ TABLE: dict[str, Row] = {
     "POST /v1/machines/{machine}/wipe": Row(OPERATORS),
     "POST /v1/machines/{machine}/patch": Row(OPERATORS),
     "POST /v1/machines/{machine}/trust": Row(OPERATORS),
+    "POST /v1/machines/{machine}/write-off": Row(OPERATORS, lambda _: {"reason": "burnt"}),
     "POST /v1/machines/{machine}/power": Row(OPERATORS, lambda _: {"power": "on"}),
     "GET /v1/runs": Row(FLEET),
     "GET /v1/runs/{run}": Row(FLEET),

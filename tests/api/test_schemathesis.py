@@ -81,6 +81,7 @@ POWERLESS = {
     ("post", "/v1/instances/{instance_id}/exec"),
     ("post", "/v1/machines/{machine}/patch"),
     ("post", "/v1/machines/{machine}/trust"),
+    ("post", "/v1/machines/{machine}/write-off"),
     ("post", "/v1/hosts/{host}/fence"),
     ("post", "/v1/runs/{run}/cancel"),
 }

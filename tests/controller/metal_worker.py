@@ -20,30 +20,31 @@ from drivers.journal import Workplace
 SEAL = Seal("a", {"a": bytes(16)})
 
 
-def spec(image: str) -> InstanceSpec:
+def spec(image: str, hypervisor: str = "") -> InstanceSpec:
     made = Image("i", image, "raw", 4, 4, "0" * 64, "0" * 64)
     return InstanceSpec(
         "01a21bce-0000-7000-8000-000000000001", "01a21bce-0000-7000-8000-000000000002", "db-1", "bare_metal", "ABC1234", 64, 1024, 8, 0,
-        "x86_64", made, Power.RUNNING, generation=1,
+        "x86_64", made, Power.RUNNING, generation=1, hypervisor=hypervisor,
     )  # fmt: skip
 
 
 def driver(given: Mapping[str, Any]) -> BareMetalDriver:
-    """One with a workplace of its own. `given`: database_url, endpoint_id, uri, options, folder, playbooks."""
+    """One with a workplace of its own. `given`: database_url, endpoint_id, uri, options, folder, playbooks, notes."""
     made = open_bare_metal(given["uri"], "owner", given["options"])
     assert isinstance(made, BareMetalDriver)
     journal = DatabaseJournal(Database(given["database_url"], 6), SEAL, given["endpoint_id"])
     listen = given["depot_listen"]
-    made.keep(journal, Workplace(Path(given["folder"]), listen, f"http://{listen}", Path(given["playbooks"]), 2))
+    made.keep(journal, Workplace(Path(given["folder"]), listen, f"http://{listen}", Path(given["playbooks"]), 2, given["notes"]))
     return made
 
 
 def main(given: Mapping[str, Any]) -> None:
-    """Want the instance, again and again, as the reconciler does."""
+    """Look, and want the instance, again and again, as the reconciler does."""
     works = driver(given)
     while True:
         try:
-            works.ensure(spec(given["image"]))
+            works.tend()
+            works.ensure(spec(given["image"], given["hypervisor"]))
         except DriverError as error:
             print(error, flush=True)
         time.sleep(0.2)

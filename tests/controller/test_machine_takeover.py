@@ -18,7 +18,7 @@ import pytest
 
 from controller.actions.env import fresh_id
 from controller.errors import Unavailable
-from controller.store import sql
+from controller.store import machines, sql
 from drivers.bare_metal.record import Record, Stage, Step, Work, begun, claimed
 from drivers.base import Condition
 from tests.api.server import free_port
@@ -40,7 +40,7 @@ class Site:
     service: Service
     folder: Path
 
-    def settings(self, name: str) -> dict[str, Any]:
+    def settings(self, name: str, hypervisor: str = "") -> dict[str, Any]:
         return {
             "database_url": self.database_url,
             "endpoint_id": self.endpoint_id,
@@ -50,6 +50,8 @@ class Site:
             "depot_listen": f"127.0.0.1:{free_port()}",
             "playbooks": str(Path(__file__).parent / "playbooks"),
             "image": str(self.folder / "image"),
+            "notes": str(self.folder),
+            "hypervisor": hypervisor,
         }
 
     @property
@@ -58,12 +60,16 @@ class Site:
             return (self.folder / "log").read_text().splitlines()
         return []
 
-    def let_go_on(self) -> None:
-        (self.folder / "go").touch()
+    def let_go_on(self, step: str = "") -> None:
+        (self.folder / (f"go-{step}" if step else "go")).touch()
+
+    def begun(self, step: str) -> list[str]:
+        """Runs of that step that began, or (`end`) came to their end."""
+        return [line for line in self.log if line.startswith(f"begin {step} ")]
 
     @contextmanager
-    def controller(self, name: str) -> Iterator[subprocess.Popen[bytes]]:
-        line = [sys.executable, "-m", "tests.controller.metal_worker", json.dumps(self.settings(name))]
+    def controller(self, name: str, hypervisor: str = "") -> Iterator[subprocess.Popen[bytes]]:
+        line = [sys.executable, "-m", "tests.controller.metal_worker", json.dumps(self.settings(name, hypervisor))]
         with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             try:
                 yield process
@@ -156,6 +162,69 @@ def test_a_run_that_was_put_on_record_and_never_begun_is_begun_by_another(site: 
     _reaches_its_goal(site, other)
     states = {row["state"] for row in cloud.run(lambda conn: sql.rows(conn, "SELECT state FROM runs"))}
     assert states == {"interrupted", "done"}
+
+
+def _hypervisor(site: Site, cloud: Cloud, stage: str) -> str:
+    """A controller was killed in the middle of that step; the record is of a machine that is, or is to be, one. The endpoint's id."""
+    site.let_go_on()
+    with site.controller("a", "kvm") as first:
+        until(lambda: site.begun("hypervisor"))
+        if stage == "patch_host":
+            site.let_go_on("hypervisor")
+            somebody = cloud.run(lambda conn: sql.scalar(conn, "SELECT id FROM users LIMIT 1"))
+            until(lambda: _record(cloud, site).tenant.is_hypervisor)
+            cloud.run(lambda conn: machines.ask(conn, site.endpoint_id, "patch_host", somebody))
+            until(lambda: site.begun("patch_host"))
+        first.kill()
+        first.wait()
+    return site.endpoint_id
+
+
+def _record(cloud: Cloud, site: Site) -> Any:
+    kept = cloud.run(lambda conn: machines.journal(conn, site.endpoint_id))
+    return Record.of(kept["document"] if kept else {})
+
+
+@pytest.mark.parametrize("step", ["hypervisor", "patch_host"])
+def test_what_is_done_within_a_system_is_begun_anew_by_whoever_comes_next(site: Site, cloud: Cloud, step: str) -> None:
+    _hypervisor(site, cloud, step)
+    with site.controller("b", "kvm"):
+        until(lambda: len(site.begun(step)) == 2)
+        assert at_work(site.folder / "a") == []
+        site.let_go_on(step)
+        until(lambda: _record(cloud, site).work is None)
+    record = _record(cloud, site)
+    assert (record.tenant.endpoint, record.tenant.reason) == ("db-1", None)
+    ends = [line for line in site.log if line.startswith(f"end {step} ")]
+    assert ends == [site.begun(step)[-1].replace("begin", "end", 1)], "two of them worked on it"
+    assert _states(cloud, step) == ["interrupted", "done"]
+
+
+@pytest.mark.parametrize("step", ["hypervisor", "patch_host"])
+def test_what_was_cancelled_in_the_moment_that_its_controller_died_is_not_begun_again(site: Site, cloud: Cloud, step: str) -> None:
+    _hypervisor(site, cloud, step)
+    run = _record(cloud, site).work.run_id
+    assert cloud.run(lambda conn: machines.cancel(conn, site.endpoint_id, run))
+    other = driver(site.settings("b", "kvm"))
+    wanted = spec(str(site.folder / "image"), "kvm")
+
+    def over() -> bool:
+        """As a pass does: nobody looks at the machine as a whole."""
+        if other.observe(wanted.instance_id).condition is not Condition.FAILED and _record(cloud, site).work is not None:
+            other.ensure(wanted)
+        return _record(cloud, site).work is None
+
+    until(over)
+    tenant = _record(cloud, site).tenant
+    assert (tenant.reason and tenant.reason.code, tenant.is_hypervisor) == (
+        ("run_cancelled", False) if step == "hypervisor" else (None, True)
+    )
+    assert (_states(cloud, step), len(site.begun(step))) == (["cancelled"], 1)
+
+
+def _states(cloud: Cloud, step: str) -> list[str]:
+    found = cloud.run(lambda conn: sql.rows(conn, "SELECT state FROM runs WHERE step = :step ORDER BY id", step=step))
+    return [row["state"] for row in found]
 
 
 def _reaches_its_goal(site: Site, by: Any) -> None:

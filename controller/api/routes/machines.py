@@ -14,7 +14,7 @@ from controller.api.answers.machines import CertificateOut, MachineOut, RunOut, 
 from controller.api.call import Call, TheCall
 from controller.api.json import Json
 from controller.api.paging import Cursor, Limit, named, page_out, time_ordered
-from controller.api.schemas import MachinePower
+from controller.api.schemas import MachinePower, WriteOff
 from controller.model import machine_views as views
 from controller.model.identity import Right
 from controller.store import machines as store
@@ -83,6 +83,19 @@ def patch_machine(call: TheCall, machine: str) -> Json:
 def trust_machine(call: TheCall, machine: str) -> Json:
     """Take it out of quarantine as it is: you have seen to its disks yourself."""
     return _asked(call, machine, "trust")
+
+
+@router.post("/machines/{machine}/write-off", responses=responses(MachineOut), response_model=None)
+def write_off_machine(call: TheCall, machine: str, given: WriteOff) -> Json:
+    """Give up a machine whose BMC does not answer any more, and whose instance was deleted: that is gone, without a certificate.
+
+    The machine is in quarantine until it is wiped; it can't be trusted as it is.
+    """
+
+    def work(conn: Connection) -> dict[str, Any]:
+        return _machine(call, actions.write_off(conn, call.identity, machine, call.seen, given.reason))
+
+    return call.change(work)
 
 
 @router.post("/machines/{machine}/power", responses=responses(MachineOut), response_model=None)

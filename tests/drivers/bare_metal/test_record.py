@@ -19,24 +19,23 @@ from drivers.bare_metal.record import (
     Left,
     Record,
     Stage,
-    State,
     Step,
     Tenant,
     Work,
     begun,
     claimed,
-    closed,
     ended,
     given_back,
     may_switch,
     observed,
     powered,
-    state,
     to_ensure,
     to_remove,
     to_tend,
     unwanted,
+    written_off,
 )
+from drivers.bare_metal.standing import State, closed, state
 from drivers.base import Condition, HostPower, InstanceSpec, Observation, Power, Reason
 from drivers.errors import DiskMissing, InvalidSpec, MachineAtWork, MachineQuarantined, MachineTaken
 
@@ -283,6 +282,25 @@ def test_a_wipe_that_is_always_cut_off_is_begun_anew_and_not_without_end() -> No
     given_up = ended(record, RUN, None, {}, whole=False)
     assert given_up == Record({"cpus": 4}, quarantine=Reason("wipe_interrupted", {"times": CUTS}), left=LEFT)
     assert state(given_up) is State.QUARANTINED
+
+
+@pytest.mark.parametrize("work", [None, Work("run-1", Step.WIPE), Work("run-1", Step.HYPERVISOR)])
+@pytest.mark.parametrize("stage", Stage)
+def test_a_machine_that_was_written_off_is_in_quarantine_until_it_is_wiped(stage: Stage, work: Work | None) -> None:
+    tenant = Tenant("i-1", "p-1", stage, 3, 1, 0)
+    given_up = written_off(Record({"cpus": 4}, tenant, work), "ops", "burnt")
+    assert Record.of(given_up.document) == given_up
+    assert (given_up.tenant, given_up.work, given_up.left) == (None, None, Left("i-1", "p-1"))
+    assert observed(given_up, "i-1", HostPower.UNKNOWN, {}, at_work=False).condition is Condition.ABSENT
+    _, trusted = to_tend(given_up, {"trust": 1}, 0.0)
+    assert trusted == replace(given_up, served={"trust": 1}), "it can't be trusted as it is"
+    step, wiping = to_tend(given_up, {"wipe": 1}, 0.0)
+    assert step is Step.WIPE
+    at_work = begun(wiping, Work("run-2", Step.WIPE))
+    failed = ended(at_work, "run-2", Reason("wipe_failed", {}), {}, whole=False)
+    assert failed.quarantine == given_up.quarantine, "nor once a wipe has failed"
+    cleared = ended(at_work, "run-2", None, {}, whole=True)
+    assert (cleared.quarantine, cleared.left) == (None, None)
 
 
 def test_a_machine_in_quarantine_is_given_to_nobody_until_it_is_clean_or_trusted() -> None:
