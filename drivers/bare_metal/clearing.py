@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final, Protocol
 
 from drivers.bare_metal.erasing import UNLOCK, able, next_step, why_none
-from drivers.bare_metal.remote import Ramdisk
 from drivers.errors import DeadlinePassed, DriverError
 
-LOOK_S = 120.0
+LOOK_S: Final = 120.0
 Json = dict[str, Any]
 
 
-def clear(ramdisk: Ramdisk, disk: Mapping[str, Any], policy: Sequence[str], *, whole: bool, deadline: float) -> Json:
+class Commands(Protocol):
+    """What can be done to the machine (`remote.Ramdisk`)."""
+
+    def metal(self, *command: str, within_s: float) -> Json:
+        """What a command of guests/ramdisk/metal answers. Raises DriverError where it failed."""
+
+
+def clear(ramdisk: Commands, disk: Mapping[str, Any], policy: Sequence[str], *, whole: bool, deadline: float) -> Json:
     """`policy`: words of `options.WIPES`; `whole`: all of it is read back; `deadline`: of `time.monotonic`.
 
     Gives {disk, serial, model, bytes, method, seconds, verified}, with `read_back` where it was verified, else `detail`. Raises nothing.
