@@ -1,6 +1,7 @@
 """A process that ensures and removes instances until it is killed: `python -m tests.drivers.openstack.hammer FILE`.
 
-In: a file with the endpoint, the image, and lists of instances to be there and to be gone. It says nothing and remembers nothing.
+In: a file with the endpoint, the image, and lists of instances to be there and to be gone. Out: a line each time when it was through with
+all of them. It remembers nothing.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def main(path: Path) -> None:
         for instance_id in task["gone"]:
             with suppress(Transient):
                 driver.remove(instance_id)
+        print("through", flush=True)
 
 
 if __name__ == "__main__":

@@ -122,12 +122,15 @@ def test_processes_that_ensure_the_same_at_once_and_are_killed_leave_one_server_
     (tmp_path / "task").write_text(json.dumps(task))
     for _ in range(2):
         hammers = [
-            subprocess.Popen([sys.executable, "-m", "tests.drivers.openstack.hammer", tmp_path / "task"], cwd=ROOT) for _ in range(3)
+            subprocess.Popen([sys.executable, "-m", "tests.drivers.openstack.hammer", tmp_path / "task"], cwd=ROOT, stdout=subprocess.PIPE)
+            for _ in range(3)
         ]
-        time.sleep(6)
+        for hammer in hammers:
+            assert hammer.stdout is not None
+            assert hammer.stdout.readline() == b"through\n"
         for hammer in hammers:
             hammer.kill()
-            hammer.wait()
+            hammer.communicate()
     for spec in specs:
         converge(patient, driver, spec)
     eventually(patient, "one of each", lambda: all(len(behind.servers(spec.instance_id)) == 1 for spec in specs))
