@@ -18,6 +18,7 @@ from typing import Any
 from bench.openstack.site import CONTENT, SIZE
 from controller.reconcile.instance_pass import BUSY_MAX_S, BUSY_S
 from drivers.base import Condition, Image, InstanceSpec, Observation, Power
+from drivers.errors import Transient
 from drivers.openstack.driver import OpenStackDriver, open_openstack
 
 _AT_ONCE = 32
@@ -59,7 +60,7 @@ def _create(driver: OpenStackDriver, image: Image, names: list[str]) -> dict[str
         )
         began = time.monotonic()
         driver.observe(spec.instance_id)
-        driver.ensure(spec)
+        _ensure(driver, spec)
         _wait(driver, spec)
         return time.monotonic() - began
 
@@ -67,6 +68,15 @@ def _create(driver: OpenStackDriver, image: Image, names: list[str]) -> dict[str
     with ThreadPoolExecutor(min(len(names), _AT_ONCE)) as pool:
         wall = list(pool.map(one, names))
     return {"wall_s": wall, "cpu_s": time.process_time() - began}
+
+
+def _ensure(driver: OpenStackDriver, spec: InstanceSpec) -> None:
+    """Again where nova was too busy to answer, as the next pass would."""
+    while True:
+        try:
+            return driver.ensure(spec)
+        except Transient:
+            time.sleep(BUSY_MAX_S)
 
 
 def _wait(driver: OpenStackDriver, spec: InstanceSpec) -> Observation:
