@@ -115,41 +115,6 @@ def test_what_is_enrolled_already_is_refused_however_its_address_is_written(tale
         "version": where.removesuffix("/v3"),
         "scheme": where.replace("openstack+https", "OpenStack+HTTPS"),
     }[spelled]
-    given = options_for(account, sees=sees)
-    body = {"name": fresh("again"), "driver": "openstack", "uri": other, "pool": pool, "credentials": given.pop("credentials")}
-    refusal = tale.cloud.admin.refused(409, "machine_enrolled", "POST /v1/endpoints", {**body, "options": given})
-    hosts = {one["name"] for one in tale.cloud.admin.ask("GET /v1/hosts")["items"] if one["endpoint"] == pool}
-    assert any(f"'{name}'" in refusal["message"] for name in hosts), refusal
-
-
-def test_zones_of_one_project_are_not_two_hosts_and_those_of_two_projects_are(tale: Tale) -> None:
-    """A project's limits are for all its zones together."""
-    ask = tale.cloud.admin.ask
-
-    def endpoint(account: Account) -> dict[str, Any]:
-        given = options_for(account, sees="opaque", zone="nova")
-        credentials = given.pop("credentials")
-        body = {"name": fresh("zone"), "driver": "openstack", "uri": uri(tale.region), "pool": "project"}
-        return {**body, "options": given, "credentials": credentials}
-
-    tale.cloud.admin.refused(409, "machine_enrolled", "POST /v1/endpoints", endpoint(DEMO))
-    made = ask("POST /v1/endpoints", endpoint(OTHER))
-    assert len(made["hosts"]) == 1 if isinstance(made["hosts"], list) else made["hosts"]
-    ask(f"DELETE /v1/endpoints/{made['name']}")
-
-
-@pytest.mark.parametrize("sees", WAYS)
-@pytest.mark.parametrize("spelled", ["", "/", "name", "version", "scheme"])
-def test_what_is_enrolled_already_is_refused_however_its_address_is_written(tale: Tale, sees: str, spelled: str) -> None:
-    pool, account = WAYS[sees]
-    where = uri(tale.region)
-    other = {
-        "": where,
-        "/": f"{where}/",
-        "name": where.replace("127.0.0.1", "LOCALHOST"),
-        "version": where.removesuffix("/v3"),
-        "scheme": where.replace("openstack+https", "OpenStack+HTTPS"),
-    }[spelled]
     options = {**options_for(account, sees=sees), "credentials": f"{account.name}:{account.password}@{account.project}"}
     body = {"name": fresh("again"), "driver": "openstack", "uri": other, "pool": pool, "credentials": options.pop("credentials")}
     refusal = tale.cloud.admin.refused(409, "machine_enrolled", "POST /v1/endpoints", {**body, "options": options})
