@@ -22,8 +22,8 @@ def fetch(app: App, path: str, limit: int | None, cursor: str | None, everything
     return app.client().get(path, limit=limit, cursor=cursor, **filters)
 
 
-def print_page(app: App, body: Body, columns: Sequence[str]) -> None:
+def print_page(app: App, body: Body, columns: Sequence[str], whole_ids: bool = False) -> None:
     """Print; on stderr, how to see the rest."""
-    render.items(app, body, columns)
+    render.items(app, body, columns, whole_ids)
     if body.get("next") and app.for_people:
         note(app.say("message.more", cursor=body["next"]))

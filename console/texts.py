@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from console import texts_help, texts_messages, texts_metal
+from console import texts_adopting, texts_help, texts_messages, texts_metal
 
 LANGUAGES = ("zh", "en")
 ENVIRONMENT = ("CHUTIAN_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
@@ -24,6 +24,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     **texts_messages.MESSAGES,
     **texts_metal.COLUMNS,
     **texts_metal.MESSAGES,
+    **texts_adopting.COMMANDS,
+    **texts_adopting.OPTIONS,
+    **texts_adopting.COLUMNS,
+    **texts_adopting.MESSAGES,
 }
 
 

@@ -15,7 +15,7 @@ of booleans beside one large class, says the same thing in two places.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol, runtime_checkable
@@ -123,6 +123,9 @@ class InstanceSpec:
     bound to, in equal parts (none: wherever). `devices`: its GPUs; empty with `gpus` above zero: any of the host's.
 
     `hypervisor`: the pool that a bare machine joins as a hypervisor once its system is up.
+
+    `adopted`: the backend's own id of what was there before and became this instance (`drivers.adopting`). It is never made, or made up
+    for, and keeps its name there; its image may be unknown.
     """
 
     instance_id: str  # a UUID in canonical form; also the domain's uuid where the backend has one
@@ -145,6 +148,7 @@ class InstanceSpec:
     user_data: str = ""  # cloud-init user data, verbatim
     ssh_keys: tuple[str, ...] = ()  # OpenSSH public keys for the image's default user
     hypervisor: str = ""
+    adopted: str = ""
     container: Container | None = None
     overcommit: Mapping[str, float] = field(default_factory=dict)
     cpu_baseline: str | None = None
@@ -163,7 +167,8 @@ class InstanceSpec:
 
     @property
     def boots_from(self) -> Image:
-        """The image, for drivers of machines; raises ValueError for a container, which no such driver says that its hosts run."""
+        """The image, for drivers of machines; raises ValueError where there is none: a container, which no such driver says that its hosts
+        run, or what was adopted and is not rebuilt without one."""
         if self.image is None:
             raise ValueError(f"{self.instance_id} is a {self.kind} and boots from no image")
         return self.image
@@ -276,8 +281,8 @@ class Driver(Protocol):
 class Looks(Protocol):
     """What hosts there are and what runs on them come of the same answers, so that who wants both asks once."""
 
-    def look(self) -> tuple[Inventory, Iterable[Observation]]:
-        """As `inventory` and `observe_all`."""
+    def look(self, adopted: Collection[str] = ()) -> tuple[Inventory, Iterable[Observation]]:
+        """As `inventory` and `observe_all`; `adopted` as of `drivers.adopting.Adopts.inventory_with`."""
         ...
 
 

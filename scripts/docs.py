@@ -22,7 +22,7 @@ from console import cli as command_line
 from console import texts, verbs
 from controller import messages
 from controller.config import Settings
-from controller.messages import facts, metal, reasons, refusals, region, rules
+from controller.messages import adopting, facts, metal, reasons, refusals, region, rules
 from controller.model import identity
 from controller.model.identity import Right
 from drivers.bare_metal.options import Options as BmcOptions
@@ -140,6 +140,9 @@ ADVICE: Mapping[str, str] = {
     " the endpoint other credentials or `sees=opaque`.",
     "region_quota": "`openstack quota set` for the project, or delete servers of it that aren't ours.",
     "flavor_missing": "`openstack flavor create` with just that size and no extra specs; or enrol with an administrator's credentials.",
+    "adoptee_gone": "`chutian instance disown` gives its quota back.",
+    "adoptee_changed": "`chutian instance disown`, then adopt it as it is now.",
+    "no_room_to_adopt": "`chutian pool update POOL --overcommit vcpus=…`, up to nova's own ratio; or have something migrated off the host.",
     "service_disabled": "Nothing; `openstack compute service set --enable HOST nova-compute` opens it again.",
     "no_valid_host": "Compare nova's own ratios with the pool's overcommit; nova's scheduler says in its log which filter left no host.",
     "build_failed": "Read nova-compute's log on the host that the detail names; start the instance again.",
@@ -365,7 +368,7 @@ def sections() -> dict[str, list[str]]:
     """The codes of the catalogue under the comments that head them in its sources."""
     found: dict[str, list[str]] = {}
     title = ""
-    for line in "".join(map(inspect.getsource, (refusals, reasons, metal, region, facts, rules))).splitlines():
+    for line in "".join(map(inspect.getsource, (refusals, reasons, metal, region, adopting, facts, rules))).splitlines():
         if heading := re.fullmatch(r"    # (.+)", line):
             title = heading[1]
         elif (code := re.match(r'    "([\w.]+)": \(', line)) and code[1] in messages.CATALOGUE:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
+
 import click
 
-from console import listing, render
+from console import listing, plans, render
 from console.app import App, sure
 from console.client import Body, at
 from console.documents import text
@@ -12,6 +14,21 @@ from console.pairs import pairs
 from console.verbs import LISTING, YES, Verb, arg, opt
 
 COLUMNS = ("name", "driver", "pool", "state", "reason", "+uri", "+id")
+FOREIGN = (
+    "id",
+    "name",
+    "status",
+    "counts",
+    "host",
+    "+group",
+    "+flavor",
+    "image",
+    "+addresses",
+    "+created_at",
+    "fits",
+    "refusal",
+    "obstacle",
+)
 
 
 def create(app: App, name: str, driver: str, uri: str, pool: str, option: tuple[str, ...], credentials: str | None) -> None:
@@ -66,6 +83,30 @@ def delete(app: App, name: str, yes: bool) -> None:
     render.done(app, "message.deleted", app.client().delete(at("endpoints", name)), name=name)
 
 
+def adopt(
+    app: App,
+    endpoint: str,
+    id_: str | None,
+    limit: int | None,
+    cursor: str | None,
+    everything: bool,
+    idempotency_key: str | None,
+    **of: str | None,
+) -> None:
+    """What isn't ours there; or one of it becomes an instance."""
+    project = of["project"]
+    if id_ is None:
+        page = listing.fetch(app, at("endpoints", endpoint, "foreign"), limit, cursor, everything, project=project)
+        shown = FOREIGN if project else tuple(column for column in FOREIGN if column not in ("fits", "refusal"))
+        listing.print_page(app, page, shown, whole_ids=True)
+        return
+    if project is None:
+        raise click.UsageError(app.say("message.adopt_project"))
+    body: Body = {"id": id_} | {key: value for key, value in of.items() if value is not None}
+    made = plans.post_once(app, at("endpoints", endpoint, "adopt"), body, idempotency_key or str(uuid.uuid4()))
+    render.done(app, "instance.adopted", made, name=made["name"], id=made["id"], project=project)
+
+
 _NAME = arg("name")
 _OPTION = opt("--option", multiple=True, metavar="KEY=VALUE")
 _HOW = (
@@ -95,6 +136,18 @@ VERBS = {
         ),
     ),
     "show": Verb(show, (_NAME,)),
+    "adopt": Verb(
+        adopt,
+        (
+            arg("endpoint"),
+            arg("id_", required=False, metavar="[ID]"),
+            opt("--project", "-p", text="adopt-project"),
+            opt("--name", text="adopt-name"),
+            opt("--reason"),
+            opt("--idempotency-key"),
+            *LISTING,
+        ),
+    ),
     "rbac": Verb(rbac, (opt("--driver", default="kubernetes", show_default=True), _OPTION)),
     "delete": Verb(delete, (_NAME, YES)),
 }

@@ -185,6 +185,15 @@ def delete(app: App, instance: str, project: str | None, generation: int | None,
     return _after(app, {"id": found, "name": instance, **answer}, "instance.delete", "deleted" if wait else None, deadline)
 
 
+def disown(app: App, instance: str, project: str | None, generation: int | None, wait: bool, timeout: int, yes: bool) -> int:
+    """No instance any more, and what it was runs on."""
+    deadline = time.monotonic() + timeout
+    found = lookup.instance(app, instance, project)
+    sure(app, yes, "confirm.disown", what=instance)
+    answer = app.client().post(at("instances", found, "disown"), generation=generation)
+    return _after(app, answer, "instance.disown", "deleted" if wait else None, deadline)
+
+
 def console(app: App, instance: str, project: str | None, max_bytes: int, follow_: bool, raw: bool) -> None:
     """What the guest wrote to its console."""
     found = lookup.instance(app, instance, project)
@@ -287,6 +296,7 @@ VERBS = {
         extend, (_INSTANCE, opt("--days", text="more-days", type=click.IntRange(1, 3650), required=True), _PROJECT, _GENERATION)
     ),
     "delete": Verb(delete, (_INSTANCE, *_CHANGE, YES)),
+    "disown": Verb(disown, (_INSTANCE, *_CHANGE, YES)),
     "console": Verb(console, (_INSTANCE, _PROJECT, *_LISTENING)),
     "logs": Verb(logs, (_INSTANCE, _PROJECT, *_LISTENING)),
     "exec": Verb(

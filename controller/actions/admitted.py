@@ -117,6 +117,8 @@ def _surroundings(admission: Admission, draft: Draft, unit: Unit, placement: sch
         "condition": "absent",
         "addresses": [],
         "protected": False,
+        "adopted": None,
+        "disowned": False,
         "generation": 1,
         "observed_generation": 0,
     }

@@ -12,6 +12,19 @@ Row = Mapping[str, Any]
 GIB = 1 << 30
 
 
+def unknown_image(row: Row) -> dict[str, Any]:
+    """Stands where the row of an image stands for what was adopted: of whatever it booted from, it fits into what there is."""
+    return {
+        "id": None,
+        "name": "-",
+        "arch": row["arch"],
+        "state": "ready",
+        "virtual_size_bytes": 0,
+        "min_disk_gib": 0,
+        "min_memory_mib": 0,
+    }
+
+
 def check_fit(number: int, kind: str, flavor: Row, image: Row) -> None:
     """Raises InvalidRequest where they don't."""
     names = {"item": number + 1, "flavor": flavor["name"], "image": image["name"]}

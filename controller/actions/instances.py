@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from controller import errors
 from controller.actions import guard, spare, terms
 from controller.actions.env import Env
-from controller.actions.fit import check_fit
+from controller.actions.fit import check_fit, unknown_image
 from controller.actions.refusals import no_spare, quota_exceeded
 from controller.model import container, devices, translate
 from controller.model.identity import Identity, Right
@@ -77,6 +77,8 @@ def rebuild(conn: Connection, env: Env, identity: Identity, instance_id: str, im
         runs = row["container"] | {"image": image or row["image"]}
         changes = {"build": row["build"] + 1, "container": orjson.dumps(runs).decode()}
         return _ask(conn, env, identity, row, "instance.rebuild_asked", params={"image": runs["image"]}, **changes)
+    if image is None and row["image_id"] is None:
+        raise errors.InvalidState("adopted_image_unknown", name=row["name"])
     source = catalogue.get(conn, "images", image or row["image_id"])
     if source is None:
         raise errors.InvalidRequest("unknown_image", item=1, image=image)
@@ -95,9 +97,7 @@ def resize(conn: Connection, env: Env, identity: Identity, instance_id: str, fla
     size = catalogue.get(conn, "flavors", flavor)
     if size is None:
         raise errors.InvalidRequest("unknown_flavor", item=1, flavor=flavor)
-    image = container.source(row["container"], row["arch"]) if row["container"] else catalogue.get(conn, "images", row["image_id"])
-    assert image is not None  # noqa: S101 - an image in use is never removed
-    check_fit(0, row["kind"], size, image)
+    check_fit(0, row["kind"], size, _boots_from(conn, row))
     if size["disk_gib"] < row["disk_gib"]:
         raise errors.InvalidRequest("disk_shrinks", have=row["disk_gib"], want=size["disk_gib"])
     _take_growth(conn, identity, row, size)
@@ -111,6 +111,16 @@ def resize(conn: Connection, env: Env, identity: Identity, instance_id: str, fla
         flavor=size["name"],
         **{name: size[name] for name in devices.SHAPE},
     )
+
+
+def _boots_from(conn: Connection, row: Row) -> Mapping[str, Any]:
+    if row["container"]:
+        return container.source(row["container"], row["arch"])
+    if row["image_id"] is None:
+        return unknown_image(row)
+    image = catalogue.get(conn, "images", row["image_id"])
+    assert image is not None  # noqa: S101 - an image in use is never removed
+    return image
 
 
 def _take_growth(conn: Connection, identity: Identity, row: Row, size: Mapping[str, Any]) -> None:
@@ -163,24 +173,53 @@ def delete(conn: Connection, env: Env, identity: Identity, instance_id: str, gen
     if row["goal"] == Goal.GONE:
         return row
     guard.seen(row, generation)
+    _marked(row)
     _unprotected(row)
     _no_host(conn, row)
     return _ask(conn, env, identity, row, "instance.delete_asked", goal=Goal.GONE)
+
+
+def disown(conn: Connection, env: Env, identity: Identity, instance_id: str, generation: int | None) -> Row:
+    """Give what was adopted back to its backend's people, as it is: our marks are taken off, its quota is free, it runs on.
+
+    Again changes nothing. Raises InvalidState for what we made, and for what is being deleted.
+    """
+    row = find(conn, identity, instance_id, lock=True)
+    guard.overall(identity, Right.OPERATE)
+    if row["disowned"]:
+        return row
+    if row["adopted"] is None:
+        raise errors.InvalidState("never_adopted", name=row["name"])
+    guard.seen(row, generation)
+    _staying(row)
+    _unprotected(row)
+    return _ask(conn, env, identity, row, "instance.disown_asked", goal=Goal.GONE, disowned=True)
+
+
+def _marked(row: Row) -> None:
+    """What is being adopted bears our marks, so that it may be acted upon: else it is somebody's still."""
+    if row["adopted"] is not None and not row["built"]:
+        raise errors.InvalidState("adoption_under_way", name=row["name"])
 
 
 def _usable(conn: Connection, identity: Identity, instance_id: str, generation: int | None) -> Row:
     row = find(conn, identity, instance_id, lock=True)
     guard.allow(identity, Right.USE, row)
     guard.seen(row, generation)
+    _staying(row)
+    return row
+
+
+def _staying(row: Row) -> None:
     if row["goal"] == Goal.GONE or row["state"] in (State.DELETING, State.DELETED):
         raise errors.InvalidState("instance_going", name=row["name"])
-    return row
 
 
 def _begun(conn: Connection, identity: Identity, instance_id: str, generation: int | None) -> Row:
     row = _usable(conn, identity, instance_id, generation)
     if row["starts_at"] is not None and row["state"] == State.PENDING:
         raise errors.InvalidState("instance_not_begun", name=row["name"])
+    _marked(row)
     return row
 
 

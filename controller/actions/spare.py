@@ -117,6 +117,15 @@ def room_to_grow(conn: Connection, instance_id: str, host: Row, larger: Row) -> 
     return all(verdict.ok for verdict in survives(pool.fleet, after, {pool.name: pool.spare_hosts}))
 
 
+def room_for(conn: Connection, item: Item, host: Row) -> bool:
+    """Whether the pool of a host stays N+k with that there, too."""
+    kept = store.spare_pools(conn).get(host["pool"])
+    if kept is None:
+        return True
+    store.lock_pools(conn, [kept["id"]])
+    return _read(conn, kept).lacks([(item, host["id"])]) is None
+
+
 def avoid(draft: Draft, pool: str, pools: Sequence[str]) -> None:
     """Make the draft look for places outside a pool; where none is left, it looks in a pool that there isn't."""
     left = [tuple(name for name in wish.pools or pools if name != pool) or (NOWHERE,) for wish in draft.wishes()]

@@ -17,6 +17,7 @@ from controller.api import examples, metrics, parameters
 from controller.api.call import Services, caller
 from controller.api.json import Json
 from controller.api.routes import (
+    adopting,
     catalogue,
     events,
     fleet,
@@ -50,6 +51,7 @@ _ROUTERS = tuple(
         people,
         catalogue,
         fleet,
+        adopting,
         hypervisors,
         machines,
         placements,

@@ -49,5 +49,9 @@ def truth(value: bool | None) -> str | None:
 
 def page_out(rows: Sequence[Any], limit: int, view: Callable[[Any], Mapping[str, Any]], place: Callable[[Any], str]) -> dict[str, Any]:
     """A page of views; `place` tells where a row stands in the order."""
-    following = _encode(place(rows[-1])) if len(rows) == limit else None
-    return {"items": [view(row) for row in rows], "next": following}
+    return {"items": [view(row) for row in rows], "next": following(place(rows[-1]) if len(rows) == limit else "")}
+
+
+def following(place: str) -> str | None:
+    """The cursor of the page after a place in the order; none where that is empty."""
+    return _encode(place) if place else None

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from controller.messages.adopting import ADOPTING
 from controller.messages.facts import FACTS
 from controller.messages.metal import METAL
 from controller.messages.reasons import REASONS
@@ -28,7 +29,7 @@ _RESOURCES = {
     "gpus": ("GPUs", "GPU"),
 }
 
-CATALOGUE: dict[str, tuple[str, str]] = {**REFUSALS, **REASONS, **METAL, **REGION, **FACTS, **RULES}
+CATALOGUE: dict[str, tuple[str, str]] = {**REFUSALS, **REASONS, **METAL, **REGION, **ADOPTING, **FACTS, **RULES}
 
 
 class _Lenient(dict[str, Any]):

@@ -112,6 +112,7 @@ def spec(row: Mapping[str, Any], image_dir: Path, force: bool, secret: str) -> I
         user_data="" if row["container"] else secret,
         ssh_keys=tuple(row["ssh_keys"]),
         hypervisor=row["hypervisor"] or "",
+        adopted=row["adopted"] or "",
         container=container.opened(row["container"], secret) if row["container"] else None,
         overcommit=row["overcommit"],
         cpu_baseline=row["cpu_baseline"],

@@ -238,6 +238,8 @@ def instance(row: Row, reader: Reader) -> dict[str, Any]:
         "priority": row["priority"],
         "preemptible": row["preemptible"],
         "hypervisor": row["hypervisor"],
+        "adopted": row["adopted"] if reader.fleet else None,
+        "disowned": row["disowned"],
         "request_id": row["request_id"],
         "generation": row["generation"],
         "observed_generation": row["observed_generation"],

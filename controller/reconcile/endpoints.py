@@ -13,8 +13,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -33,6 +34,7 @@ from controller.reconcile.switching import Switching
 from controller.reconcile.tenants import settle
 from controller.store import bmcs, events, fleet, instances
 from controller.store.database import Database
+from drivers.adopting import Adopts
 from drivers.base import Condition, Driver, Inventory, Looks, Observation, PowerControl, Prepare
 from drivers.container import Meddled
 from drivers.errors import DriverError, HostUnreachable, Timeout
@@ -42,6 +44,15 @@ log = structlog.get_logger()
 Row = Mapping[str, Any]
 _IDLE_S = 0.5
 _PREPARE_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look found. `adopted`: what it took for ours because that is on record."""
+
+    inventory: Inventory
+    seen: Mapping[str, Observation]
+    adopted: frozenset[str]
 
 
 class EndpointLoop:
@@ -107,7 +118,8 @@ class EndpointLoop:
                 switching.act(driver)
             if isinstance(driver, Tends):
                 driver.tend()
-            inventory, seen = self._ask(endpoint["id"], driver)
+            adopted = self._adopted(endpoint, driver)
+            inventory, seen = self._ask(endpoint["id"], driver, adopted)
         except (HostUnreachable, Timeout) as error:
             log.warning("endpoint_silent", endpoint=endpoint["name"], reason=str(error))
             self._database.run(partial(silent, endpoint=endpoint, error=error, again_s=self._settings.observe_interval_s))
@@ -117,7 +129,7 @@ class EndpointLoop:
             log.warning("endpoint_troubled", endpoint=endpoint["name"], reason=str(error))
             self._database.run(partial(troubled, endpoint=endpoint, error=error, again_s=self._settings.observe_interval_s / 3))
             return
-        strangers = self._database.run(lambda conn: self._compare(conn, endpoint, inventory, seen, switching))
+        strangers = self._database.run(lambda conn: self._compare(conn, endpoint, Looked(inventory, seen, adopted), switching))
         for id_, row in strangers.items():
             self._stranger(endpoint, id_, row)
         if moved := self._database.run(lambda conn: relocating.off(conn, self._env, endpoint["id"])):
@@ -129,9 +141,13 @@ class EndpointLoop:
             log.warning("endpoint_troubled", endpoint=endpoint["name"], reason=str(error))
             self._database.run(partial(troubled, endpoint=endpoint, error=error, again_s=self._settings.observe_interval_s))
 
-    def _ask(self, endpoint_id: str, driver: Driver) -> tuple[Inventory, dict[str, Observation]]:
+    def _ask(self, endpoint_id: str, driver: Driver, adopted: frozenset[str]) -> tuple[Inventory, dict[str, Observation]]:
         """What hosts there are, and what runs there."""
-        inventory, found = driver.look() if isinstance(driver, Looks) else (driver.inventory(), None)
+        found: Iterable[Observation] | None = None
+        if isinstance(driver, Looks):
+            inventory, found = driver.look(adopted)
+        else:
+            inventory = driver.inventory_with(adopted) if isinstance(driver, Adopts) else driver.inventory()
         inventory = self._fencing.judge(endpoint_id, inventory)
         return inventory, {one.instance_id: one for one in (driver.observe_all() if found is None else found)}
 
@@ -149,18 +165,23 @@ class EndpointLoop:
             self._asked_at[endpoint_id] = now
             driver.prepare()
 
-    def _compare(
-        self, conn: Connection, endpoint: Row, inventory: Inventory, seen: Mapping[str, Observation], switching: Switching
-    ) -> dict[str, Row | None]:
+    def _adopted(self, endpoint: Row, driver: Driver) -> frozenset[str]:
+        """What counts as ours behind an endpoint, whether it bears our marks yet or not."""
+        return self._database.run(lambda conn: instances.adopted_on(conn, endpoint["id"])) if isinstance(driver, Adopts) else frozenset()
+
+    def _compare(self, conn: Connection, endpoint: Row, looked: Looked, switching: Switching) -> dict[str, Row | None]:
         current = fleet.in_care(conn, endpoint["id"])
         if current is None:
             return {}
-        why = _kept(switching.settle(conn, inventory))
+        why = _kept(switching.settle(conn, looked.inventory))
         fleet.endpoint_seen(conn, endpoint["id"], "connected", why, switching.again_s(self._settings.observe_interval_s))
         if current["state"] != "connected":
             events.add(conn, [events.event("endpoint.connected", "endpoint", endpoint["id"], endpoint["name"], None, "chutian")])
-        discover(conn, self._env.new_id, current, inventory)
-        due, moved, unknown = [], {}, set(seen)
+        if instances.adopted_on(conn, endpoint["id"]) == looked.adopted:
+            discover(conn, self._env.new_id, current, looked.inventory)
+        else:  # what hosts have was told without what was adopted meanwhile, or with what was given back
+            fleet.look_now(conn, [endpoint["id"]])
+        due, moved, unknown, seen = [], {}, set(looked.seen), looked.seen
         for row in instances.on_endpoint(conn, endpoint["id"]):
             one = seen.get(row["id"])
             unknown.discard(row["id"])
@@ -179,6 +200,10 @@ class EndpointLoop:
         if row is not None and row["state"] == State.DELETED:
             driver = self._connections.driver(endpoint)
             if driver.observe(id_).condition is Condition.ABSENT:
+                return
+            if row["disowned"]:  # marked by a controller that was late; it isn't ours to remove
+                if isinstance(driver, Adopts):
+                    driver.disown(id_, row["adopted"])
                 return
             driver.remove(id_)
             self._say("instance.leftover_removed", "instance", id_, row["name"], row["project_id"], endpoint)

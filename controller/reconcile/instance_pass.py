@@ -18,8 +18,9 @@ from controller.model import translate
 from controller.model.lifecycle import ALTERED, SETTLED, UNBUILT, Act, Goal, Look, State, Step, next_step
 from controller.sealing import Broken, Seal
 from controller.store.events import Event, event
+from drivers.adopting import Adopts
 from drivers.base import Condition, Driver, InstanceSpec, Observation, Reason, Releases
-from drivers.errors import DriverError, HostUnreachable, Permanent, TenantUnsettled
+from drivers.errors import DriverError, HostUnreachable, Permanent, TenantUnsettled, Transient
 
 log = structlog.get_logger()
 BUSY_S, BUSY_MAX_S = 0.2, 2.0  # pauses between looks at something under way: doubled each time
@@ -29,6 +30,8 @@ _HELD = (Condition.BUSY, Condition.STOPPED)  # with a reason: in trouble, of whi
 _ADDRESS_S, _ADDRESS_FOR_S = 2.0, 120.0  # a guest that has just booted gets its address a little later
 
 
+DISOWNED = "instance.disowned"
+"""What is told in place of its deletion."""
 Settle = Callable[[Driver], None]
 Off = Callable[[str], bool]
 
@@ -76,11 +79,15 @@ def run(
     facts: tuple[Event, ...] = ()
     try:
         driver = connect()
+        if row["disowned"]:  # before it is looked at: what is not found any more may bear a mark still
+            _disown(driver, row)
         seen = _observe(driver, row["id"], off)
         step = next_step(_look(row, seen, settings))
         facts = _drift(row, seen, step)
         if step.act is Act.NOTHING:
             return _result(row, seen, step, facts, settings)
+        if step.act is Act.REMOVE and row["disowned"]:
+            raise Transient(detail="it bears our marks still")
         if step.act is Act.REMOVE:
             driver.remove(row["id"])
         else:
@@ -103,6 +110,12 @@ def _observe(driver: Driver, id_: str, off: Off) -> Observation:
     log.info("released", instance=id_, host=seen.host)
     driver.release(id_, seen.host)
     return driver.observe(id_)
+
+
+def _disown(driver: Driver, row: Mapping[str, Any]) -> None:
+    if not isinstance(driver, Adopts):
+        raise DriverError(detail=f"{type(driver).__name__} can't give back what it adopted")
+    driver.disown(row["id"], row["adopted"])
 
 
 def _ensure(driver: Driver, spec: InstanceSpec, settle: Settle) -> None:
@@ -168,7 +181,7 @@ def _result(row: Mapping[str, Any], seen: Observation, step: Step, facts: tuple[
     if step.done and step.event:
         if step.event == "instance.failed":
             reason = reason or Reason("deadline_passed", {"seconds": settings.build_deadline_s})
-        facts = (*facts, _fact(row, step.event, **_why(reason)))
+        facts = (*facts, _fact(row, DISOWNED if row["disowned"] else step.event, **_why(reason)))
     keeps = step.state is State.ERROR and row["state"] == State.ERROR  # the reason why it ended badly stands until it ends otherwise
     return Outcome(
         {

@@ -200,8 +200,16 @@ def write(conn: Any, batch: Sequence[Outcome]) -> None:
     written = instances.record(conn, [one.record for one in batch])
     gone = [one.record["id"] for one in batch if one.record["state"] == State.DELETED and one.record["id"] in written]
     if gone:
-        instances.free(conn, gone)
+        _free(conn, gone)
     settled = [one.record["id"] for one in batch if one.record["settled"] and one.record["state"] in SETTLED and one.record["resized"]]
     if settled:
         instances.fit_allocations(conn, settled)
     events.add(conn, [fact for one in batch if one.record["id"] in written for fact in one.facts])
+
+
+def _free(conn: Any, gone: Sequence[str]) -> None:
+    """What was given back goes on where it is, in nobody's ledger: until a look has told how much is left there, nothing is."""
+    left = instances.left_alone(conn, gone)
+    fleet.look_now(conn, sorted({row["endpoint_id"] for row in left}))  # first: endpoints are locked before hosts
+    instances.free(conn, gone)
+    fleet.fill(conn, [row["host_id"] for row in left])

@@ -35,6 +35,26 @@ def of_kind(conn: Connection, kind: str) -> Sequence[Row]:
     return sql.rows(conn, f"SELECT {_COLUMNS['flavors']} FROM flavors WHERE kind = :kind ORDER BY name", kind=kind)
 
 
+def of_size(conn: Connection, kind: str, vcpus: int, memory_mib: int, disk_gib: int) -> Row | None:
+    """The first flavor by name that is just this size, and asks for nothing else."""
+    return sql.one(
+        conn,
+        f"SELECT {_COLUMNS['flavors']} FROM flavors WHERE kind = :kind AND vcpus = :vcpus AND memory_mib = :memory AND disk_gib = :disk"
+        " AND gpus = 0 AND cpu_baseline IS NULL AND numa_nodes = 0 AND traits = '{}' ORDER BY name LIMIT 1",
+        kind=kind,
+        vcpus=vcpus,
+        memory=memory_mib,
+        disk=disk_gib,
+    )
+
+
+def image_of(conn: Connection, sha256: str) -> Row | None:
+    """The first image by name that has these bytes."""
+    return sql.one(
+        conn, f"SELECT {_COLUMNS['images']} FROM images WHERE sha256 = :sha256 AND state = 'ready' ORDER BY name LIMIT 1", sha256=sha256
+    )
+
+
 def page(conn: Connection, table: str, filters: Mapping[str, str | None], after: str, limit: int) -> Sequence[Row]:
     """In order of name, by the columns that `filters` names."""
     where = sql.narrowed({name: name for name in filters})

@@ -342,6 +342,16 @@ def set_host(conn: Connection, host_id: str, generation: int | None, **changes: 
     return host(conn, host_id) if touched else None
 
 
+def fill(conn: Connection, ids: Iterable[str]) -> None:
+    """Nothing more is promised on these until the next look at them says what there is."""
+    sql.run(
+        conn,
+        "UPDATE hosts SET vcpus = least(vcpus, used_vcpus), memory_mib = least(memory_mib, used_memory_mib),"
+        " disk_gib = least(disk_gib, used_disk_gib) WHERE id = ANY(CAST(:ids AS uuid[]))",
+        ids=sorted(set(ids)),
+    )
+
+
 def close_hosts(conn: Connection, ids: Sequence[str], closed: Mapping[str, Any] | None) -> None:
     """Say why nobody is given these hosts, or (None) that somebody may be."""
     sql.run(

@@ -27,7 +27,7 @@ _VIEW = f"SELECT i.*,{_BESIDE}{_FROM}"
 _LISTED = (  # what lists show: no user data, which may be large
     "SELECT i.id, i.name, i.kind, i.container, i.flavor, i.arch, i.vcpus, i.memory_mib, i.disk_gib, i.gpus, i.goal, i.state, i.condition,"
     " i.reason, i.cpu_baseline, i.numa_nodes, i.gpu_model, i.gpu_milli,"
-    " i.addresses, i.protected, i.priority, i.preemptible, i.hypervisor, i.starts_at, i.ends, i.term_due_at,"
+    " i.addresses, i.protected, i.priority, i.preemptible, i.hypervisor, i.adopted, i.disowned, i.starts_at, i.ends, i.term_due_at,"
     f" i.request_id, i.generation, i.observed_generation, i.since, i.term_ends_at, i.created_at,{_BESIDE}{_FROM}"
 )
 ZERO, TOP = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
@@ -248,11 +248,37 @@ def among(conn: Connection, ids: Sequence[str]) -> dict[str, Row]:
     """Which of these ids are instances of ours, deleted or not."""
     found = sql.rows(
         conn,
-        "SELECT i.id, i.name, i.project_id, i.state, h.endpoint_id FROM instances i JOIN hosts h ON h.id = i.host_id"
+        "SELECT i.id, i.name, i.project_id, i.state, i.adopted, i.disowned, h.endpoint_id FROM instances i JOIN hosts h ON h.id = i.host_id"
         " WHERE i.id = ANY(CAST(:ids AS uuid[]))",
         ids=list(ids),
     )
     return {row["id"]: row for row in found}
+
+
+def adopted_on(conn: Connection, endpoint_id: str) -> frozenset[str]:
+    """What was adopted of an endpoint and is an instance still, by the ids of its backend."""
+    found = sql.rows(
+        conn,
+        "SELECT i.adopted FROM instances i JOIN hosts h ON h.id = i.host_id"
+        " WHERE i.adopted IS NOT NULL AND i.state <> 'deleted' AND h.endpoint_id = CAST(:id AS uuid)",
+        id=endpoint_id,
+    )
+    return frozenset(row["adopted"] for row in found)
+
+
+def adopting(conn: Connection, adopted: str) -> Row | None:
+    """The instance that something of that id was adopted as and is still."""
+    return sql.one(conn, f"{_VIEW.format(source='instances')} WHERE i.adopted = :adopted AND i.state <> 'deleted'", adopted=adopted)
+
+
+def left_alone(conn: Connection, ids: Sequence[str]) -> Sequence[Row]:
+    """Of these, those that were given back: where what they were is still."""
+    return sql.rows(
+        conn,
+        "SELECT i.host_id, h.endpoint_id FROM instances i JOIN hosts h ON h.id = i.host_id"
+        " WHERE i.disowned AND i.id = ANY(CAST(:ids AS uuid[]))",
+        ids=list(ids),
+    )
 
 
 def make_due(conn: Connection, ids: Sequence[str]) -> None:

@@ -19,19 +19,21 @@ host: silence is never reported as absence. It sleeps only if told to (`latency_
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from drivers.adopting import Foreign
 from drivers.base import Condition, Driver, HostInventory, HostPower, Image, InstanceSpec, Inventory, Observation, Reason
 from drivers.errors import HostUnreachable, ImageCorrupt, ImageNotFound, InvalidSpec, WrongMachine
+from drivers.fake import foreign
 from drivers.fake.audit import WHOLE
 from drivers.fake.lifecycle import Act, Record, advance, console, cut_power, needs_image, refuse, settle, view, violations
 from drivers.fake.world import World, gone, world
 
 
 class FakeDriver:
-    """One connection to one fake world. Implements Driver, Prepare, Releases, PowerControl, ConsoleLog and Events."""
+    """One connection to one fake world. Implements Driver, Prepare, Adopts, Releases, PowerControl, ConsoleLog and Events."""
 
     def __init__(self, backend: World, owner: str) -> None:
         self._world = backend
@@ -44,10 +46,14 @@ class FakeDriver:
         self._finish(self._begin("prepare", None))
 
     def inventory(self) -> Inventory:
+        return self.inventory_with(())
+
+    def inventory_with(self, adopted: Collection[str]) -> Inventory:
         late = self._begin("inventory", None)
         silent = self._world.store.silent()
         note = (Reason("host_unreachable", {"detail": "does not answer"}),)
         hosts = [replace(host, **self._world.described.get(name, {})) for name, host in self._world.hosts.items()]
+        hosts = list(foreign.less(hosts, tuple(self._world.foreign.values()), adopted))
         found = Inventory(tuple(replace(host, notes=note) if host.name in silent else host for host in hosts))
         self._finish(late)
         return found
@@ -93,6 +99,10 @@ class FakeDriver:
         with backend.store.hold(spec.instance_id):
             before = backend.store.get(spec.instance_id)
             now = backend.clock()
+            if before is None and spec.adopted:
+                before, acts = foreign.marked(backend.foreign.get(spec.adopted), spec, self._owner, now)
+                backend.store.put(before, acts)
+                del backend.foreign[spec.adopted]
             if before is not None and spec.container and before.host != spec.host:  # taken away there, then made here
                 if backend.out_of_sight(before.host):
                     backend.leaving.add(spec.instance_id)
@@ -109,6 +119,30 @@ class FakeDriver:
                 backend.store.put(after, acts)
         if after is not before:
             backend.wake(after)
+        self._finish(late)
+
+    def foreign(self, after: str, most: int) -> tuple[tuple[Foreign, ...], str]:
+        late = self._begin("foreign", None)
+        ids = [id_ for id_ in sorted(self._world.foreign) if id_ > after]
+        found = tuple(foreign.told(self._world.foreign[id_], self._world.clock()) for id_ in ids[:most])
+        self._finish(late)
+        return found, ids[most - 1] if len(ids) > most else ""
+
+    def foreigner(self, id_: str) -> Foreign | None:
+        late = self._begin("foreigner", None)
+        record = self._world.foreign.get(id_)
+        self._finish(late)
+        return None if record is None else foreign.told(record, self._world.clock())
+
+    def disown(self, instance_id: str, adopted: str) -> None:
+        late = self._begin("disown", instance_id)
+        backend = self._world
+        with backend.store.hold(instance_id):
+            record = self._ours(instance_id)
+            if record is not None:
+                backend.reach(record.host)
+                backend.foreign[adopted], acts = foreign.unmarked(record, adopted, backend.clock())
+                backend.store.drop(instance_id, acts)
         self._finish(late)
 
     def remove(self, instance_id: str) -> None:

@@ -197,13 +197,13 @@ def _create(spec: InstanceSpec, owner: str, now: float, knobs: Knobs) -> tuple[R
         until=0.0 if built else now + knobs.build_s,
         binding=spec.binding,
     )
-    acts = [_act(now, spec, "define")]
+    acts = [define(now, spec)]
     if on:
         acts.append(Act(now, spec.instance_id, "boot", spec.host))
     return record, acts
 
 
-def _act(now: float, spec: InstanceSpec, what: str) -> Act:
+def define(now: float, spec: InstanceSpec, what: str = "define") -> Act:
     """That its host holds so much for it from now on."""
     devices = tuple((part.id, part.milli) for part in spec.devices)
     claim = (spec.vcpus, spec.memory_mib, spec.disk_gib, 0 if devices else spec.gpus)
@@ -253,9 +253,9 @@ def _apply(record: Record, spec: InstanceSpec, now: float, knobs: Knobs) -> tupl
     until = 0.0
     if record.host != spec.host:
         acts.append(Act(now, spec.instance_id, "gone", record.host))
-        acts.append(_act(now, spec, "define"))
+        acts.append(define(now, spec))
     elif not _same_size(record, spec):
-        acts.append(_act(now, spec, "resize"))
+        acts.append(define(now, spec, "resize"))
     if record.build != spec.build:
         acts.append(Act(now, spec.instance_id, "rebuild", spec.host))
         until = now + knobs.build_s if knobs.build_s > 0 else 0.0

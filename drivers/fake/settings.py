@@ -32,6 +32,7 @@ class Knobs:
     traits: tuple[str, ...] = ()
     machine: str = ""  # UUID of the machine that the first of the hosts is on
     off: int = 0  # so many of the hosts, the last ones, are switched off
+    foreign: int = 0  # so many guests that are not ours, spread over the hosts
     build_s: float = 0.0  # a new or rebuilt instance is BUSY for so long
     stop_s: float = 0.0  # a polite shutdown is BUSY for so long
     ignores_shutdown: bool = False  # guests never stop politely
@@ -77,6 +78,7 @@ PARSERS: Mapping[str, Callable[[str], object]] = {
     "traits": _words,
     "machine": str,
     "off": int,
+    "foreign": int,
     "build_s": float,
     "stop_s": float,
     "ignores_shutdown": _flag,

@@ -4,7 +4,7 @@
 open too (`fake:///path`). The first to open it settles its shape; later ones name it with the same options or with none.
 
 Shared by all who open a directory: instances, history, violations, silence. Of this process alone: `fail_next`, `lie`, `calls`, `set`,
-`describe`, `leaving`, `stuck`, `wires`.
+`describe`, `foreign`, `leaving`, `stuck`, `wires`.
 Faults sit here and not in the driver, so that every connection to one world meets them, as they would a real backend's.
 """
 
@@ -24,6 +24,7 @@ from typing import Any
 from drivers.base import Cell, Gpu, Health, HostInventory, HostPower, Observation
 from drivers.errors import HostUnreachable, InvalidSpec, Transient
 from drivers.fake.audit import Audit, Claim, Violation
+from drivers.fake.foreign import populace
 from drivers.fake.lifecycle import Act, Record, cut_power, power_on, settle
 from drivers.fake.settings import Knobs, read_address, read_knobs
 from drivers.fake.stores import DirectoryStore, MemoryStore, Store
@@ -31,6 +32,7 @@ from drivers.fake.stores import DirectoryStore, MemoryStore, Store
 REMEMBERED_CALLS = 100_000  # the log keeps the newest; `counts` keeps them all
 VERBS = frozenset(
     {"open", "prepare", "inventory", "observe", "observe_all", "ensure", "remove", "release", "console_log", "watch", "switch_power"}
+    | {"foreign", "foreigner", "disown"}
 )
 
 Clock = Callable[[], float]
@@ -59,6 +61,7 @@ class World:
         self.counts: Counter[str] = Counter()
         self.lies: dict[str, Observation] = {}
         self.described: dict[str, dict[str, Any]] = {}
+        self.foreign: dict[str, Record] = {}  # what isn't ours, by its own id
         self.leaving: set[str] = set()  # instances told to end on hosts that are out of sight
         self.stuck: set[str] = set()  # hosts that take power commands and carry none out
         self.wires: dict[str, Callable[[HostPower], None]] = {}  # what else follows the power of a host: the host in another world
@@ -274,6 +277,7 @@ def world(uri: str, options: Mapping[str, str] | None = None, clock: Clock | Non
             audit = Audit(ceiling)
             store: Store = MemoryStore(audit) if address.directory is None else DirectoryStore(Path(address.directory), audit)
             found = World(given, knobs, store, clock or (time.monotonic if address.directory is None else time.time))
+            found.foreign = {one.instance_id: one for one in populace(address.name, list(found.hosts), knobs.foreign)}
             _WORLDS[address.name] = found
     if address.given and address.given != found.given:
         raise InvalidSpec(detail=f"{uri!r}: this fake world was made with other options: {dict(found.given)}")

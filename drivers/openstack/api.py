@@ -76,6 +76,7 @@ class Region:
         self._adapters: dict[str, _Service] = {}
         self._lock = threading.Lock()
         self.name, self.project, self.services = wanted or "", "", dict[str, str]()
+        self.everybodys = {"all_tenants": "1"} if options.hosts else {}  # who sees hypervisors sees the servers of all projects
         self.closed = False
         self.asked = 0  # requests so far, for who wants to know what looking costs
 

@@ -9,6 +9,7 @@ Invariants:
 * What failed is begun anew only for a newer spec than the one that it failed for.
 * Nothing is done to a server whose hypervisor is out of sight.
 * STAMP comes last and only when the whole spec holds.
+* What was adopted is marked, once or again, and never made; it keeps its name.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from drivers.errors import DiskMissing, HostUnreachable, InvalidSpec
 from drivers.openstack.conditions import current, health
 from drivers.openstack.names import Mark
 from drivers.openstack.records import PAUSED, RUNNING, SHUTDOWN, Server, Size
+from drivers.openstack.server import called
 
 
 class Act(StrEnum):
     """One thing to do to the instance's server; each may be repeated safely."""
 
     CREATE = "create"
+    ADOPT = "adopt"  # mark the server that was there
     THIN_OUT = "thin_out"  # delete all but the oldest
     DELETE = "delete"  # a build that failed; the next call makes another
     REBUILD = "rebuild"
@@ -70,9 +73,7 @@ def acts(spec: InstanceSpec, servers: Sequence[Server], sees_hosts: bool) -> tup
     """
     server, surplus = current(servers)
     if server is None or server.mark is None:
-        if spec.built:
-            raise DiskMissing(detail=f"the region has no server of {spec.instance_id} any more")
-        return (Act.CREATE,)
+        return (_begin(spec),)
     mark = server.mark
     if mark.generation is not None and mark.generation > spec.generation:
         raise InvalidSpec(detail=f"stale generation: {spec.generation} after {mark.generation}")
@@ -92,11 +93,20 @@ def acts(spec: InstanceSpec, servers: Sequence[Server], sees_hosts: bool) -> tup
     return _go_on(spec, server, mark)
 
 
+def _begin(spec: InstanceSpec) -> Act:
+    """Where nothing bears its marks."""
+    if spec.adopted:
+        return Act.ADOPT
+    if spec.built:
+        raise DiskMissing(detail=f"the region has no server of {spec.instance_id} any more")
+    return Act.CREATE
+
+
 def _mend(spec: InstanceSpec, server: Server, mark: Mark) -> tuple[Act, ...]:
     """What nova says is broken."""
     if max(mark.asked, mark.generation or 0) >= spec.generation:
         return ()
-    if not server.launched:
+    if not server.launched and not spec.adopted:
         return (Act.DELETE,)
     if mark.build != spec.build:
         return (Act.REBUILD,)
@@ -108,7 +118,7 @@ def _go_on(spec: InstanceSpec, server: Server, mark: Mark) -> tuple[Act, ...]:
         return (ROUSE[server.status],)
     if server.status not in ("ACTIVE", "SHUTOFF"):
         return ()
-    named = () if server.name == spec.name else (Act.RENAME,)
+    named = () if server.name == called(spec, mark) else (Act.RENAME,)
     if mark.build != spec.build:
         return (*named, Act.REBUILD)
     if server.size != wanted_size(spec):
@@ -145,7 +155,7 @@ def stamped(spec: InstanceSpec, mark: Mark) -> Mark:
         instance=mark.instance,
         project=spec.project_id,
         host=spec.host,
-        name=spec.name,
+        name=called(spec, mark),
         image=mark.image,
         tried=mark.tried,
         generation=spec.generation,

@@ -4,7 +4,8 @@ instances.
 What is where: `names` how things are marked, `server` and `flavors` what nova is sent (pure), `records`, `conditions`, `hosts` and
 `deciding` what is concluded from what it tells (pure), `resizing` what came of a resize (pure), `failures` what refusals mean, `rights`
 what we need (pure), `credentials` and `address` who and where (pure), `transport` and `api` calls, `view` all servers, `finding` those of
-one instance, `seeing` all hosts, `images` glance, `ensuring` what is written.
+one instance, `seeing` all hosts, `images` glance, `ensuring` what is written, `adopting` what
+isn't ours and how it becomes it.
 
 Nova has no token by which a client could say that two creates are one. So a server is made only where a look by its instance's tag found
 none, what an unclear answer leaves open is looked up, and of several the oldest stays. ACTIVE is what nova wants, not what is: see
@@ -15,20 +16,22 @@ run.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
+from drivers.adopting import Foreign
 from drivers.base import CANONICAL_UUID, Driver, Health, InstanceSpec, Inventory, Observation
 from drivers.errors import HostUnreachable, InvalidSpec, Unauthorized
-from drivers.openstack import address, credentials, hosts, rights, seeing
+from drivers.openstack import address, adopting, credentials, hosts, rights, seeing
 from drivers.openstack.api import Call, Region
 from drivers.openstack.conditions import health, observation
 from drivers.openstack.ensuring import Places, Work, carry_out, delete, find_network
 from drivers.openstack.failures import Collided, Gone, RegionLacks
 from drivers.openstack.finding import Finder
+from drivers.openstack.foreign import Sight
 from drivers.openstack.options import Options, parse
 from drivers.openstack.records import Server
 from drivers.openstack.server import refuse
@@ -37,6 +40,7 @@ from drivers.openstack.view import View, ours
 _LOCKS: Final[WeakValueDictionary[str, Any]] = WeakValueDictionary()
 _LOCKS_LOCK: Final = threading.Lock()
 _PROBES: Final = {
+    "servers": ("compute", "/servers/detail?all_tenants=1&limit=1"),
     "hypervisors": ("compute", "/os-hypervisors"),
     "services": ("compute", "/os-services"),
     "aggregates": ("compute", "/os-aggregates"),
@@ -45,7 +49,7 @@ _PROBES: Final = {
 
 
 class OpenStackDriver:
-    """Implements Driver, Looks, Prepare and ConsoleLog. Open one with `open_openstack`."""
+    """Implements Driver, Looks, Prepare, Adopts and ConsoleLog. Open one with `open_openstack`."""
 
     def __init__(self, region: Region, owner: str, options: Options) -> None:
         self._region, self._owner, self._options = region, owner, options
@@ -65,14 +69,33 @@ class OpenStackDriver:
         if lacking:
             raise RegionLacks(missing="; ".join(lacking))
 
-    def look(self) -> tuple[Inventory, list[Observation]]:
+    def look(self, adopted: Collection[str] = ()) -> tuple[Inventory, list[Observation]]:
         call = self._region.call()
         servers, computes = self._view.all(call), self._computes(call)
-        return self._hosts(call, servers, computes), self._observations(servers, computes)
+        return self._hosts(call, servers, computes, adopted), self._observations(servers, computes)
 
     def inventory(self) -> Inventory:
+        return self.inventory_with(())
+
+    def inventory_with(self, adopted: Collection[str]) -> Inventory:
         call = self._region.call()
-        return self._hosts(call, self._view.all(call), self._computes(call))
+        return self._hosts(call, self._view.all(call), self._computes(call), adopted)
+
+    def foreign(self, after: str, most: int) -> tuple[tuple[Foreign, ...], str]:
+        return adopting.page(self._region.call(), self._sight(), after, most)
+
+    def foreigner(self, id_: str) -> Foreign | None:
+        return adopting.one(self._region.call(), self._sight(), id_)
+
+    def disown(self, instance_id: str, adopted: str) -> None:
+        with _lock(f"{self._owner} {instance_id}"):
+            call = self._region.call()
+            marked = {one.id for one in self._servers(call, instance_id)}
+            for id_ in sorted(marked | {adopted}):
+                adopting.unmark(call, id_, self._owner, instance_id)
+
+    def _sight(self) -> Sight:
+        return Sight(self._owner, self._host, self._options.zone, datetime.now(UTC), float(self._options.stuck_s))
 
     def observe_all(self) -> list[Observation]:
         call = self._region.call()
@@ -88,10 +111,12 @@ class OpenStackDriver:
         """What is said of a server says nothing new when its host falls silent, so hosts are asked about apart."""
         return seeing.services(call) if self._options.hosts else {}
 
-    def _hosts(self, call: Call, servers: list[Server], computes: seeing.Computes) -> Inventory:
+    def _hosts(self, call: Call, servers: list[Server], computes: seeing.Computes, adopted: Collection[str]) -> Inventory:
+        marked = {one.id for one in servers}
         if self._options.hosts:
-            return Inventory(self._hypervisors.inventory(call, servers, computes))
-        return Inventory((seeing.region(call, self._host, servers, self._options),))
+            return Inventory(self._hypervisors.inventory(call, marked | {*adopted}, computes))
+        unmarked = [found for id_ in adopted if id_ not in marked and (found := adopting.server(call, id_)) is not None]
+        return Inventory((seeing.region(call, self._host, [*servers, *unmarked], self._options),))
 
     def _observations(self, servers: list[Server], computes: seeing.Computes) -> list[Observation]:
         found: dict[str, list[Server]] = {}

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from drivers.base import InstanceSpec
 from drivers.errors import InvalidSpec, PolicyRefused, Transient
-from drivers.openstack import flavors, resizing, server
+from drivers.openstack import adopting, flavors, resizing, server
 from drivers.openstack.api import Call
 from drivers.openstack.conditions import current
 from drivers.openstack.deciding import Act, acts, stamped, wanted_size
@@ -118,10 +118,14 @@ def carry_out(work: Work) -> None:
     servers = ours(everybodys, work.owner)
     if len(servers) != len(everybodys):
         raise InvalidSpec(detail=f"instance {work.spec.instance_id} belongs to another owner")
+    if work.spec.adopted:  # known by its id: whatever else bears its marks is a copy, and somebody else's
+        servers = [one for one in servers if one.id == work.spec.adopted]
     server_, surplus = current(servers)
     for act in acts(work.spec, servers, work.options.hosts):
         if act is Act.CREATE:
             _create(work)
+        elif act is Act.ADOPT:
+            adopting.mark(work.call, work.spec, work.owner, work.options.hosts)
         elif act is Act.THIN_OUT:
             for one in surplus:
                 delete(work.call, one)
@@ -212,8 +216,8 @@ def _count(work: Work, one: Server, _mark: Mark) -> None:
     _write(work, one, **{REBOOTS.removeprefix(PREFIX): str(work.spec.reboots)})
 
 
-def _rename(work: Work, one: Server, _mark: Mark) -> None:
-    work.call.send("PUT", "compute", f"/servers/{one.id}", {"server": {"name": work.spec.name}})
+def _rename(work: Work, one: Server, mark: Mark) -> None:
+    work.call.send("PUT", "compute", f"/servers/{one.id}", {"server": {"name": server.called(work.spec, mark)}})
 
 
 def _action(name: str, given: Any = None) -> Callable[[Work, Server, Mark], None]:

@@ -57,7 +57,8 @@ class Finder:
                 raise Timeout(detail="compute took too long")
             try:
                 self._close(group)
-                for raw in call.pages("/servers/detail", "servers", **{"tags-any": ",".join(map(instance_tag, sorted(group.ids)))}):
+                tags = {"tags-any": ",".join(map(instance_tag, sorted(group.ids)))}
+                for raw in call.pages("/servers/detail", "servers", **call.region.everybodys, **tags):
                     one = read(raw)
                     if one.mark is not None:
                         group.found.setdefault(one.mark.instance, []).append(one)

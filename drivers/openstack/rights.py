@@ -16,6 +16,7 @@ UNSHELVED_TO: Final = "2.91"  # of nova: a server that was offloaded comes back 
 RELEASES: Final = {NAMED_HOST: "Train", BASE: "Rocky"}
 SERVICES: Final = ("compute", "image", "network")
 ADMINISTRATION: Final = {
+    "servers": "to list the servers of all projects (os_compute_api:servers:detail:get_all_tenants)",
     "hypervisors": "to list hypervisors (os_compute_api:os-hypervisors)",
     "services": "to list nova's services (os_compute_api:os-services)",
     "aggregates": "to list aggregates (os_compute_api:os-aggregates)",

@@ -7,7 +7,7 @@ are asked for again only then.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -42,15 +42,15 @@ class Hypervisors:
         self._lock = threading.Lock()
         self._providers: dict[str, tuple[int, Provider]] = {}
 
-    def inventory(self, call: Call, ours: Iterable[Server], computes: Computes) -> tuple[HostInventory, ...]:
-        """Each as a host, in the order of their names."""
+    def inventory(self, call: Call, ours: Set[str], computes: Computes) -> tuple[HostInventory, ...]:
+        """Each as a host, in the order of their names. `ours`: the ids of servers that aren't taken off."""
         with self._lock:
             aggregates = call.get("compute", "/os-aggregates").get("aggregates") or []
             listed = sorted(
                 call.pages("/os-hypervisors/detail", "hypervisors", HYPERVISORS), key=lambda raw: str(raw["hypervisor_hostname"])
             )
             self._look(call, {str(raw["id"]) for raw in listed})
-            ids = frozenset(one.id for one in ours)
+            ids = frozenset(ours)
             return tuple(
                 hosts.hypervisor(
                     raw,

@@ -17,7 +17,7 @@ from email.mime.multipart import MIMEMultipart
 from email.mime.nonmultipart import MIMENonMultipart
 from typing import Any, Final
 
-from drivers.base import CANONICAL_UUID, HOST_NAME, InstanceSpec
+from drivers.base import CANONICAL_UUID, HOST_NAME, InstanceSpec, Power
 from drivers.errors import InvalidSpec, NotSupported
 from drivers.image import FORMATS
 from drivers.openstack.names import Mark, instance_tag, owner_tag
@@ -38,8 +38,8 @@ def refuse(spec: InstanceSpec) -> None:
     for what, text in (("project", spec.project_id), ("host", spec.host)):
         if not text or len(text) > _LONGEST_VALUE or not text.isprintable():
             raise InvalidSpec(detail=f"{text!r} can't be the name of a {what}")
-    image = spec.boots_from
-    if image.format not in FORMATS or len(image.sha256) != 64 or not set(image.sha256) <= set("0123456789abcdef"):
+    image = spec.image if spec.adopted else spec.boots_from
+    if image and (image.format not in FORMATS or len(image.sha256) != 64 or not set(image.sha256) <= set("0123456789abcdef")):
         raise InvalidSpec(detail=f"image {image.id} is not one of {', '.join(FORMATS)} with a SHA-256 digest")
     if min(spec.vcpus, spec.memory_mib, spec.disk_gib) < 1:
         raise InvalidSpec(detail="an instance needs vcpus, memory and disk")
@@ -86,6 +86,27 @@ def creation(spec: InstanceSpec, owner: str, image: str, flavor: str, network: s
     return {"server": server}
 
 
+def called(spec: InstanceSpec, mark: Mark) -> str:
+    """How its server is called: what was adopted keeps its name."""
+    return mark.name if spec.adopted and mark.name else spec.name
+
+
+def adopting(spec: InstanceSpec, owner: str, name: str, power: Power | None) -> Mark:
+    """What a server bears from the moment that it is adopted in. The whole spec holds if it is on, or off, as that says."""
+    return Mark(
+        owner=owner,
+        instance=spec.instance_id,
+        project=spec.project_id,
+        host=spec.host,
+        name=name,
+        image=spec.image.sha256 if spec.image else "",
+        generation=spec.generation if power is spec.power else None,
+        asked=spec.generation,
+        build=spec.build,
+        reboots=spec.reboots,
+    )
+
+
 def rebuilding(spec: InstanceSpec, mark: Mark, image: str) -> Json:
     """The body of the action `rebuild`. The metadata are replaced in the moment in which nova takes it: build and count are the spec's."""
     new = Mark(
@@ -93,7 +114,7 @@ def rebuilding(spec: InstanceSpec, mark: Mark, image: str) -> Json:
         instance=mark.instance,
         project=spec.project_id,
         host=mark.host,
-        name=spec.name,
+        name=called(spec, mark),
         image=spec.boots_from.sha256,
         generation=mark.generation,
         asked=spec.generation,

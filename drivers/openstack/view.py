@@ -71,14 +71,14 @@ class View:
 
     def _list(self, call: Call) -> None:
         began = time.monotonic()
-        told = [read(raw) for raw in call.pages("/servers/detail", "servers", tags=owner_tag(self._owner))]
+        told = [read(raw) for raw in call.pages("/servers/detail", "servers", **call.region.everybodys, tags=owner_tag(self._owner))]
         self._known, self._whole_at = updated({}, told, self._owner), began
         self._latest, self._latest_at, self._settled = latest(told), time.monotonic(), False
 
     def _follow(self, call: Call) -> bool:
         """What changed; False where nova can't tell: a page may end with a server that was deleted since."""
         began = time.monotonic()
-        query = {"changes-since": since(self._latest, self._settled)}
+        query = {**call.region.everybodys, "changes-since": since(self._latest, self._settled)}
         try:
             told = [read(raw) for raw in call.pages("/servers/detail", "servers", **query)]
         except InvalidSpec:

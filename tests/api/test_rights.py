@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from controller.api.app import build
+from drivers.fake.foreign import populace
 from tests.api.outside import PLENTY, Caller, Cloud, fresh, keep_run
 
 ROLES = ("member", "approver", "operator", "admin", "auditor")
@@ -41,6 +42,11 @@ class Row:
 
 def _item(at: Where) -> dict[str, Any]:
     return {"flavor": "tiny", "image": "debian"}
+
+
+def _guest(at: Where) -> str:
+    """The one that isn't ours."""
+    return next(populace(at["pool"], ["host-0001"], 1)).instance_id
 
 
 def _request() -> str:
@@ -92,6 +98,9 @@ TABLE: dict[str, Row] = {
     "GET /v1/endpoints/{endpoint}": Row(FLEET),
     "PATCH /v1/endpoints/{endpoint}": Row(OPERATORS, lambda _: {"options": {}}),
     "DELETE /v1/endpoints/{endpoint}": Row(OPERATORS),
+    "GET /v1/endpoints/{endpoint}/foreign": Row(FLEET),
+    "POST /v1/endpoints/{endpoint}/adopt": Row(OPERATORS, lambda at: {"id": _guest(at), "project": at["project"]}),
+    "POST /v1/instances/{instance_id}/disown": Row(OPERATORS),
     "GET /v1/drivers/{driver}/rights": Row(FLEET),
     "GET /v1/hosts": Row(FLEET),
     "GET /v1/hosts/{host}": Row(FLEET),
@@ -166,7 +175,9 @@ def where(cloud: Cloud) -> dict[str, str]:
     cloud.admin.ask("POST /v1/pools", {"name": pool, "zone": fresh("zone")})
     cloud.admin.ask("POST /v1/users", {"name": user})
     token = cloud.admin.ask(f"POST /v1/users/{user}/tokens", {"name": "his"})["id"]
-    endpoint = cloud.admin.ask("POST /v1/endpoints", {"name": pool, "driver": "fake", "uri": f"fake:{pool}?hosts=1", "pool": pool})
+    endpoint = cloud.admin.ask(
+        "POST /v1/endpoints", {"name": pool, "driver": "fake", "uri": f"fake:{pool}?hosts=1&foreign=1", "pool": pool}
+    )
     wish = {"project": project, "flavor": "tiny", "image": "debian"}
     instance = cloud.admin.settled(cloud.admin.ask("POST /v1/instances", wish)["id"], "active")
     return {

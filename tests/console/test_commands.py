@@ -94,6 +94,12 @@ CALLS = [  # command line, the call it makes, the call's body
         },
     ),
     ("endpoint delete kvm1", "DELETE /v1/endpoints/kvm1", None),
+    (
+        f"endpoint adopt region {ID} --project hubei/health --name web",
+        "POST /v1/endpoints/region/adopt",
+        {"id": ID, "project": "hubei/health", "name": "web"},
+    ),
+    (f"instance disown {ID} --yes", f"POST /v1/instances/{ID}/disown", None),
     ("host cordon h1", "POST /v1/hosts/h1/cordon", None),
     ("host drain h1 --yes", "POST /v1/hosts/h1/drain", None),
     ("host fence h1 --yes", "POST /v1/hosts/h1/fence", None),
@@ -301,6 +307,26 @@ def test_rights_are_printed_for_the_options_that_an_endpoint_will_have(option: s
     done = chutian("endpoint", "rbac", *(("--option", option) if option else ()))
     assert (done.code, done.out) == (0, "kind: ClusterRole\n")
     assert server.seen[-1].query == ({"option": option} if option else {})
+
+
+def test_what_is_not_ours_is_listed_with_what_it_counts_and_what_it_would_be_refused_with(chutian: Run, server: Any) -> None:
+    guest = {
+        "id": ID,
+        "name": "Web Server",
+        "status": "active",
+        "host": "c1",
+        "image": "ubuntu",
+        "counts": {"vcpus": 2, "memory_mib": 4096},
+    }
+    guest |= {"fits": False, "refusal": {"code": "quota_exceeded", "message": "Too much."}, "obstacle": {"code": "x", "text": "Locked."}}
+    server.on("GET /v1/endpoints/region/foreign", {"items": [guest], "next": "more"})
+    done = chutian("endpoint", "adopt", "region", "--project", "hubei/health")
+    assert done.code == 0
+    assert server.seen[-1].query == {"project": "hubei/health"}
+    for text in (ID, "Web Server", "vcpus=2 memory_mib=4GiB", "no", "Too much.", "Locked."):
+        assert text in done.out
+    assert "FITS" not in chutian("endpoint", "adopt", "region").out, "nobody's limits were asked about"
+    assert chutian("endpoint", "adopt", "region", ID).code == 2, "whose it is to become"
 
 
 def test_hosts_show_what_is_used_of_their_capacity(chutian: Run, server: Any) -> None:

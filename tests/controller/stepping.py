@@ -8,7 +8,7 @@ Stepper is the controller that is started afterwards.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from controller.reconcile.endpoints import EndpointLoop
 from controller.reconcile.fencing import Fencing
 from controller.reconcile.instances import write
 from controller.store import fleet, instances
+from drivers.adopting import Adopts, Foreign
 from drivers.base import Driver, HostPower, InstanceSpec, Inventory, Observation, PowerControl, Releases
 from tests.controller.fixtures import Cloud
 
@@ -65,6 +66,22 @@ class Mortal:
 
     def inventory(self) -> Inventory:
         return self._call("inventory", self.inner.inventory)
+
+    def inventory_with(self, adopted: Collection[str]) -> Inventory:
+        assert isinstance(self.inner, Adopts)
+        return self._call("inventory", partial(self.inner.inventory_with, adopted))
+
+    def foreign(self, after: str, most: int) -> tuple[tuple[Foreign, ...], str]:
+        assert isinstance(self.inner, Adopts)
+        return self._call("foreign", partial(self.inner.foreign, after, most))
+
+    def foreigner(self, id_: str) -> Foreign | None:
+        assert isinstance(self.inner, Adopts)
+        return self._call("foreigner", partial(self.inner.foreigner, id_))
+
+    def disown(self, instance_id: str, adopted: str) -> None:
+        assert isinstance(self.inner, Adopts)
+        self._call("disown", partial(self.inner.disown, instance_id, adopted))
 
     def observe(self, instance_id: str) -> Observation:
         return self._call("observe", lambda: self.inner.observe(instance_id))

@@ -49,7 +49,7 @@ class InstanceOut(Shaped):
     project: str = Field(examples=["hubei/health"])
     kind: str = Field(examples=["vm"])
     flavor: str = Field(examples=["small"])
-    image: str = Field(examples=["debian-12"])
+    image: str | None = Field(description="Null where it was adopted, and nobody knows.", examples=["debian-12"])
     container: dict[str, Any] | None = Field(description="What it runs, as asked for; of secrets only the names.", examples=[None])
     arch: str = Field(examples=["x86_64"])
     goal: Literal["running", "stopped", "gone"]
@@ -63,6 +63,10 @@ class InstanceOut(Shaped):
     priority: Literal["batch", "normal", "critical"]
     preemptible: bool = Field(description="It agreed to be deleted when a request of a higher class needs its place.")
     hypervisor: str | None = Field(description="The pool that it joins, or has joined, as a hypervisor.", examples=[None])
+    adopted: str | None = Field(
+        description="For operators: the id that its backend gave what it was adopted from; null: it was made by us.", examples=[None]
+    )
+    disowned: bool = Field(description="It is being given back to its backend's people, or was, and goes on there.", examples=[False])
     request_id: str = Field(examples=[ID])
     observed_generation: int = Field(
         description="The newest generation that has come to an end; when it equals `generation`, nothing is under way.", examples=[1]

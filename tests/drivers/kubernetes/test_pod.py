@@ -134,7 +134,7 @@ def test_a_command_reaches_the_container_as_it_was_written(text: str) -> None:
     assert [expanded(word) for word in (*container["command"], *container["args"], container["env"][0]["value"], *asked)] == [text] * 4
 
 
-UNCHANGED = {"generation", "force", "built", "image", "user_data", "ssh_keys", "hypervisor", "kind", "arch"}
+UNCHANGED = {"generation", "force", "built", "image", "user_data", "ssh_keys", "hypervisor", "adopted", "kind", "arch"}
 UNCHANGED |= {"cpu_baseline", "cells", "devices"}  # nodes tell of none: the cluster itself gives out what of them is whose
 CHANGED = {
     "instance_id": "0190a000-0000-7000-8000-00000000000b",
@@ -165,6 +165,7 @@ def test_every_field_of_a_spec_is_known_to_matter_or_not_to_the_pod(name: str) -
             "user_data": "x",
             "ssh_keys": ("x",),
             "hypervisor": "x",
+            "adopted": "x",
             "kind": "container",
             "arch": "x",
         }

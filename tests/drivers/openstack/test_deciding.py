@@ -16,7 +16,7 @@ from drivers.openstack.conditions import ASIDE, AT_WORK
 from drivers.openstack.deciding import Act, acts
 from drivers.openstack.records import CRASHED, PAUSED, RUNNING, SHUTDOWN, Server, Size
 from tests.drivers.openstack.nova import Nova, holds
-from tests.drivers.openstack.servers import STATES, made, spec_of
+from tests.drivers.openstack.servers import ID, IMAGE, STATES, made, spec_of
 
 CHANGES: dict[str, dict[str, Any]] = {
     "nothing": {},
@@ -221,3 +221,43 @@ def test_there_is_always_an_answer(status: str, task: str, power: int, launched:
     plan = acts(spec_of(**CHANGES[change]), [server], sees_hosts)
     assert Act.STAMP not in plan[:-1], "what is stamped holds already"
     assert len(set(plan)) == len(plan) <= 3
+
+
+# -- adopted -----------------------------------------------------------------------------------------------------------------------------
+
+
+def adopted(spec: InstanceSpec, status: str = "ACTIVE", **fields: Any) -> Server:
+    """The server that a spec adopted, called as its people called it."""
+    server = made(replace(spec, image=IMAGE), status, **fields)
+    assert server.mark is not None
+    return replace(server, name="Web Server", mark=replace(server.mark, name="Web Server"))
+
+
+@pytest.mark.parametrize("built", [False, True])
+@pytest.mark.parametrize("sees_hosts", [False, True])
+def test_what_is_adopted_is_marked_and_never_made(built: bool, sees_hosts: bool) -> None:
+    assert decide(spec_of(adopted=ID, built=built), sees_hosts=sees_hosts) == (Act.ADOPT,)
+
+
+@pytest.mark.parametrize(("status", "change"), list(product(FINAL, CHANGES)))
+def test_what_was_adopted_is_never_deleted_to_be_made_anew_nor_renamed(status: str, change: str) -> None:
+    first = spec_of(adopted=ID, image=None)
+    asked = replace(first, **{"generation": 2, "image": IMAGE, **CHANGES[change]})
+    for launched in (True, False):
+        planned = decide(asked, adopted(first, status, launched=launched))
+        assert not set(planned) & {Act.CREATE, Act.DELETE, Act.RENAME, Act.ADOPT}
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "SHUTOFF"])
+def test_what_was_adopted_and_is_as_it_was_is_left_alone(status: str) -> None:
+    power = Power.RUNNING if status == "ACTIVE" else Power.STOPPED
+    spec = spec_of(adopted=ID, image=None, power=power, name="web-server", user_data="#!/bin/sh", ssh_keys=("ssh-ed25519 AAAA",))
+    server = adopted(spec, status)
+    assert server.mark is not None
+    assert decide(spec, replace(server, mark=replace(server.mark, generation=1))) == ()
+    assert decide(replace(spec, generation=2), server) == (Act.STAMP,)
+
+
+def test_a_name_that_somebody_gave_it_is_taken_back() -> None:
+    spec = spec_of(adopted=ID, image=None)
+    assert decide(spec, replace(adopted(spec), name="other"))[0] is Act.RENAME

@@ -165,7 +165,7 @@ def test_a_region_that_has_all_lacks_nothing() -> None:
         ({"newest": (2, 60)}, 1, 1),
         ({"newest": (3, 1)}, 0, 0),
         ({"refused": frozenset({"hypervisors"})}, 2, 0),
-        ({"refused": frozenset(rights.ADMINISTRATION)}, 5, 0),
+        ({"refused": frozenset(rights.ADMINISTRATION)}, 6, 0),
         ({"limits": {**LIMITS, "maxTotalCores": 0}}, 1, 1),
         ({"limits": {**LIMITS, "maxTotalCores": 0, "maxTotalInstances": 0, "maxTotalRAMSize": 0}}, 3, 3),
         ({"limits": {**LIMITS, "maxServerMeta": 5}}, 1, 1),
