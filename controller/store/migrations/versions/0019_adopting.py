@@ -5,7 +5,7 @@ What is adopted may have booted from anything, so its image may be unknown. The 
 
 from alembic import op
 
-revision = "0020"
+revision = "0019"
 down_revision = "0018"
 
 CHANGES = """
