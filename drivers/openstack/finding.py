@@ -15,6 +15,7 @@ from drivers.errors import Timeout
 from drivers.openstack.api import Call
 from drivers.openstack.names import instance_tag
 from drivers.openstack.records import Server, read
+from drivers.openstack.view import at_home
 
 MOST: Final = 32
 """Instances asked for together: their tags are in the request's first line, for which a service may have no more than 4 KiB."""
@@ -58,8 +59,8 @@ class Finder:
             try:
                 self._close(group)
                 tags = {"tags-any": ",".join(map(instance_tag, sorted(group.ids)))}
-                for raw in call.pages("/servers/detail", "servers", **call.region.everybodys, **tags):
-                    one = read(raw)
+                told = map(read, call.pages("/servers/detail", "servers", **call.region.everybodys, **tags))
+                for one in at_home(told, call.region.project):
                     if one.mark is not None:
                         group.found.setdefault(one.mark.instance, []).append(one)
             finally:

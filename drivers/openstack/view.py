@@ -28,6 +28,15 @@ def ours(servers: Iterable[Server], owner: str) -> list[Server]:
     return [one for one in servers if one.mark is not None and one.mark.owner == owner]
 
 
+def at_home(servers: Iterable[Server], project: str) -> list[Server]:
+    """Without those of an instance that are elsewhere, where some are in our own project: pure. What bears our marks in another project
+    was adopted, or is a copy of them that its people made: it must not be taken for what we made, nor keep that from being seen to.
+    """
+    listed = list(servers)
+    homes = {one.mark.instance for one in listed if one.mark is not None and one.project == project}
+    return [one for one in listed if one.project == project or one.mark is None or one.mark.instance not in homes]
+
+
 def updated(known: Mapping[str, Server], told: Iterable[Server], owner: str) -> dict[str, Server]:
     """What is known once that was told: pure. Whoever is told of as deleted, or bears our mark no more, is known no more."""
     found = dict(known)
@@ -67,7 +76,7 @@ class View:
             due = self._whole_at is None or time.monotonic() - self._whole_at >= self._look_s
             if due or not self._latest or not self._follow(call):
                 self._list(call)
-            return list(self._known.values())
+            return at_home(self._known.values(), call.region.project)
 
     def _list(self, call: Call) -> None:
         began = time.monotonic()

@@ -19,7 +19,7 @@ from drivers.errors import ImageCorrupt
 from drivers.openstack import hosts, images, options, rights
 from drivers.openstack.hosts import Provider
 from drivers.openstack.records import Size
-from drivers.openstack.view import latest, since, updated
+from drivers.openstack.view import at_home, latest, since, updated
 from tests.drivers.openstack.servers import IMAGE, OWNER, made, spec_of
 
 # -- hosts -------------------------------------------------------------------------------------------------------------------------------
@@ -199,6 +199,15 @@ def test_what_is_told_of_is_known_and_what_is_deleted_or_no_longer_ours_is_not()
     assert updated(known, [replace(one, mark=None)], OWNER) == {"2": two}
     assert updated(known, [made(spec_of(), id="3", marked={"owner": "another"})], OWNER) == known
     assert updated(known, [], OWNER) == known
+
+
+def test_a_copy_of_our_marks_in_another_project_hides_nothing_and_what_was_adopted_there_is_seen() -> None:
+    first, second = spec_of(), spec_of(instance_id="99999999-2222-4333-8444-555555555555")
+    older = made(first, id="theirs", created="2020-01-01T00:00:00Z", project="theirs")
+    ours, adopted = made(first, id="ours", project="ours"), made(second, id="adopted", project="theirs")
+    assert at_home([older, ours, adopted], "ours") == [ours, adopted]
+    assert at_home([older, adopted], "ours") == [older, adopted]
+    assert at_home([], "ours") == []
 
 
 def test_changes_are_asked_for_from_novas_own_latest_moment_a_margin_back_until_all_before_it_was_seen() -> None:
