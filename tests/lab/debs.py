@@ -64,10 +64,12 @@ def publish_update(folder: Path, package: str) -> None:
 
 
 def status_of(image: Path, work: Path) -> bytes:
-    """What is installed in an image that guests/debian/build made: its root file system is the first partition, at one MiB."""
+    """What is installed in an image that guests/debian/build made: its root file system is the first in the partition table."""
     raw, partition, status = work / "raw", work / "partition", work / "status"
     subprocess.run(["qemu-img", "convert", "-O", "raw", image, raw], check=True)
-    subprocess.run(["dd", f"if={raw}", f"of={partition}", "bs=1M", "skip=1", "conv=sparse", "status=none"], check=True)
+    with raw.open("rb") as disk:
+        start = int.from_bytes(disk.read(512)[446 + 8 : 446 + 12], "little") // 2048  # from sectors to MiB
+    subprocess.run(["dd", f"if={raw}", f"of={partition}", "bs=1M", f"skip={start}", "conv=sparse", "status=none"], check=True)
     subprocess.run(["debugfs", "-R", f"dump /var/lib/dpkg/status {status}", partition], check=True, capture_output=True)
     raw.unlink()
     partition.unlink()

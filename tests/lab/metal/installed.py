@@ -81,7 +81,7 @@ def install(server: Server, folder: Path, packages: str, guest: str = "debian") 
 
 
 def _put_seed(disk: Path, folder: Path, name: str, user_data: str) -> None:
-    """Into the second entry of the disk's partition table."""
+    """Into the third entry of the disk's partition table, behind the two that guests/debian/build fills."""
     folder.mkdir()
     (folder / "user-data").write_text(user_data)
     (folder / "meta-data").write_text(json.dumps({"instance-id": name, "local-hostname": name}))
@@ -91,7 +91,7 @@ def _put_seed(disk: Path, folder: Path, name: str, user_data: str) -> None:
     start = disk.stat().st_size // MIB - 1 - (len(content) + MIB - 1) // MIB
     entry = struct.pack("<B3sB3sII", 0, b"\xfe\xff\xff", 0x83, b"\xfe\xff\xff", start * MIB // SECTOR, len(content) // SECTOR)
     with disk.open("r+b") as file:
-        file.seek(446 + 16)
+        file.seek(446 + 2 * 16)
         file.write(entry)
         file.seek(start * MIB)
         file.write(content)
