@@ -99,7 +99,7 @@ ADVICE: Mapping[str, str] = {
     "wipe_interrupted": "See to memory and disk of the controller's machine; then `chutian machine wipe NAME`.",
     "run_too_large": "Look at what the run's last task was given, and at what it printed.",
     "depot_unreachable": "Start the depot (`python -m drivers.bare_metal.depot`); look at the way from the provisioning network to it.",
-    "boot_device_ignored": "Look at the boot order in the machine's setup; update the BMC; boot by CD instead of network, or the reverse.",
+    "boot_device_ignored": "See the boot order in its setup; give `boot_mode`; update the BMC; boot by CD, not by network, or the reverse.",
     "no_dhcp_answer": "Look at the DHCP server's log for the machine's MAC; it must name the depot's boot URL to iPXE.",
     "ramdisk_silent": "Read the machine's serial console: the ramdisk says there what it waits for.",
     "wrong_machine": "Compare the BMC's address, the boot MAC and the SMBIOS UUID with the machine in the rack.",

@@ -49,8 +49,8 @@ METAL: dict[str, tuple[str, str]] = {
         "服务器无法从装机仓库获取文件：{detail}。请确认装机仓库正在运行，且服务器可以访问。",
     ),
     "boot_device_ignored": (
-        "The machine did not boot from {source}: {detail}. Set its boot order by hand, update the BMC, or use the other way to boot.",
-        "服务器没有从 {source} 启动：{detail}。请手动设置启动顺序、升级 BMC 固件，或改用另一种启动方式。",
+        "The machine did not boot from {source}: {detail}. Set its boot order, give its boot_mode, update the BMC, or boot the other way.",
+        "服务器没有从 {source} 启动：{detail}。请手动设置启动顺序、指定 boot_mode、升级 BMC 固件，或改用另一种启动方式。",
     ),
     "no_dhcp_answer": (
         "The machine got no answer by DHCP that leads to the depot: {detail}. Look at the DHCP server of its network, and at its cable.",
