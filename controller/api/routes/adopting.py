@@ -13,7 +13,6 @@ from sqlalchemy import Connection
 from controller import errors
 from controller.actions import adopting as actions
 from controller.actions import guard
-from controller.actions import instances as verbs
 from controller.actions.fleet import find_endpoint
 from controller.api.answers.adopting import ForeignOut
 from controller.api.answers.base import page_of, responses
@@ -115,12 +114,6 @@ def _ask(call: Call, row: Row, wish: actions.Wish, adopted: frozenset[str]) -> a
         if found is None:
             raise errors.NotFound("foreign_not_found", id=wish.id, name=row["name"])
         return actions.Told(found, driver.inventory_with(adopted | {found.id}), adopted)
-
-
-@router.post("/instances/{instance_id}/disown", responses=responses(InstanceOut), response_model=None)
-def disown_instance(call: TheCall, instance_id: str) -> Json:
-    """Give an instance that was adopted back to its backend's people: our marks are taken off, its quota is free, it goes on there."""
-    return call.change(lambda conn: views.instance(verbs.disown(conn, call.env, call.identity, instance_id, call.seen), call.reader))
 
 
 def _adopts(call: Call, endpoint: Row) -> Adopts:

@@ -123,6 +123,12 @@ def extend_instance(call: TheCall, instance_id: str, given: ExtendIn) -> Json:
     return call.change(lambda conn: views.instance(actions.extend(conn, call.identity, instance_id, given.days, call.seen), call.reader))
 
 
+@router.post("/{instance_id}/disown", responses=responses(InstanceOut), response_model=None)
+def disown_instance(call: TheCall, instance_id: str) -> Json:
+    """Give an instance that was adopted back to its backend's people: our marks are taken off, its quota is free, it goes on there."""
+    return call.change(lambda conn: views.instance(actions.disown(conn, call.env, call.identity, instance_id, call.seen), call.reader))
+
+
 @router.delete("/{instance_id}", status_code=202, responses=responses(InstanceOut, 202), response_model=None)
 def delete_instance(call: TheCall, instance_id: str) -> Json:
     """Let it be gone, with its disks."""
