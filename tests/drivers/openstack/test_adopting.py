@@ -170,7 +170,6 @@ def test_what_stands_in_the_way_is_named(either: OpenStackDriver, others: Others
     [
         ({"OS-FLV-EXT-DATA:ephemeral": 5}, {}, Reason("more_disks", {"ephemeral_gib": 5, "swap_mib": 0})),
         ({"swap": 64}, {}, Reason("more_disks", {"ephemeral_gib": 0, "swap_mib": 64})),
-        ({"disk": 0}, {}, Reason("size_unsaid", {"flavor": "odd"})),
         ({}, {"hw:cpu_policy": "shared"}, Reason("special_hardware", {"what": "hw:cpu_policy"})),
         ({}, {"quota:disk_total_iops_sec": "500"}, None),
     ],
