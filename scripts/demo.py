@@ -318,6 +318,18 @@ def tell(text: str) -> None:
     print(f"  {text}", flush=True)
 
 
+def told(name: str, rig: str, story: Callable[[], None]) -> int:
+    """Tell a story on a rig that stays up after it: how the program is to end."""
+    begun = time.monotonic()
+    try:
+        story()
+    except DemoError as error:
+        print(f"\n{name}: {error}", file=sys.stderr)
+        return 1
+    print(f"\nTold in {time.monotonic() - begun:.0f} s. {rig} and controller are still up; `make down` takes them away.")
+    return 0
+
+
 def main() -> int:
     """`up` or `down`."""
     verbs = {"up": up, "down": down}

@@ -25,29 +25,22 @@ ACCOUNT = ("-n", "chutian-system", "get", "secret", "chutian-token", "-o", "json
 CREDENTIALS = STATE / "cluster-credentials"
 
 
-def main() -> int:
+def main() -> None:
     """Tell it."""
-    begun = time.monotonic()
-    try:
-        say("A Kubernetes cluster with one real node, and a controller")
-        url = machine.settings()
-        kubectl = machine.cluster_up()
-        tell(f"the cluster's administrator: export KUBECONFIG={os.environ['KUBECONFIG']}; alias kubectl={kubectl}")
-        machine.controller_up()
-        tell(f"the controller answers at {url}; its log is {LOG}")
-        demo.administrator(url)
-        say("The cluster's people let the controller in, with no more rights than it needs")
-        server = _let_in(kubectl)
-        say("The operator: what may be used, and where")
-        _enrol(server)
-        say("The operator: who may use how much")
-        demo.people(url, PROJECT, "Provincial department of transport", "instances=8 vcpus=8 memory_mib=1024 disk_gib=16", CLERK)
-        _story(kubectl)
-    except DemoError as error:
-        print(f"\ndemo-containers: {error}", file=sys.stderr)
-        return 1
-    print(f"\nTold in {time.monotonic() - begun:.0f} s. Cluster and controller are still up; `make down` takes them away.")
-    return 0
+    say("A Kubernetes cluster with one real node, and a controller")
+    url = machine.settings()
+    kubectl = machine.cluster_up()
+    tell(f"the cluster's administrator: export KUBECONFIG={os.environ['KUBECONFIG']}; alias kubectl={kubectl}")
+    machine.controller_up()
+    tell(f"the controller answers at {url}; its log is {LOG}")
+    demo.administrator(url)
+    say("The cluster's people let the controller in, with no more rights than it needs")
+    server = _let_in(kubectl)
+    say("The operator: what may be used, and where")
+    _enrol(server)
+    say("The operator: who may use how much")
+    demo.people(url, PROJECT, "Provincial department of transport", "instances=8 vcpus=8 memory_mib=1024 disk_gib=16", CLERK)
+    _story(kubectl)
 
 
 def _let_in(kubectl: Path) -> str:
@@ -130,4 +123,4 @@ def _indented(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(demo.told("demo-containers", "Cluster", main))

@@ -51,44 +51,37 @@ class Phases:
         self.took[name] = time.monotonic() - begun
 
 
-def main() -> int:
+def main() -> None:
     """Tell it."""
-    begun = time.monotonic()
     phases = Phases()
-    try:
-        if lacking := missing(METAL):
-            raise DemoError(f"no rack on this machine: {'; '.join(lacking)}")
-        url = machine.settings()
-        rack = _start(url)
-        demo.administrator(url)
-        with phases.phase("enrol"):
-            _enrol(rack)
-        with phases.phase("inspect"):
-            _inspect()
-        say("The operator: what may be used, and who may use how much")
-        _catalogue()
-        demo.people(url, PROJECT, "Provincial bureau of statistics", "instances=4 vcpus=4 memory_mib=4096 disk_gib=8", CLERK)
-        demo.once("project", "update", PROJECT, "--auto-approve", "instances=1,vcpus=1,memory_mib=128,disk_gib=1")
-        with phases.phase("provision"):
-            request = demo.applied(PROJECT, CLERK, lambda: demo.form("servers.yaml"))
-        _show(request)
-        say("The operator: the largest becomes a hypervisor")
-        _operations()
-        with phases.phase("hypervisor"):
-            _hypervisor()
-        say("The department: a virtual machine on it, small enough to be approved at once")
-        with phases.phase("boot a VM there"):
-            _virtual_machine()
-        with phases.phase("release"):
-            _release(request)
-        _prove()
-    except DemoError as error:
-        print(f"\ndemo-metal: {error}", file=sys.stderr)
-        return 1
+    if lacking := missing(METAL):
+        raise DemoError(f"no rack on this machine: {'; '.join(lacking)}")
+    url = machine.settings()
+    rack = _start(url)
+    demo.administrator(url)
+    with phases.phase("enrol"):
+        _enrol(rack)
+    with phases.phase("inspect"):
+        _inspect()
+    say("The operator: what may be used, and who may use how much")
+    _catalogue()
+    demo.people(url, PROJECT, "Provincial bureau of statistics", "instances=4 vcpus=4 memory_mib=4096 disk_gib=8", CLERK)
+    demo.once("project", "update", PROJECT, "--auto-approve", "instances=1,vcpus=1,memory_mib=128,disk_gib=1")
+    with phases.phase("provision"):
+        request = demo.applied(PROJECT, CLERK, lambda: demo.form("servers.yaml"))
+    _show(request)
+    say("The operator: the largest becomes a hypervisor")
+    _operations()
+    with phases.phase("hypervisor"):
+        _hypervisor()
+    say("The department: a virtual machine on it, small enough to be approved at once")
+    with phases.phase("boot a VM there"):
+        _virtual_machine()
+    with phases.phase("release"):
+        _release(request)
+    _prove()
     say("How long it took")
     demo.table([("PHASE", "SECONDS"), *((name, f"{seconds:.0f}") for name, seconds in phases.took.items())])
-    print(f"\nTold in {time.monotonic() - begun:.0f} s. Rack and controller are still up; `make down` takes them away.")
-    return 0
 
 
 def _start(url: str) -> Rig:
@@ -262,4 +255,4 @@ def _until(what: str, so: Callable[[], bool]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(demo.told("demo-metal", "Rack", main))

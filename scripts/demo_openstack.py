@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 
 from scripts import demo
 from scripts import demo_machine as machine
@@ -30,27 +29,20 @@ WAYS = (  # pool and endpoint, whose credentials, and how it is seen
 )
 
 
-def main() -> int:
+def main() -> None:
     """Tell it."""
-    begun = time.monotonic()
-    try:
-        say("An OpenStack region with one hypervisor, and a controller")
-        url = machine.settings()
-        region = _start()
-        tell(f"keystone answers at {region.settings.public_url('keystone')}")
-        machine.controller_up()
-        tell(f"the controller answers at {url}; its log is {LOG}")
-        demo.administrator(url)
-        say("The operator: what may be used, and where")
-        _enrol(region)
-        say("The operator: who may use how much")
-        demo.people(url, PROJECT, "Provincial archives", "instances=4 vcpus=4 memory_mib=1024 disk_gib=8", CLERK)
-        _story(region)
-    except DemoError as error:
-        print(f"\ndemo-openstack: {error}", file=sys.stderr)
-        return 1
-    print(f"\nTold in {time.monotonic() - begun:.0f} s. Region and controller are still up; `make down` takes them away.")
-    return 0
+    say("An OpenStack region with one hypervisor, and a controller")
+    url = machine.settings()
+    region = _start()
+    tell(f"keystone answers at {region.settings.public_url('keystone')}")
+    machine.controller_up()
+    tell(f"the controller answers at {url}; its log is {LOG}")
+    demo.administrator(url)
+    say("The operator: what may be used, and where")
+    _enrol(region)
+    say("The operator: who may use how much")
+    demo.people(url, PROJECT, "Provincial archives", "instances=4 vcpus=4 memory_mib=1024 disk_gib=8", CLERK)
+    _story(region)
 
 
 def _start() -> Region:
@@ -115,4 +107,4 @@ def _servers(admin: Api) -> list[tuple[str, ...]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(demo.told("demo-openstack", "Region", main))

@@ -13,12 +13,13 @@ import pytest
 
 from controller.store import embedded
 from tests.api.outside import PLENTY, Cloud, Department
-from tests.api.server import controller
+from tests.api.server import controller, new_database
 from tests.drivers.kubernetes.backend import apply, credentials, uri
 from tests.lab import rig
 from tests.lab.kubernetes.rig import Cluster
 from tests.lab.kubernetes.shared import shared_cluster
 from tests.lab.needs import require_lab
+from tests.stories.serving import Serving
 
 GUESTS = Path(__file__).parents[2] / "guests"
 
@@ -86,6 +87,19 @@ def nodes(province: Province) -> Cluster:
     for name, disk_gib in (("pod", 1), ("pod-with-room", 3)):
         ask("POST /v1/flavors", {"name": name, "kind": "container", "vcpus": 1, "memory_mib": 48, "disk_gib": disk_gib})
     return cluster
+
+
+@pytest.fixture
+def serving() -> Iterator[Serving]:
+    """A controller of this test's own, which it may kill."""
+    folder = Path(tempfile.mkdtemp(prefix="ct-sv-", dir="/tmp"))
+    folder.chmod(0o755)
+    made = Serving(folder, new_database(embedded.start(folder), "faults"))
+    made.start()
+    yield made
+    made.end()
+    embedded.stop(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _furnished(cloud: Cloud, image: Path, hosts: dict[str, rig.Host]) -> Province:

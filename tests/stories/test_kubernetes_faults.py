@@ -5,20 +5,15 @@ Real controller processes and a real API server; the nodes are simulated by kwok
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from controller.store import embedded
 from tests.api.outside import PLENTY, Cloud
-from tests.api.server import new_database
 from tests.drivers.kubernetes.backend import credentials, uri
 from tests.lab.kubernetes import fake
 from tests.lab.kubernetes.rig import Cluster
@@ -37,18 +32,6 @@ def cluster() -> Iterator[Cluster]:
     names = fake.add(made.api, 20, first=FIRST)
     yield made
     fake.remove(made.api, names)
-
-
-@pytest.fixture
-def serving() -> Iterator[Serving]:
-    folder = Path(tempfile.mkdtemp(prefix="ct-kf-", dir="/tmp"))
-    folder.chmod(0o755)
-    made = Serving(folder, new_database(embedded.start(folder), "faults"))
-    made.start()
-    yield made
-    made.end()
-    embedded.stop(folder)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def our_pods(cluster: Cluster) -> list[dict[str, Any]]:

@@ -5,8 +5,6 @@ Real controller processes and a real region; its hypervisors are simulated, sinc
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,10 +15,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from controller.store import embedded
 from drivers.openstack.names import owner_tag, read_mark
 from tests.api.outside import PLENTY, Cloud
-from tests.api.server import new_database
 from tests.drivers.openstack.backend import image, options_for, uri
 from tests.lab.openstack.compute import SIZE
 from tests.lab.openstack.gate import Fault
@@ -44,18 +40,6 @@ def region() -> Iterator[Region]:
     made.gate.expect()
     for compute in made.computes:
         compute.configure(**SIZE)
-
-
-@pytest.fixture
-def serving() -> Iterator[Serving]:
-    folder = Path(tempfile.mkdtemp(prefix="ct-of-", dir="/tmp"))
-    folder.chmod(0o755)
-    made = Serving(folder, new_database(embedded.start(folder), "faults"))
-    made.start()
-    yield made
-    made.end()
-    embedded.stop(folder)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def furnish(serving: Serving, region: Region) -> None:
