@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +29,27 @@ def spec(image: str, hypervisor: str = "") -> InstanceSpec:
     )  # fmt: skip
 
 
-def driver(given: Mapping[str, Any]) -> BareMetalDriver:
+@contextmanager
+def driver(given: Mapping[str, Any]) -> Iterator[BareMetalDriver]:
     """One with a workplace of its own. `given`: database_url, endpoint_id, uri, options, folder, playbooks, notes."""
-    made = open_bare_metal(given["uri"], "owner", given["options"])
-    assert isinstance(made, BareMetalDriver)
-    journal = DatabaseJournal(Database(given["database_url"], 6), SEAL, given["endpoint_id"])
-    listen = given["depot_listen"]
-    made.keep(journal, Workplace(Path(given["folder"]), listen, f"http://{listen}", Path(given["playbooks"]), 2, given["notes"]))
-    return made
+    with closing(open_bare_metal(given["uri"], "owner", given["options"])) as made, closing(Database(given["database_url"], 6)) as database:
+        assert isinstance(made, BareMetalDriver)
+        journal = DatabaseJournal(database, SEAL, given["endpoint_id"])
+        listen = given["depot_listen"]
+        made.keep(journal, Workplace(Path(given["folder"]), listen, f"http://{listen}", Path(given["playbooks"]), 2, given["notes"]))
+        yield made
 
 
 def main(given: Mapping[str, Any]) -> None:
     """Look, and want the instance, again and again, as the reconciler does."""
-    works = driver(given)
-    while True:
-        try:
-            works.tend()
-            works.ensure(spec(given["image"], given["hypervisor"]))
-        except DriverError as error:
-            print(error, flush=True)
-        time.sleep(0.2)
+    with driver(given) as works:
+        while True:
+            try:
+                works.tend()
+                works.ensure(spec(given["image"], given["hypervisor"]))
+            except DriverError as error:
+                print(error, flush=True)
+            time.sleep(0.2)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pytest
 from controller.actions.env import fresh_id
 from controller.errors import Unavailable
 from controller.store import machines, sql
+from drivers.bare_metal.driver import BareMetalDriver
 from drivers.bare_metal.record import Record, Stage, Step, Work, begun, claimed
 from drivers.base import Condition
 from tests.api.server import free_port
@@ -28,6 +29,7 @@ from tests.drivers.bare_metal.served import Service, serving
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 SYSTEM = "/redfish/v1/Systems/System.Board.1"
+OpenDriver = Callable[[dict[str, Any]], BareMetalDriver]
 TAKEN_S = 60.0  # a lease, and a run
 
 
@@ -79,6 +81,13 @@ class Site:
 
 
 @pytest.fixture
+def open_driver() -> Iterator[OpenDriver]:
+    """Another controller's, in this process."""
+    with ExitStack() as opened:
+        yield lambda given: opened.enter_context(driver(given))
+
+
+@pytest.fixture
 def site(cloud: Cloud, database_url: str, tmp_path: Path) -> Iterator[Site]:
     endpoint = str(cloud.run(lambda conn: sql.scalar(conn, "SELECT id FROM endpoints LIMIT 1")))
     with serving(tmp_path) as service:
@@ -107,11 +116,13 @@ def at_work(folder: Path) -> list[int]:
     return found
 
 
-def test_another_controller_takes_over_from_one_that_was_killed_and_only_when_nothing_of_it_works_any_more(site: Site) -> None:
+def test_another_controller_takes_over_from_one_that_was_killed_and_only_when_nothing_of_it_works_any_more(
+    site: Site, open_driver: OpenDriver
+) -> None:
     with site.controller("a") as first:
         until(lambda: len(site.log) == 1)
         until(lambda: at_work(site.folder / "a"))
-        other = driver(site.settings("b"))
+        other = open_driver(site.settings("b"))
         other.ensure(spec(str(site.folder / "image")))
         assert other.observe(spec("").instance_id).condition is Condition.BUSY, "it is the first one's"
         first.kill()
@@ -124,11 +135,11 @@ def test_another_controller_takes_over_from_one_that_was_killed_and_only_when_no
     _reaches_its_goal(site, other)
 
 
-def test_one_that_was_frozen_finds_that_the_machine_is_anothers_when_it_thaws(site: Site) -> None:
+def test_one_that_was_frozen_finds_that_the_machine_is_anothers_when_it_thaws(site: Site, open_driver: OpenDriver) -> None:
     with site.controller("a") as first:
         until(lambda: len(site.log) == 1)
         first.send_signal(signal.SIGSTOP)
-        other = driver(site.settings("b"))
+        other = open_driver(site.settings("b"))
         while len(site.log) == 1:
             other.ensure(spec(str(site.folder / "image")))
             time.sleep(0.1)
@@ -153,8 +164,8 @@ def test_the_same_controller_goes_on_at_once_when_it_is_started_again(site: Site
         until(lambda: len(site.log) == 3)
 
 
-def test_a_run_that_was_put_on_record_and_never_begun_is_begun_by_another(site: Site, cloud: Cloud) -> None:
-    other = driver(site.settings("b"))
+def test_a_run_that_was_put_on_record_and_never_begun_is_begun_by_another(site: Site, cloud: Cloud, open_driver: OpenDriver) -> None:
+    other = open_driver(site.settings("b"))
     wanted = spec(str(site.folder / "image"))
     lost = begun(Record(), Work(fresh_id(), Step.PROVISION), claimed(wanted))
     assert other._journal_of().write(lost.document, 0, None)
@@ -201,11 +212,13 @@ def test_what_is_done_within_a_system_is_begun_anew_by_whoever_comes_next(site: 
 
 
 @pytest.mark.parametrize("step", ["hypervisor", "patch_host"])
-def test_what_was_cancelled_in_the_moment_that_its_controller_died_is_not_begun_again(site: Site, cloud: Cloud, step: str) -> None:
+def test_what_was_cancelled_in_the_moment_that_its_controller_died_is_not_begun_again(
+    site: Site, cloud: Cloud, open_driver: OpenDriver, step: str
+) -> None:
     _hypervisor(site, cloud, step)
     run = _record(cloud, site).work.run_id
     assert cloud.run(lambda conn: machines.cancel(conn, site.endpoint_id, run))
-    other = driver(site.settings("b", "kvm"))
+    other = open_driver(site.settings("b", "kvm"))
     wanted = spec(str(site.folder / "image"), "kvm")
 
     def over() -> bool:
