@@ -177,7 +177,7 @@ def test_a_build_that_fails_everywhere_is_told_and_is_started_again_by_who_asked
         for compute in tale.region.computes:
             compute.configure(fault=None)
     assert one["reason"]["code"] in ("build_failed", "no_valid_host")
-    assert one["reason"]["message"]
+    assert one["reason"]["text"]
     tale.department.member.ask(f"POST /v1/instances/{one['id']}/start")
     tale.department.member.settled_within(one["id"], "active", 90)
     tale.delete([one])
