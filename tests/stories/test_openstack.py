@@ -183,6 +183,16 @@ def test_a_build_that_fails_everywhere_is_told_and_is_started_again_by_who_asked
     tale.delete([one])
 
 
+def test_a_build_that_fails_on_one_hypervisor_is_made_on_another_where_nova_chooses(tale: Tale) -> None:
+    tale.region.computes[0].configure(fault="error")
+    try:
+        found = tale.hand_in("project", 3)
+    finally:
+        tale.region.computes[0].configure(fault=None)
+    assert {tale.servers(one)[0]["OS-EXT-SRV-ATTR:host"] for one in found} == {tale.region.computes[1].name}
+    tale.delete(found)
+
+
 def test_limits_of_the_region_lowered_behind_our_back_are_told_and_keep_what_runs(tale: Tale) -> None:
     tale.region.quota(DEMO, instances=0)
     try:
