@@ -118,8 +118,7 @@ def _looks(region: Region, servers: int) -> list[Row]:
         while time.monotonic() < ends:  # the driver has to have seen all that is told of a minute, and that nothing follows
             alone(looks=1)
             time.sleep(5)
-        said = alone(looks=_LOOKS)
-    site.clear(region)
+        said = alone(looks=_LOOKS)  # the region goes with this process, and all that is in it
     if said["seen"] != {"running": servers}:
         raise RuntimeError(f"of {servers} servers {said['seen']} were seen")
     rows = [
