@@ -20,7 +20,7 @@ from drivers.openstack.failures import Collided, Gone
 from drivers.openstack.foreign import Copy, Sight, copy, image_of, is_foreign, obstacle, passing, told
 from drivers.openstack.names import PREFIX, instance_tag, owner_tag
 from drivers.openstack.records import Server, read
-from drivers.openstack.server import adopting as first_mark
+from drivers.openstack.server import first_mark
 
 _LAST: Final = (f"{PREFIX}instance", f"{PREFIX}owner")
 

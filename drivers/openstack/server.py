@@ -47,17 +47,18 @@ def refuse(spec: InstanceSpec) -> None:
         raise NotSupported(detail=f"{spec.kind} with {spec.gpus} GPUs {spec.binding}".rstrip())
 
 
-def first_mark(spec: InstanceSpec, owner: str) -> Mark:
-    """What a server bears from its first moment. A server that only has to run holds the whole spec as soon as it does."""
-    holds = spec.power.value == "running"
+def first_mark(spec: InstanceSpec, owner: str, name: str | None = None, power: Power | None = Power.RUNNING) -> Mark:
+    """What a server bears from its first moment, which is on as soon as it is made; or from the one in which it is adopted, called so and
+    on or off as that says. If that is all that the spec wants, the whole spec holds.
+    """
     return Mark(
         owner=owner,
         instance=spec.instance_id,
         project=spec.project_id,
         host=spec.host,
-        name=spec.name,
-        image=spec.boots_from.sha256,
-        generation=spec.generation if holds else None,
+        name=spec.name if name is None else name,
+        image=spec.image.sha256 if spec.image else "",
+        generation=spec.generation if power is spec.power else None,
         asked=spec.generation,
         build=spec.build,
         reboots=spec.reboots,
@@ -89,22 +90,6 @@ def creation(spec: InstanceSpec, owner: str, image: str, flavor: str, network: s
 def called(spec: InstanceSpec, mark: Mark) -> str:
     """How its server is called: what was adopted keeps its name."""
     return mark.name if spec.adopted and mark.name else spec.name
-
-
-def adopting(spec: InstanceSpec, owner: str, name: str, power: Power | None) -> Mark:
-    """What a server bears from the moment that it is adopted in. The whole spec holds if it is on, or off, as that says."""
-    return Mark(
-        owner=owner,
-        instance=spec.instance_id,
-        project=spec.project_id,
-        host=spec.host,
-        name=name,
-        image=spec.image.sha256 if spec.image else "",
-        generation=spec.generation if power is spec.power else None,
-        asked=spec.generation,
-        build=spec.build,
-        reboots=spec.reboots,
-    )
 
 
 def rebuilding(spec: InstanceSpec, mark: Mark, image: str) -> Json:
