@@ -48,11 +48,11 @@ _PREPARE_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What a look found. `adopted`: what it took for ours because that is on record."""
+    """What a look found. `adopted`: what it took for ours because that is on record; None: by a driver that adopts nothing."""
 
     inventory: Inventory
     seen: Mapping[str, Observation]
-    adopted: frozenset[str]
+    adopted: frozenset[str] | None
 
 
 class EndpointLoop:
@@ -141,13 +141,13 @@ class EndpointLoop:
             log.warning("endpoint_troubled", endpoint=endpoint["name"], reason=str(error))
             self._database.run(partial(troubled, endpoint=endpoint, error=error, again_s=self._settings.observe_interval_s))
 
-    def _ask(self, endpoint_id: str, driver: Driver, adopted: frozenset[str]) -> tuple[Inventory, dict[str, Observation]]:
+    def _ask(self, endpoint_id: str, driver: Driver, adopted: frozenset[str] | None) -> tuple[Inventory, dict[str, Observation]]:
         """What hosts there are, and what runs there."""
         found: Iterable[Observation] | None = None
         if isinstance(driver, Looks):
-            inventory, found = driver.look(adopted)
+            inventory, found = driver.look(adopted or ())
         else:
-            inventory = driver.inventory_with(adopted) if isinstance(driver, Adopts) else driver.inventory()
+            inventory = driver.inventory_with(adopted or ()) if isinstance(driver, Adopts) else driver.inventory()
         inventory = self._fencing.judge(endpoint_id, inventory)
         return inventory, {one.instance_id: one for one in (driver.observe_all() if found is None else found)}
 
@@ -165,9 +165,9 @@ class EndpointLoop:
             self._asked_at[endpoint_id] = now
             driver.prepare()
 
-    def _adopted(self, endpoint: Row, driver: Driver) -> frozenset[str]:
+    def _adopted(self, endpoint: Row, driver: Driver) -> frozenset[str] | None:
         """What counts as ours behind an endpoint, whether it bears our marks yet or not."""
-        return self._database.run(lambda conn: instances.adopted_on(conn, endpoint["id"])) if isinstance(driver, Adopts) else frozenset()
+        return self._database.run(lambda conn: instances.adopted_on(conn, endpoint["id"])) if isinstance(driver, Adopts) else None
 
     def _compare(self, conn: Connection, endpoint: Row, looked: Looked, switching: Switching) -> dict[str, Row | None]:
         current = fleet.in_care(conn, endpoint["id"])
@@ -177,7 +177,7 @@ class EndpointLoop:
         fleet.endpoint_seen(conn, endpoint["id"], "connected", why, switching.again_s(self._settings.observe_interval_s))
         if current["state"] != "connected":
             events.add(conn, [events.event("endpoint.connected", "endpoint", endpoint["id"], endpoint["name"], None, "chutian")])
-        if instances.adopted_on(conn, endpoint["id"]) == looked.adopted:
+        if looked.adopted is None or instances.adopted_on(conn, endpoint["id"]) == looked.adopted:
             discover(conn, self._env.new_id, current, looked.inventory)
         else:  # what hosts have was told without what was adopted meanwhile, or with what was given back
             fleet.look_now(conn, [endpoint["id"]])

@@ -210,6 +210,8 @@ def write(conn: Any, batch: Sequence[Outcome]) -> None:
 def _free(conn: Any, gone: Sequence[str]) -> None:
     """What was given back goes on where it is, in nobody's ledger: until a look has told how much is left there, nothing is."""
     left = instances.left_alone(conn, gone)
-    fleet.look_now(conn, sorted({row["endpoint_id"] for row in left}))  # first: endpoints are locked before hosts
+    if left:  # first: endpoints are locked before hosts
+        fleet.look_now(conn, sorted({row["endpoint_id"] for row in left}))
     instances.free(conn, gone)
-    fleet.fill(conn, [row["host_id"] for row in left])
+    if left:
+        fleet.fill(conn, [row["host_id"] for row in left])
