@@ -204,6 +204,17 @@ def show(request: str, project: str = PROJECT) -> None:
     table(rows)
 
 
+def give_back(request: str, project: str, clerk: str) -> None:
+    """The department deletes all that the request has brought it."""
+    say("Given back")
+    names = [one["name"] for one in instances(request, project)]
+    for name in names:
+        chutian("instance", "delete", name, "--project", project, "--yes", profile=clerk, quiet=name != names[0])
+    tell(f"and so {len(names) - 1} others")
+    for one in instances(request, project, going=True):
+        chutian("instance", "wait", one["id"], "--for", "deleted", "--timeout", "120", live=True, quiet=True)
+
+
 def table(rows: Sequence[Sequence[str]]) -> None:
     """Rows under each other, the first of them the header."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

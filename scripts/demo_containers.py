@@ -94,12 +94,7 @@ def _story(kubectl: Path) -> None:
     chutian("quota", "show", PROJECT, show=True, profile=CLERK)
     say("The same in the cluster's words")
     print(_indented(_kubectl(kubectl, "get", "pods,services", "-A", "-l", "app.kubernetes.io/managed-by=chutian", "-o", "wide")))
-    say("Given back")
-    for name in names:
-        chutian("instance", "delete", name, "--project", PROJECT, "--yes", profile=CLERK, quiet=name != names[0])
-    tell(f"and so {len(names) - 1} others")
-    for one in demo.instances(request, PROJECT, going=True):
-        chutian("instance", "wait", one["id"], "--for", "deleted", "--timeout", "120", live=True, quiet=True)
+    demo.give_back(request, PROJECT, CLERK)
     tell("their namespace goes in the next two looks of the controller, one every 15 s, so that nothing made meanwhile is lost")
     deadline = time.monotonic() + 120
     while left := _kubectl(kubectl, "get", "namespaces", "-l", "app.kubernetes.io/managed-by=chutian", "-o", "name", quiet=True).split():

@@ -86,12 +86,7 @@ def _story(region: Region) -> None:
     chutian("quota", "show", PROJECT, show=True, profile=CLERK)
     say("The same in the region's words")
     demo.table([("SERVER", "STATUS", "HYPERVISOR", "PROJECT", "TAGS"), *_servers(region.admin)])
-    say("Given back")
-    for name in names:
-        chutian("instance", "delete", name, "--project", PROJECT, "--yes", profile=CLERK, quiet=name != names[0])
-    tell(f"and so {len(names) - 1} others")
-    for one in demo.instances(request, PROJECT, going=True):
-        chutian("instance", "wait", one["id"], "--for", "deleted", "--timeout", "120", live=True, quiet=True)
+    demo.give_back(request, PROJECT, CLERK)
     if left := _servers(region.admin):
         raise DemoError(f"still in the region: {', '.join(row[0] for row in left)}")
     tell("nothing of it is left in the region: no server")
