@@ -2,8 +2,9 @@
 
 Both offer the same few verbs (`Store`); the driver and the world know no other difference. Invariants: whoever changes an instance holds
 `hold(instance_id)` meanwhile; a reader without it sees a whole record, the old or the new. In a directory that is a lock file per shard
-(the kernel lets go of it when its process is killed) and a rename; the journal line is appended after the rename, so a process killed
-between the two loses a line of history and never invents one. Nothing is synced to disk: it outlives processes, not the machine.
+(the kernel lets go of it when its process is killed) and a rename. The journal is told of what ends before the rename and of what begins
+after it: whoever is killed in between, or made to wait there while others see what was freed and take it, leaves an audit that holds an
+instance for less than it is, never for more. Nothing is synced to disk: it outlives processes, not the machine.
 
 One large file or SQLite was rejected: a lock around everything makes two controllers take turns, and hides the races we look for.
 """
@@ -26,6 +27,8 @@ from drivers.fake.audit import Audit
 from drivers.fake.lifecycle import Act, Record
 
 SHARDS = 256
+ENDINGS = frozenset({"stop", "gone", "resize"})
+"""Acts after which a host may hold less; a resize that grows has its room booked before anybody asks for it."""
 
 
 class Store(Protocol):
@@ -149,12 +152,14 @@ class DirectoryStore:
         path = self._file(record.instance_id)
         temporary = Path(f"{path}.{os.getpid()}-{threading.get_ident()}.tmp")
         temporary.write_bytes(json.dumps(asdict(record)).encode())
+        acts = list(acts)
+        self.note(act for act in acts if act.what in ENDINGS)
         temporary.replace(path)
-        self.note(acts)
+        self.note(act for act in acts if act.what not in ENDINGS)
 
     def drop(self, instance_id: str, acts: Iterable[Act]) -> None:
-        Path(self._file(instance_id)).unlink(missing_ok=True)
         self.note(acts)
+        Path(self._file(instance_id)).unlink(missing_ok=True)
 
     def note(self, acts: Iterable[Act]) -> None:
         lines = b"".join(json.dumps(astuple(act)).encode() + b"\n" for act in acts)

@@ -72,6 +72,42 @@ def test_processes_killed_in_the_middle_leave_a_world_that_is_whole(uri: str) ->
     assert there.violations == []
 
 
+DIE_WHILE_FREEING = """
+import os, signal, sys
+from pathlib import Path
+from drivers.base import Image, InstanceSpec, Power
+from drivers.fake.driver import open_fake
+driver = open_fake(sys.argv[1], "us", {"verify": "0", "hosts": "1", "vcpus": "4", "overcommit_vcpus": "1.0"})
+spec = InstanceSpec(sys.argv[2], "p", "n", "vm", "host-0001", int(sys.argv[3]), 512, 1, 0, "x86_64", Image("i", "", "raw", 1, 1, "", ""),
+                    Power.STOPPED, int(sys.argv[4]))
+
+def dying(deed):
+    def deed_and_die(*args, **more):
+        deed(*args, **more)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return deed_and_die
+
+if sys.argv[5]:
+    setattr(Path, sys.argv[5], dying(getattr(Path, sys.argv[5])))
+driver.remove(spec.instance_id) if sys.argv[5] == "unlink" else driver.ensure(spec)
+"""
+
+
+@pytest.mark.parametrize(("dies_at", "left"), [("unlink", 4), ("replace", 3)])
+def test_room_is_free_where_a_process_died_just_after_freeing_it(uri: str, dies_at: str, left: int) -> None:
+    def act(number: int, vcpus: int, generation: int, dies_at: str) -> int:
+        instance_id = f"00000000-0000-4000-8000-{number:012}"
+        arguments = (uri, instance_id, str(vcpus), str(generation), dies_at)
+        return subprocess.run([sys.executable, "-c", DIE_WHILE_FREEING, *arguments], check=False).returncode
+
+    assert act(1, 4, 1, "") == 0
+    assert act(1, 1, 2, dies_at) == -signal.SIGKILL
+    assert act(2, left, 1, "") == 0
+    assert world(uri).violations == []
+    assert act(3, 1, 1, "") == 0
+    assert [found.detail for found in world(uri).violations] == ["vcpus: 5 of 4"], "what is too much is still told"
+
+
 def test_what_one_process_makes_another_sees_boots_and_violations_too(uri: str, make_spec: Spec, tmp_path: Path) -> None:
     spec = make_spec()
     open_fake(uri, "us", {"hosts": "2", "overcommit_vcpus": "0.01"}).ensure(spec)
