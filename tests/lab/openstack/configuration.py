@@ -150,6 +150,7 @@ def _keystone(settings: Settings) -> Sections:
         "token": {"provider": "fernet", "expiration": settings.token_s, "allow_expired_window": 3600},
         "identity": {"password_hash_rounds": 4},  # the least: no password here is worth more
         "fernet_tokens": {"key_repository": settings.etc / "keystone/fernet-keys"},
+        "fernet_receipts": {"key_repository": settings.etc / "keystone/fernet-keys"},  # of its own, or of /etc where nothing is said
         "credential": {"key_repository": settings.etc / "keystone/credential-keys"},
         "cache": {
             "enabled": "true",
