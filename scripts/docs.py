@@ -152,7 +152,7 @@ ADVICE: Mapping[str, str] = {
     "server_broken": "`openstack server show`, `openstack server event list`; nova-compute's log on its host. Start or reboot it.",
     "server_set_aside": "Ask who paused, suspended, rescued or shelved it. Starting the instance brings it back.",
     "server_stuck": "`openstack server event list`; nova-compute's log on its host. An administrator's `openstack server set --state error`"
-    " ends the task, and then the instance is started again.",
+    " ends the task, and then the instance is started again. A build that no hypervisor has begun is deleted and asked for anew by itself.",
     "power_contradicts": "Look at its host: the guest may be gone or paused there. `openstack server reboot --hard` makes it anew.",
     "resize_refused": "nova needs `allow_resize_to_same_host = true` in nova.conf, and the host room for both sizes at once.",
     "pool_missing": "The endpoint's storage pool is gone or stopped; the driver makes and starts it at its next connect.",

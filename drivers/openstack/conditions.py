@@ -7,6 +7,7 @@ Invariants:
 * One server is the instance: the oldest that isn't being deleted. While there are more, or something was done to it that isn't ours and
   that `ensure` mends (a rename, a resize that waits for its confirmation), no spec holds, so its generation is None.
 * A build that failed is told with the generation that it was for, so that it is taken for that generation's end.
+* How long a build goes on is counted from when it was asked for: of one that it has not handed on, nova says that it changed just now.
 """
 
 from __future__ import annotations
@@ -111,11 +112,19 @@ def _powered(server: Server) -> Verdict:
     return Condition.BUSY, None
 
 
+def is_lost(server: Server, now: datetime, stuck_s: float) -> bool:
+    """Whether it has long been to be built and no hypervisor has begun: nova has lost what it told itself, and never asks again. Whoever
+    finds that message after all finds the server deleted, and makes nothing (nova.conductor.manager, nova.compute.manager).
+    """
+    return server.status == "BUILD" and server.task == "scheduling" and _stuck(server, now, stuck_s) is not None
+
+
 def _stuck(server: Server, now: datetime, stuck_s: float) -> Reason | None:
-    since = moment(server.updated)
+    said = server.created if server.status == "BUILD" else server.updated
+    since = moment(said)
     if since is None or (now - since).total_seconds() < stuck_s:
         return None
-    return Reason("server_stuck", {"task": server.task or server.status.lower(), "since": server.updated})
+    return Reason("server_stuck", {"task": server.task or server.status.lower(), "since": said})
 
 
 def fault_reason(fault: Fault | None, launched: bool) -> Reason:

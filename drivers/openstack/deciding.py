@@ -8,6 +8,7 @@ Invariants:
   happens twice and none is lost, whenever we die.
 * What failed is begun anew only for a newer spec than the one that it failed for.
 * Nothing is done to a server whose hypervisor is out of sight.
+* A server that was lost before any hypervisor had it is deleted; the next call makes another.
 * STAMP comes last and only when the whole spec holds.
 * What was adopted is marked, once or again, and never made; it keeps its name.
 """
@@ -31,7 +32,7 @@ class Act(StrEnum):
     CREATE = "create"
     ADOPT = "adopt"  # mark the server that was there
     THIN_OUT = "thin_out"  # delete all but the oldest
-    DELETE = "delete"  # a build that failed; the next call makes another
+    DELETE = "delete"  # a build that failed, or was lost; the next call makes another
     REBUILD = "rebuild"
     RENAME = "rename"
     RESIZE = "resize"
@@ -65,8 +66,8 @@ def wanted_size(spec: InstanceSpec) -> Size:
     return Size(spec.vcpus, spec.memory_mib, spec.disk_gib)
 
 
-def acts(spec: InstanceSpec, servers: Sequence[Server], sees_hosts: bool) -> tuple[Act, ...]:
-    """The acts towards the spec. `servers`: all that bear the instance's tag and our owner's mark.
+def acts(spec: InstanceSpec, servers: Sequence[Server], sees_hosts: bool, lost: bool = False) -> tuple[Act, ...]:
+    """The acts towards the spec. `servers`: all that bear the instance's tag and our owner's mark. `lost`: the current one's building is.
 
     Raises InvalidSpec for a spec older than the one that holds, on another host than the server's, or with a smaller disk; DiskMissing
     where the server that held what was built is gone; HostUnreachable where its hypervisor is out of sight.
@@ -81,6 +82,8 @@ def acts(spec: InstanceSpec, servers: Sequence[Server], sees_hosts: bool) -> tup
         return (Act.THIN_OUT,)
     if health(server) is not Health.READY:
         raise HostUnreachable(detail=f"nova has lost sight of {server.node}")
+    if lost and not spec.adopted:
+        return (Act.DELETE,)
     if server.task:
         return ()
     if sees_hosts and server.node and server.node != spec.host and server.status != "VERIFY_RESIZE":

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from drivers.base import InstanceSpec
 from drivers.errors import InvalidSpec, PolicyRefused, Transient
 from drivers.openstack import adopting, flavors, resizing, server
 from drivers.openstack.api import Call
-from drivers.openstack.conditions import current
+from drivers.openstack.conditions import current, is_lost
 from drivers.openstack.deciding import Act, acts, stamped, wanted_size
 from drivers.openstack.failures import Collided, FlavorMissing, Gone, QuotaUsedUp, RegionLacks, ResizeRefused
 from drivers.openstack.finding import Finder
@@ -121,7 +122,8 @@ def carry_out(work: Work) -> None:
     if work.spec.adopted:  # known by its id: whatever else bears its marks is a copy, and somebody else's
         servers = [one for one in servers if one.id == work.spec.adopted]
     server_, surplus = current(servers)
-    for act in acts(work.spec, servers, work.options.hosts):
+    lost = server_ is not None and is_lost(server_, datetime.now(UTC), float(work.options.stuck_s))
+    for act in acts(work.spec, servers, work.options.hosts, lost):
         if act is Act.CREATE:
             _create(work)
         elif act is Act.ADOPT:

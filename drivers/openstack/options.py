@@ -31,7 +31,7 @@ class Options:
     timeout_s: str = "10"  # seconds for one request
     call_s: str = "60"  # seconds for one call of the driver, its requests together, but for sending an image
     look_s: str = "600"  # seconds after which all servers are listed anew, not only what changed
-    stuck_s: str = "600"  # seconds after which a task of nova's that goes on is named
+    stuck_s: str = "600"  # seconds after which a task of nova's is named, and a build that no hypervisor has begun asked for again
 
     @property
     def hosts(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from controller.messages import CATALOGUE
 from drivers.base import Condition, Observation, Power, Reason
-from drivers.openstack.conditions import ASIDE, AT_WORK, current, fault_reason, observation, verdict
+from drivers.openstack.conditions import ASIDE, AT_WORK, current, fault_reason, is_lost, observation, verdict
 from drivers.openstack.records import CRASHED, PAUSED, RUNNING, SHUTDOWN, SUSPENDED, Fault, Server
 from tests.drivers.openstack.servers import ID, STATES, made, spec_of
 
@@ -85,10 +85,20 @@ def test_a_hypervisor_that_takes_nothing_new_still_runs_what_it_has(host: str) -
 @pytest.mark.parametrize(("seconds", "named"), [(599, False), (600, True), (90_000, True)])
 def test_a_task_that_never_ends_is_named(seconds: int, named: bool) -> None:
     since = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
-    now = datetime.fromtimestamp(since.timestamp() + seconds, UTC)
-    reason = see(made(spec_of(), "BUILD", task="scheduling"), now=now).reason
-    assert reason == (Reason("server_stuck", {"task": "scheduling", "since": "2026-01-01T00:01:00Z"}) if named else None)
-    assert see(made(spec_of(), "BUILD", task="scheduling", updated="some day"), now=now).reason is None
+    now = since + timedelta(seconds=seconds)
+    reason = see(made(spec_of(), "REBUILD", task="rebuilding"), now=now).reason
+    assert reason == (Reason("server_stuck", {"task": "rebuilding", "since": "2026-01-01T00:01:00Z"}) if named else None)
+    assert see(made(spec_of(), "REBUILD", task="rebuilding", updated="some day"), now=now).reason is None
+
+
+@pytest.mark.parametrize(("seconds", "task", "lost"), [(599, "scheduling", False), (600, "scheduling", True), (9000, "spawning", False)])
+def test_a_build_that_no_hypervisor_begins_is_lost_though_nova_says_that_it_changed_just_now(seconds: int, task: str, lost: bool) -> None:
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    now = began + timedelta(seconds=seconds)
+    server = made(spec_of(), "BUILD", task=task, updated=f"{now:%Y-%m-%dT%H:%M:%SZ}")
+    assert is_lost(server, now, STUCK_S) == lost
+    named = Reason("server_stuck", {"task": task, "since": "2026-01-01T00:00:00Z"})
+    assert see(server, now=now).reason == (named if seconds >= STUCK_S else None)
 
 
 # -- which server, which generation ------------------------------------------------------------------------------------------------------

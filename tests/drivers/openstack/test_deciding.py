@@ -171,6 +171,16 @@ def test_what_somebody_set_aside_is_brought_back_first(status: str) -> None:
     assert act not in (Act.REBUILD, Act.RESIZE, Act.STAMP)
 
 
+@pytest.mark.parametrize("sees_hosts", [True, False])
+def test_what_was_lost_before_it_was_built_is_made_again_but_never_what_was_adopted_or_has_run(sees_hosts: bool) -> None:
+    lost = made(spec_of(), "BUILD", task="scheduling", node="", service="", host_status="")
+    assert acts(spec_of(), [lost], sees_hosts) == ()
+    assert acts(spec_of(), [lost], sees_hosts, lost=True) == (Act.DELETE,)
+    assert acts(spec_of(adopted=lost.id), [lost], sees_hosts, lost=True) == ()
+    with pytest.raises(HostUnreachable):
+        acts(spec_of(), [replace(lost, host_status="UNKNOWN")], sees_hosts, lost=True)
+
+
 # -- resizing ----------------------------------------------------------------------------------------------------------------------------
 
 

@@ -137,6 +137,32 @@ def test_processes_that_ensure_the_same_at_once_and_are_killed_leave_one_server_
     assert sorted(seen.instance_id for seen in driver.observe_all()) == sorted(spec.instance_id for spec in specs)
 
 
+@pytest.mark.parametrize("sees", ["hosts", "opaque"])
+def test_a_create_that_nova_took_and_lost_within_itself_is_made_anew(
+    region: Region, owner: str, behind: Behind, make_spec: MakeSpec, patient: Backend, sees: str
+) -> None:
+    """Its API has said yes, and what it told its conductor is gone with the message queue: nova itself never comes back to it."""
+    driver = connect(owner, sees=sees, stuck_s="20")
+    spec = make_spec(host=driver.inventory().hosts[0].name)
+    region.kill("nova-conductor")
+    try:
+        driver.ensure(spec)
+        (lost,) = behind.servers(spec.instance_id)
+        region.purge("conductor")
+    finally:
+        region.start("nova-conductor")
+    driver.ensure(spec)
+    assert [one["id"] for one in behind.servers(spec.instance_id)] == [lost["id"]], "it may only be slow"
+    seen = driver.observe(spec.instance_id)
+    assert (seen.condition, seen.reason) == (Condition.BUSY, None)
+    eventually(patient, "named", lambda: driver.observe(spec.instance_id).reason is not None)
+    seen = driver.observe(spec.instance_id)
+    assert (seen.condition, seen.reason and seen.reason.code) == (Condition.BUSY, "server_stuck")
+    assert converge(patient, driver, spec).generation == 1
+    assert lost["id"] != behind.server(spec.instance_id)["id"]
+    driver.close()
+
+
 # -- silence -----------------------------------------------------------------------------------------------------------------------------
 
 

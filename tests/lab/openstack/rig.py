@@ -186,6 +186,19 @@ class Region(Failing):
         line = ["mariadb", "--no-defaults", "-uroot", f"--socket={self.settings.data}/mariadb/socket"]
         subprocess.run(line, input=text, text=True, check=True, capture_output=True)
 
+    def purge(self, queue: str) -> None:
+        """Lose what waits in one of the message queues."""
+        code = "import sys, kombu; print(kombu.Connection(sys.argv[1]).default_channel.queue_purge(sys.argv[2]))"
+        line = [
+            f"{self.settings.environment}/venv/bin/python",
+            "-c",
+            code,
+            configuration.queue(self.settings).replace("rabbit:", "pyamqp:"),
+            queue,
+        ]
+        done = subprocess.run(line, text=True, check=True, capture_output=True)
+        assert int(done.stdout) > 0, f"nothing waited in {queue}"
+
     def add_computes(self, count: int) -> None:
         """That many more hypervisors; returns when nova would place on them."""
         first = len(self.computes) + 1
