@@ -88,6 +88,18 @@ def test_one_request_goes_to_every_kind_of_endpoint_and_all_count_in_one_table(
         until(lambda kind=kind: ours(department, nodes, kind) == [], 90, f"{kind} were left behind")
 
 
+def test_what_can_give_nothing_away_says_so_and_a_region_tells_what_it_has(province: Province, nodes: Cluster, region: Region) -> None:
+    admin = province.cloud.admin
+    kinds = {one["name"]: one["driver"] for one in admin.walk("GET /v1/endpoints")}
+    assert set(kinds.values()) == {"libvirt", "kubernetes", "openstack"}
+    for name, kind in kinds.items():
+        answer = admin.call(f"GET /v1/endpoints/{name}/foreign")
+        if kind == "openstack":
+            assert answer.status_code == 200, answer.text
+        else:
+            assert (answer.status_code, answer.json()["error"]["code"]) == (409, "driver_adopts_nothing")
+
+
 @pytest.mark.parametrize("turn", ["first", "second", "third"])
 def test_one_limit_bounds_all_kinds_together_whoever_comes_first(department: Province, nodes: Cluster, region: Region, turn: str) -> None:
     """32 clients, each for itself, three times over. (nova's own count is not exact.)"""
