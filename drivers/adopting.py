@@ -20,8 +20,9 @@ from drivers.errors import Permanent
 class Foreign:
     """Something that bears no mark of ours. `obstacle`: why it can't be adopted as it is.
 
-    `host`: as `Inventory` names it. `group`: whose it is there, `flavor`: how its size is called there, `status`: in the backend's words.
-    `power`: None where it is neither on nor off. `image_sha256`: of the bytes that it booted from, where they are known.
+    `host`: as `Inventory` names it. `group`: whose it is there, by name or, where that isn't known, by id; `flavor`: how its size is called
+    there, `status`: in the backend's words. `power`: None where it is neither on nor off. `image_sha256`: of the bytes that it booted
+    from, where they are known.
     """
 
     id: str

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from drivers.adopting import Foreign, NotAdoptable
 from drivers.base import CANONICAL_UUID, InstanceSpec, Reason
-from drivers.errors import DiskMissing, HostUnreachable
+from drivers.errors import DiskMissing, DriverError, HostUnreachable
 from drivers.openstack.api import PAGE, Call
 from drivers.openstack.failures import Collided, Gone
 from drivers.openstack.foreign import Copy, Sight, copy, image_of, is_foreign, obstacle, passing, told
@@ -36,8 +37,8 @@ def page(call: Call, sight: Sight, after: str, most: int) -> tuple[tuple[Foreign
         after = str(listed[-1]["id"]) if len(listed) == want else ""
         if not after:
             break
-    copies = _copies(call, {image_of(raw) for raw in found})
-    return tuple(told(raw, sight, copies.get(image_of(raw), Copy())) for raw in found), after
+    copies, groups = _copies(call, {image_of(raw) for raw in found}), _groups(call, found)
+    return tuple(_named(told(raw, sight, copies.get(image_of(raw), Copy())), groups) for raw in found), after
 
 
 def one(call: Call, sight: Sight, id_: str) -> Foreign | None:
@@ -45,7 +46,7 @@ def one(call: Call, sight: Sight, id_: str) -> Foreign | None:
     raw = _raw(call, id_)
     if raw is None or not is_foreign(raw, sight.owner):
         return None
-    return told(raw, sight, _copies(call, {image_of(raw)}).get(image_of(raw), Copy()))
+    return _named(told(raw, sight, _copies(call, {image_of(raw)}).get(image_of(raw), Copy())), _groups(call, [raw]))
 
 
 def server(call: Call, id_: str) -> Server | None:
@@ -71,6 +72,19 @@ def _copies(call: Call, ids: Iterable[str]) -> dict[str, Copy]:
         with suppress(Gone):
             found[id_] = copy(call.get("image", f"/images/{id_}"), call.region.project)
     return found
+
+
+def _groups(call: Call, found: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
+    """What projects are called, as far as we may know: who may not list them is told of their ids."""
+    names = {call.region.project: call.region.called}
+    if any(raw.get("tenant_id") not in names for raw in found):
+        with suppress(DriverError):
+            names |= {str(one["id"]): str(one["name"]) for one in call.get("identity", "/projects").get("projects") or ()}
+    return names
+
+
+def _named(found: Foreign, groups: Mapping[str, str]) -> Foreign:
+    return replace(found, group=groups.get(found.group) or found.group)
 
 
 def mark(call: Call, spec: InstanceSpec, owner: str, sees_hosts: bool) -> None:

@@ -60,7 +60,7 @@ class Region:
     def __init__(self, keystone: str, login: Login, options: Options) -> None:
         # keystoneauth's own, as the SDK has neither: it is handed a session, and finds a plugin only by its loader (see above).
         plugin: Any = v3.ApplicationCredential if login.by_application else v3.Password
-        self._http, self._options = transport.session(), options
+        self._http, self._options, self._keystone = transport.session(), options, keystone
         self._plugin = plugin(auth_url=keystone, **login.given)
         session = Session(
             auth=self._plugin,
@@ -75,7 +75,7 @@ class Region:
         self._sdk = Connection(config=from_session(session, name="chutian", region_name=wanted, interface=interface))
         self._adapters: dict[str, _Service] = {}
         self._lock = threading.Lock()
-        self.name, self.project, self.services = wanted or "", "", dict[str, str]()
+        self.name, self.project, self.called, self.services = wanted or "", "", "", dict[str, str]()
         self.everybodys = {"all_tenants": "1"} if options.hosts else {}  # who sees hypervisors sees the servers of all projects
         self.closed = False
         self.asked = 0  # requests so far, for who wants to know what looking costs
@@ -94,16 +94,20 @@ class Region:
         self.name = self.name or (regions[0] if len(regions) == 1 else "")
         if self.name not in regions:
             raise InvalidSpec(detail=f"no region {self.name!r}; there are: {', '.join(regions)}")
-        self.project = str(access.project_id)
+        self.project, self.called = str(access.project_id), str(access.project_name or "")
+        self._reach("identity", self._keystone)  # where the token is from, whatever the catalogue says
         for service in SERVICES:
             url = (config.get_endpoint_from_catalog(service, region_name=self.name) or "").rstrip("/")
             self.services[service] = url
             if url:
                 refuse_clear(url, service)
                 prefix = PATHS.get(service, "")
-                root = f"{url.removesuffix(prefix)}{prefix}".replace("%", "%%")  # it is a template there
-                config.set_service_value("endpoint_override", service, root)  # so no service is asked for other addresses of itself
-                self._adapters[service] = config.get_session_client(service, constructor=_Service)
+                self._reach(service, f"{url.removesuffix(prefix)}{prefix}")
+
+    def _reach(self, service: str, root: str) -> None:
+        config = self._sdk.config
+        config.set_service_value("endpoint_override", service, root.replace("%", "%%"))  # a template; and it is asked for no other address
+        self._adapters[service] = config.get_session_client(service, constructor=_Service)
 
     def call(self, seconds: float | None = None) -> Call:
         """A call that may take so long; None: as long as any."""

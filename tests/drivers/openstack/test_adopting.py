@@ -142,7 +142,7 @@ def test_what_is_not_ours_is_told_of_page_by_page_and_what_is_ours_is_not(
     one, raw = seen[ids[0]], others.server(ids[0])
     assert (one.name, one.status, one.power, one.obstacle) == ("Web Server 0", "active", Power.RUNNING, None)
     assert (one.vcpus, one.memory_mib, one.disk_gib, one.flavor, one.image) == (*SMALL, "m1.small", "blank")
-    assert (one.group, one.created_at) == (others.api.project, raw["created"])
+    assert (one.group, one.created_at) == (DEMO.project, raw["created"])
     assert one.host in {host.name for host in either.inventory().hosts}
     assert foreigner(either, ids[0]) == one
     assert either.foreigner(str(uuid.uuid4())) is either.foreigner("../flavors") is None
