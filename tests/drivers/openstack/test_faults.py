@@ -148,9 +148,10 @@ def test_a_create_that_nova_took_and_lost_within_itself_is_made_anew(
     try:
         driver.ensure(spec)
         (lost,) = behind.servers(spec.instance_id)
-        region.purge("conductor")
+        assert region.lose("conductor", "schedule_and_build_instances") == 1
     finally:
         region.start("nova-conductor")
+        region.await_reports()
     driver.ensure(spec)
     assert [one["id"] for one in behind.servers(spec.instance_id)] == [lost["id"]], "it may only be slow"
     seen = driver.observe(spec.instance_id)

@@ -18,6 +18,7 @@ import subprocess
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from tests.lab.openstack.compute import Compute
 from tests.lab.openstack.gate import Control
 from tests.lab.openstack.process import Process
 from tests.lab.openstack.services import COMMANDS, FORKED, environ, ready
-from tests.lab.openstack.settings import ADMIN, APIS, DEMO, REGION, TINY, Account, Settings, free_ports, ports_from
+from tests.lab.openstack.settings import ADMIN, APIS, DEMO, INSIDE, REGION, TINY, Account, Settings, free_ports, ports_from
 
 START_S = 120.0
 STOP_S = 3.0
@@ -186,18 +187,19 @@ class Region(Failing):
         line = ["mariadb", "--no-defaults", "-uroot", f"--socket={self.settings.data}/mariadb/socket"]
         subprocess.run(line, input=text, text=True, check=True, capture_output=True)
 
-    def purge(self, queue: str) -> None:
-        """Lose what waits in one of the message queues."""
-        code = "import sys, kombu; print(kombu.Connection(sys.argv[1]).default_channel.queue_purge(sys.argv[2]))"
-        line = [
-            f"{self.settings.environment}/venv/bin/python",
-            "-c",
-            code,
-            configuration.queue(self.settings).replace("rabbit:", "pyamqp:"),
-            queue,
-        ]
-        done = subprocess.run(line, text=True, check=True, capture_output=True)
-        assert int(done.stdout) > 0, f"nothing waited in {queue}"
+    def lose(self, queue: str, what: str) -> int:
+        """Take out of a message queue what holds these words, and leave the rest; how many messages those were."""
+        line = [f"{self.settings.environment}/venv/bin/python", f"{INSIDE}/lose.py", configuration.queue(self.settings), queue, what]
+        return int(subprocess.run(line, text=True, check=True, capture_output=True).stdout)
+
+    def await_reports(self) -> None:
+        """Until each hypervisor has said anew that it lives; one whose call was lost waits a minute for the answer before."""
+        since = datetime.now(UTC).replace(tzinfo=None).isoformat()
+        wanted = {one.name for one in self.computes}
+        path = "GET /os-services?binary=nova-compute"
+        self.admin.until(
+            "nova-api", path, lambda said: wanted <= {one["host"] for one in said["services"] if (one["updated_at"] or "") > since}, START_S
+        )
 
     def add_computes(self, count: int) -> None:
         """That many more hypervisors; returns when nova would place on them."""

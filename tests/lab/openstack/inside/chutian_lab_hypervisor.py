@@ -7,7 +7,9 @@ Out: `guests.json` after every change.
 """
 
 import json
+import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import nova.conf
@@ -19,10 +21,13 @@ CONF = nova.conf.CONF
 
 
 class Hypervisor(fake.FakeDriverWithoutFakeNodes):
-    """Every change goes through the file first read: who edits it behind nova's back is a guest's own doing."""
+    """Every change goes through the file first read: who edits it behind nova's back is a guest's own doing. One change after the other, as
+    nova has several threads.
+    """
 
     def __init__(self, virtapi, read_only=False):
         self._lab_folder = Path(CONF.state_path)
+        self._lab_lock = threading.RLock()
         super().__init__(virtapi, read_only)
         self._lab_read()
 
@@ -40,6 +45,13 @@ class Hypervisor(fake.FakeDriverWithoutFakeNodes):
             kept = {}
         self.instances = {uuid: fake.FakeInstance(one["name"], one["state"], uuid) for uuid, one in kept.items()}
 
+    @contextmanager
+    def _lab_changing(self):
+        with self._lab_lock:
+            self._lab_read()
+            yield
+            self._lab_write()
+
     def _lab_write(self):
         part = self._lab_folder / "guests.part"
         part.write_text(json.dumps({uuid: {"name": one.name, "state": one.state} for uuid, one in self.instances.items()}))
@@ -54,41 +66,39 @@ class Hypervisor(fake.FakeDriverWithoutFakeNodes):
             raise exception.BuildAbortException(instance_uuid=instance.uuid, reason=f"lab: the build was aborted on {CONF.host}")
         if fault == "slow":
             time.sleep(host["slow_s"])
-        self._lab_read()
-        super().spawn(context, instance, *args, **kwargs)
-        self._lab_write()
+        with self._lab_changing():
+            super().spawn(context, instance, *args, **kwargs)
 
     def destroy(self, *args, **kwargs):
-        self._lab_read()
-        super().destroy(*args, **kwargs)
-        self._lab_write()
+        with self._lab_changing():
+            super().destroy(*args, **kwargs)
 
     def power_off(self, instance, *args, **kwargs):
-        self._lab_read()
-        if instance.uuid in self.instances:
-            super().power_off(instance, *args, **kwargs)
-            self._lab_write()
+        with self._lab_changing():
+            if instance.uuid in self.instances:
+                super().power_off(instance, *args, **kwargs)
 
     def power_on(self, context, instance, *args, **kwargs):
-        self._lab_read()
-        self.instances[instance.uuid] = fake.FakeInstance(instance.name, power_state.RUNNING, instance.uuid)
-        self._lab_write()
+        with self._lab_changing():
+            self.instances[instance.uuid] = fake.FakeInstance(instance.name, power_state.RUNNING, instance.uuid)
 
     def finish_migration(self, context, migration, instance, *args, **kwargs):
         super().finish_migration(context, migration, instance, *args, **kwargs)
         self.power_on(context, instance)
 
     def finish_revert_migration(self, *args, **kwargs):
-        super().finish_revert_migration(*args, **kwargs)
-        self._lab_write()
+        with self._lab_changing():
+            super().finish_revert_migration(*args, **kwargs)
 
     def list_instances(self):
-        self._lab_read()
-        return super().list_instances()
+        with self._lab_lock:
+            self._lab_read()
+            return super().list_instances()
 
     def get_info(self, instance, use_cache=True):
-        self._lab_read()
-        return super().get_info(instance, use_cache)
+        with self._lab_lock:
+            self._lab_read()
+            return super().get_info(instance, use_cache)
 
     def get_num_instances(self):
         return len(self.list_instances())
