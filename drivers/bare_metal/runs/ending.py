@@ -23,6 +23,9 @@ from typing import Final
 from drivers.bare_metal.runs.folder import MARK
 
 _PATIENCE_S: Final = 5.0
+_LOOKS: Final = 2
+"""At nobody, one after the other: while the kernel loads a process's program it shows neither environment nor words of it."""
+_PAUSE_S: Final = 0.01
 
 
 def end_all(private: Path, *, under: int | None = None, spared: int | None = None) -> bool:
@@ -30,14 +33,16 @@ def end_all(private: Path, *, under: int | None = None, spared: int | None = Non
 
     `under`: all descendants of that process, too, as the run's own says of itself; `spared`: but for this one.
     """
-    until = time.monotonic() + _PATIENCE_S
-    while found := set(_living(private, under)) - {os.getpid(), under, spared}:
+    until, looks = time.monotonic() + _PATIENCE_S, 0
+    while looks < _LOOKS:
+        found = set(_living(private, under)) - {os.getpid(), under, spared}
+        looks = 0 if found else looks + 1
         for process in found:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(process, signal.SIGKILL)
-        if time.monotonic() > until:
+        if found and time.monotonic() > until:
             return False
-        time.sleep(0.01)
+        time.sleep(_PAUSE_S)
     return True
 
 

@@ -103,10 +103,11 @@ class Cluster(Failing):
         pid = self.pid(component)
         if pid is None:
             return False
-        with suppress(OSError):
-            return (
-                str(self.folder).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
-            )  # else another program got its number, or it is dead
+        with suppress(OSError):  # it is dead
+            told = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if not told:  # it is a zombie, or its program is being loaded
+                return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] not in "ZX"
+            return str(self.folder).encode() in told  # else another program got its number
         return False
 
     def pid(self, component: str) -> int | None:
