@@ -112,11 +112,13 @@ def _powered(server: Server) -> Verdict:
     return Condition.BUSY, None
 
 
-def is_lost(server: Server, now: datetime, stuck_s: float) -> bool:
-    """Whether it has long been to be built and no hypervisor has begun: nova has lost what it told itself, and never asks again. Whoever
-    finds that message after all finds the server deleted, and makes nothing (nova.conductor.manager, nova.compute.manager).
+def seems_lost(server: Server, stuck_s: float) -> bool:
+    """Whether it has long been to be built, by nova's own clock alone, and no hypervisor has it: of what its API never handed on, nova says
+    that it changed just now. One that is tried on another hypervisor after a long build seems so, too, but something was done to it.
     """
-    return server.status == "BUILD" and server.task == "scheduling" and _stuck(server, now, stuck_s) is not None
+    began, told = moment(server.created), moment(server.updated)
+    waits = server.status == "BUILD" and server.task == "scheduling"
+    return waits and began is not None and told is not None and (told - began).total_seconds() >= stuck_s
 
 
 def _stuck(server: Server, now: datetime, stuck_s: float) -> Reason | None:

@@ -11,16 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from drivers.base import InstanceSpec
 from drivers.errors import InvalidSpec, PolicyRefused, Transient
 from drivers.openstack import adopting, flavors, resizing, server
 from drivers.openstack.api import Call
-from drivers.openstack.conditions import current, is_lost
+from drivers.openstack.conditions import current, seems_lost
 from drivers.openstack.deciding import Act, acts, stamped, wanted_size
-from drivers.openstack.failures import Collided, FlavorMissing, Gone, QuotaUsedUp, RegionLacks, ResizeRefused
+from drivers.openstack.failures import Collided, FlavorMissing, Gone, Json, QuotaUsedUp, RegionLacks, ResizeRefused
 from drivers.openstack.finding import Finder
 from drivers.openstack.images import Images
 from drivers.openstack.names import PREFIX, REBOOTS, TRIED, Mark
@@ -122,7 +121,7 @@ def carry_out(work: Work) -> None:
     if work.spec.adopted:  # known by its id: whatever else bears its marks is a copy, and somebody else's
         servers = [one for one in servers if one.id == work.spec.adopted]
     server_, surplus = current(servers)
-    lost = server_ is not None and is_lost(server_, datetime.now(UTC), float(work.options.stuck_s))
+    lost = server_ is not None and seems_lost(server_, float(work.options.stuck_s)) and not _actions(work.call, server_)
     for act in acts(work.spec, servers, work.options.hosts, lost):
         if act is Act.CREATE:
             _create(work)
@@ -134,6 +133,15 @@ def carry_out(work: Work) -> None:
         else:
             assert server_ is not None and server_.mark is not None, "an act on a server that isn't there"  # noqa: S101, PT018  # the plan's invariant
             _DO[act](work, server_, server_.mark)
+
+
+def _actions(call: Call, one: Server) -> list[Json]:
+    """What nova has done to a server, the newest first. Nothing: it never came to a cell. Who finds the message that was lost finds
+    the server deleted then, and makes nothing (nova.conductor.manager).
+    """
+    with suppress(Gone):
+        return call.get("compute", f"/servers/{one.id}/os-instance-actions").get("instanceActions") or []
+    return []
 
 
 def delete(call: Call, one: Server) -> None:
@@ -185,11 +193,10 @@ def _rebuild(work: Work, one: Server, mark: Mark) -> None:
 
 def _resize(work: Work, one: Server, mark: Mark) -> None:
     call, spec = work.call, work.spec
-    path = f"/servers/{one.id}/os-instance-actions"
-    actions = call.get("compute", path).get("instanceActions") or []
+    actions = _actions(call, one)
     refused = resizing.ended(mark.tried, spec.generation, actions)
     if refused:
-        events = (call.get("compute", f"{path}/{refused}").get("instanceAction") or {}).get("events") or []
+        events = (call.get("compute", f"/servers/{one.id}/os-instance-actions/{refused}").get("instanceAction") or {}).get("events") or []
         raise ResizeRefused(detail=resizing.why(events) or ELSEWHERE)
     flavor = work.places.flavor(call, wanted_size(spec), spec.host if work.options.hosts else "")
     _write(work, one, **{TRIED.removeprefix(PREFIX): resizing.trying(spec.generation, actions)})

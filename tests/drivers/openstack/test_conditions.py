@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from controller.messages import CATALOGUE
 from drivers.base import Condition, Observation, Power, Reason
-from drivers.openstack.conditions import ASIDE, AT_WORK, current, fault_reason, is_lost, observation, verdict
+from drivers.openstack.conditions import ASIDE, AT_WORK, current, fault_reason, observation, seems_lost, verdict
 from drivers.openstack.records import CRASHED, PAUSED, RUNNING, SHUTDOWN, SUSPENDED, Fault, Server
 from tests.drivers.openstack.servers import ID, STATES, made, spec_of
 
@@ -96,7 +96,8 @@ def test_a_build_that_no_hypervisor_begins_is_lost_though_nova_says_that_it_chan
     began = datetime(2026, 1, 1, tzinfo=UTC)
     now = began + timedelta(seconds=seconds)
     server = made(spec_of(), "BUILD", task=task, updated=f"{now:%Y-%m-%dT%H:%M:%SZ}")
-    assert is_lost(server, now, STUCK_S) == lost
+    assert seems_lost(server, STUCK_S) == lost
+    assert not seems_lost(replace(server, updated=server.created), STUCK_S), "whatever our own clock says"
     named = Reason("server_stuck", {"task": task, "since": "2026-01-01T00:00:00Z"})
     assert see(server, now=now).reason == (named if seconds >= STUCK_S else None)
 
