@@ -7,7 +7,7 @@ Two clouds that adopt one in the same moment write over each other: who wrote la
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -37,8 +37,7 @@ def page(call: Call, sight: Sight, after: str, most: int) -> tuple[tuple[Foreign
         after = str(listed[-1]["id"]) if len(listed) == want else ""
         if not after:
             break
-    copies, groups = _copies(call, {image_of(raw) for raw in found}), _groups(call, found)
-    return tuple(_named(told(raw, sight, copies.get(image_of(raw), Copy())), groups) for raw in found), after
+    return _foreign(call, found, sight), after
 
 
 def one(call: Call, sight: Sight, id_: str) -> Foreign | None:
@@ -46,7 +45,7 @@ def one(call: Call, sight: Sight, id_: str) -> Foreign | None:
     raw = _raw(call, id_)
     if raw is None or not is_foreign(raw, sight.owner):
         return None
-    return _named(told(raw, sight, _copies(call, {image_of(raw)}).get(image_of(raw), Copy())), _groups(call, [raw]))
+    return _foreign(call, [raw], sight)[0]
 
 
 def server(call: Call, id_: str) -> Server | None:
@@ -65,6 +64,14 @@ def _raw(call: Call, id_: str) -> Mapping[str, Any] | None:
     return found
 
 
+def _foreign(call: Call, found: Sequence[Mapping[str, Any]], sight: Sight) -> tuple[Foreign, ...]:
+    """With what their images and projects are called."""
+    copies = _copies(call, {image_of(raw) for raw in found})
+    all_told = [told(raw, sight, copies.get(image_of(raw), Copy())) for raw in found]
+    groups = _groups(call, {one.group for one in all_told})
+    return tuple(replace(one, group=groups.get(one.group) or one.group) for one in all_told)
+
+
 def _copies(call: Call, ids: Iterable[str]) -> dict[str, Copy]:
     """Images by id; one that is gone, or hidden from us, has no name."""
     found = {}
@@ -74,17 +81,14 @@ def _copies(call: Call, ids: Iterable[str]) -> dict[str, Copy]:
     return found
 
 
-def _groups(call: Call, found: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
-    """What projects are called, as far as we may know: who may not list them is told of their ids."""
-    names = {call.region.project: call.region.called}
-    if any(raw.get("tenant_id") not in names for raw in found):
-        with suppress(DriverError):
-            names |= {str(one["id"]): str(one["name"]) for one in call.get("identity", "/projects").get("projects") or ()}
-    return names
-
-
-def _named(found: Foreign, groups: Mapping[str, str]) -> Foreign:
-    return replace(found, group=groups.get(found.group) or found.group)
+def _groups(call: Call, ids: set[str]) -> dict[str, str]:
+    """Names of projects by id, as far as we may know: none is asked for after the first that we may not."""
+    found = {call.region.project: call.region.called}
+    with suppress(DriverError):
+        for id_ in filter(str.isalnum, sorted(ids - found.keys())):  # it becomes part of an address
+            with suppress(Gone):
+                found[id_] = str(call.get("identity", f"/projects/{id_}")["project"]["name"])
+    return found
 
 
 def mark(call: Call, spec: InstanceSpec, owner: str, sees_hosts: bool) -> None:
